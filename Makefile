@@ -1,0 +1,45 @@
+# The whole set-up is one virtual environment; everything below makes it first when it is missing or outdated.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help setup repro test test-fast lint format ui
+
+help:
+	@echo "make repro      rebuild everything that changed (first time: set-up and the whole pipeline)"
+	@echo "make ui         compare the runs in the browser, http://127.0.0.1:5000"
+	@echo "make test       every test          make test-fast   without the slow ones"
+	@echo "make lint       ruff and mypy       make format      ruff's formatter"
+
+setup: .venv/.installed
+
+.venv/.installed: requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "fakeface needs Python 3.11 or newer; set PYTHON=...")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+repro: .venv/.installed
+	$(BIN)/dvc repro
+	@echo
+	@echo "Results   reports/evaluate/metrics.json and the pictures in reports/evaluate/figures/"
+	@echo "Models    models/scratch, models/extractor, models/finetune"
+	@echo "Compare   make ui (MLflow), $(BIN)/dvc metrics show, $(BIN)/dvc plots show"
+
+test: .venv/.installed
+	$(BIN)/python -m pytest
+
+test-fast: .venv/.installed
+	$(BIN)/python -m pytest -m "not slow"
+
+lint: .venv/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: .venv/.installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+ui: .venv/.installed
+	MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow ui --host 127.0.0.1

@@ -1,0 +1,1 @@
+"""fakeface: trains, compares and explains detectors of computer-made faces."""
