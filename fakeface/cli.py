@@ -1,0 +1,94 @@
+"""The command `fakeface`."""
+
+import io
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from fakeface.errors import UserError, run_app
+
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    help="Helpers around the pipeline; the pipeline itself is `dvc repro`.",
+)
+
+
+@app.callback()
+def _app() -> None:
+    """Keeps `recipe` a command of its own while it is the only one."""
+
+
+@app.command()
+def recipe(
+    name: Annotated[str, typer.Argument(help="A file in recipes/ without .yaml: default or article.")],
+    data: Annotated[Path | None, typer.Option(help="Folder with your faces; written to split.data.")] = None,
+) -> None:
+    """Write a recipe's values into params.yaml; comments and layout stay. Run it from the project's root."""
+    apply_recipe(name, data)
+    print(f"params.yaml now holds the recipe {name}; next: dvc repro")
+
+
+def apply_recipe(name: str, data: Path | None, root: Path = Path(".")) -> None:
+    """Merges `recipes/<name>.yaml` into `params.yaml`, which is replaced only when the result is valid.
+
+    Raises:
+        UserError: no such recipe, no such data folder, or the result is not valid.
+    """
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    from fakeface.files import whole
+    from fakeface.params import check_params
+
+    yaml = YAML()
+    yaml.width, yaml.preserve_quotes = 4096, True
+    available = sorted(path.stem for path in (root / "recipes").glob("*.yaml"))
+    if name not in available:
+        where = f"allowed here: {', '.join(available)}" if available else "run this from the project's root"
+        raise UserError(f"recipes/{name}.yaml: no such recipe; {where}")
+    if data is not None and not (root / data).is_dir():
+        raise UserError(f"{data}: no such data folder; --data takes a folder with the two class folders")
+    values = yaml.load((root / "recipes" / f"{name}.yaml").read_text(encoding="utf-8"))
+    if data is not None:
+        values["split"]["data"] = data.as_posix()
+    path = root / "params.yaml"
+    try:
+        target = yaml.load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(
+            "params.yaml: no such file; run this from the project's root, or `git checkout params.yaml`"
+        ) from None
+    except (YAMLError, ValueError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"params.yaml: not readable as YAML ({reason}); `git checkout params.yaml` first") from None
+    if not isinstance(target, dict):
+        raise UserError("params.yaml: holds no sections such as 'base:'; `git checkout params.yaml` first")
+    _merge(target, values)
+    check_params(YAML(typ="safe", pure=True).load(_text(yaml, target)), f"recipes/{name}.yaml")
+    with whole(path) as partial:
+        yaml.dump(target, partial)
+
+
+def _text(yaml: Any, values: Any) -> str:
+    stream = io.StringIO()
+    yaml.dump(values, stream)
+    return stream.getvalue()
+
+
+def _merge(target: Any, values: Any) -> None:
+    for key, value in values.items():
+        if isinstance(value, dict) and isinstance(target.get(key), dict):
+            _merge(target[key], value)
+        else:
+            target[key] = value
+    # A key that the recipe's section does not know is a leftover or a slip: the recipe is the whole truth of a section.
+    for key in [key for key in target if key not in values]:
+        del target[key]
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    run_app(app)

@@ -1,0 +1,211 @@
+"""params.yaml, typed and strict: an unknown key, a wrong type or a value out of range is one clear line, not a guess.
+
+No key has a default here: what stands in params.yaml is all there is, so DVC sees every value that a result rests on.
+"""
+
+import difflib
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from fakeface.errors import UserError
+
+Positive = Annotated[int, Field(ge=1, le=1_000_000)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Base(Section):
+    seed: Seed
+    threads: Annotated[int, Field(ge=1, le=1024)]
+    device: Literal["auto", "cpu", "cuda"]
+    precision: Literal["auto", "fp32", "bf16"]
+    image_size: Annotated[int, Field(ge=16, le=1024)]
+    tracking: bool
+
+
+class Sample(Section):
+    count: Annotated[int, Field(ge=0, le=9999)]
+    image_size: Annotated[int, Field(ge=64, le=1024, multiple_of=4)]
+    seed: Seed
+    training_portraits: Positive
+    steps: Positive
+    channels: Positive
+    noise: NonNegative
+    jpeg_quality: Annotated[int, Field(ge=1, le=95)]
+
+
+class Split(Section):
+    data: Annotated[str, Field(min_length=1)]
+    real: Annotated[str, Field(min_length=1)]
+    fake: Annotated[str, Field(min_length=1)]
+    protocol: Literal["fractions", "counts", "article", "task"]
+    train: NonNegative
+    val: NonNegative
+    test: NonNegative
+    group_by: Literal["photo", "none"]
+    hash_distance: Annotated[int, Field(ge=0, le=16)]
+    on_bad_image: Literal["fail", "skip"]
+    max_megapixels: Rate
+
+    @model_validator(mode="after")
+    def _sizes_fit_the_protocol(self) -> "Split":
+        sizes = (self.train, self.val, self.test)
+        if self.real == self.fake:
+            raise ValueError("real and fake name the same folder")
+        if self.protocol == "counts" and any(size != int(size) or size < 1 for size in sizes):
+            raise ValueError(
+                "protocol counts needs whole numbers of images per class, 1 or more, in train, val and test"
+            )
+        if self.protocol == "fractions" and (min(sizes) <= 0 or sum(sizes) > 1 + 1e-9):
+            raise ValueError("protocol fractions needs train, val and test above 0 with a sum of at most 1")
+        if self.protocol in ("article", "task") and not 0 < self.val < 1:
+            raise ValueError(
+                f"protocol {self.protocol} needs val between 0 and 1: the part of the training images cut off"
+            )
+        return self
+
+
+class Features(Section):
+    network: Literal["resnet18", "efficientnet_lite0"]
+    weights: Annotated[str, Field(min_length=1)]
+    crop_size: Annotated[int, Field(ge=16)]
+    augment: Literal["article", "crop", "none"]
+    views: Positive
+    batch_size: Positive
+
+
+class Training(Section):
+    """What the one training loop takes, whatever the network."""
+
+    epochs: Positive
+    batch_size: Positive
+    optimizer: Literal["sgd", "adamw"]
+    lr: Rate
+    momentum: Fraction
+    weight_decay: NonNegative
+    schedule: Literal["constant", "step", "onecycle"]
+    step_size: Positive
+    gamma: Rate
+    keep: Literal["best", "last"]
+
+
+class TrainScratch(Training):
+    network: Literal["mynet", "vgg11"]
+    init: Literal["he", "torch"]
+    crop_size: Annotated[int, Field(ge=16)]
+    augment: Literal["article", "crop", "none"]
+
+
+class TrainExtractor(Training):
+    batchnorm: Literal["frozen", "moving"]
+
+
+class TrainFinetune(Training):
+    network: Literal["resnet18", "efficientnet_lite0"]
+    weights: Annotated[str, Field(min_length=1)]
+    crop_size: Annotated[int, Field(ge=16)]
+    augment: Literal["article", "crop", "none"]
+
+
+class Evaluate(Section):
+    batch_size: Positive
+    grid_images: Annotated[int, Field(ge=1, le=64)]
+
+
+class Params(Section):
+    base: Base
+    sample: Sample
+    split: Split
+    features: Features
+    train_scratch: TrainScratch
+    train_extractor: TrainExtractor
+    train_finetune: TrainFinetune
+    evaluate: Evaluate
+
+    @model_validator(mode="after")
+    def _crops_fit(self) -> "Params":
+        for name in ("features", "train_scratch", "train_finetune"):
+            if getattr(self, name).crop_size > self.base.image_size:
+                raise ValueError(f"{name}.crop_size is larger than base.image_size ({self.base.image_size})")
+        return self
+
+
+def load_params(path: Path | str = "params.yaml") -> Params:
+    """Reads and checks the parameters.
+
+    Raises:
+        UserError: the file is missing or no YAML, a key is unknown or missing, a value has the wrong type or range.
+    """
+    from ruamel.yaml import YAML  # the reader that DVC uses: both must see the same values
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        values = YAML(typ="safe", pure=True).load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; run this from the project's root, or `git checkout {path}`") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    # ruamel's constructors raise ValueError on an impossible date or integer, and recurse as deep as the brackets
+    except (YAMLError, ValueError, RecursionError) as error:
+        line = " ".join(str(error).split())
+        raise UserError(f"{path}: not readable as YAML: {line}") from None
+    return check_params(values, path)
+
+
+def check_params(values: Any, path: Path | str) -> Params:
+    """Checks values read from `path` (named in the message). Raises UserError as `load_params` does."""
+    if not isinstance(values, dict):
+        raise UserError(
+            f"{path}: must hold one section per stage, such as 'base:'; `fakeface recipe default` restores it"
+        )
+    try:
+        return Params.model_validate(values)
+    except ValidationError as error:
+        first, more = error.errors()[0], error.error_count() - 1
+        rest = f" (and {more} more)" if more else ""
+        raise UserError(f"{path}: {_explain(first)}{rest}") from None
+
+
+def _explain(error: Any) -> str:
+    key = ".".join(part if part.isprintable() else repr(part) for part in map(str, error["loc"]))
+    value, kind = error["input"], error["type"]
+    if kind == "missing":
+        return f"{key} is missing; add it, or restore the file with `fakeface recipe default`"
+    if kind == "extra_forbidden":
+        return f"{key} is not a parameter{_nearest(error['loc'])}"
+    if kind == "value_error":
+        return f"{key + ': ' if key else ''}{error['ctx']['error']}"
+    message = error["msg"].replace("Input should be", "must be")
+    if isinstance(value, str) and _is_number(value):
+        message += f"; write the number without quotes and without an exponent ({_plain(value)})"
+    return f"{key} = {value!r}: {message}"
+
+
+def _nearest(loc: tuple[Any, ...]) -> str:
+    section: Any = Params
+    for part in loc[:-1]:
+        section = section.model_fields[part].annotation
+    names = list(section.model_fields)
+    close = difflib.get_close_matches(str(loc[-1]), names, n=1)
+    return f"; did you mean {close[0]}?" if close else f"; allowed here: {', '.join(names)}"
+
+
+def _plain(text: str) -> str:
+    return format(Decimal(repr(float(text))), "f")  # 1e-7 -> 0.0000001
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
