@@ -1,0 +1,1 @@
+"""From folders of images to a split manifest and a pixel store."""

@@ -1,0 +1,113 @@
+"""The split folder: `manifest.csv` and `pixels.npy`, uint8 [N, 3, S, S], row i of one is row i of the other."""
+
+import warnings
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from fakeface.data.images import BadImage, Decoded, Found, decode
+from fakeface.errors import UserError
+from fakeface.files import sha256
+
+COLUMNS = ["path", "label", "sha256", "source", "split", "width", "height", "format"]
+# Decoded ahead of the writer: bounds the memory, whatever the number of images.
+CHUNK = 256
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A split folder at hand. `pixels` is memory-mapped: rows are read when they are indexed."""
+
+    folder: Path
+    manifest: pd.DataFrame
+    pixels: np.ndarray
+
+    @classmethod
+    def open(cls, folder: Path | str = "data/split") -> "Dataset":
+        """Raises UserError when the folder is missing or its two files do not fit each other."""
+        folder = Path(folder)
+        try:
+            manifest = pd.read_csv(folder / "manifest.csv", dtype={"path": str, "source": str}, keep_default_na=False)
+            pixels = np.load(folder / "pixels.npy", mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError, BadZipFile) as error:
+            reason = " ".join(str(error).split())
+            raise UserError(f"{folder}: no whole split there ({reason}); run `dvc repro split`") from None
+        fits = isinstance(pixels, np.ndarray) and pixels.dtype == np.uint8 and pixels.ndim == 4
+        if list(manifest.columns) != COLUMNS or not fits or len(manifest) != len(pixels):
+            raise UserError(f"{folder}: manifest.csv and pixels.npy do not fit each other; run `dvc repro -f split`")
+        return cls(folder, manifest, pixels)
+
+    @property
+    def labels(self) -> np.ndarray:
+        """int64 [N]: 0 real, 1 fake."""
+        return self.manifest["label"].to_numpy(dtype=np.int64)
+
+    @cached_property
+    def data_hash(self) -> str:
+        """sha256 of the manifest, which holds the sha256 of every image: one name for data and split."""
+        return sha256(self.folder / "manifest.csv")
+
+    def rows(self, split: str) -> np.ndarray:
+        """int64 row numbers of one split."""
+        return np.flatnonzero((self.manifest["split"] == split).to_numpy())
+
+
+def decode_all(
+    folder: Path, found: list[Found], image_size: int, max_megapixels: float, threads: int
+) -> Iterator[tuple[Found, Decoded | BadImage]]:
+    """Decodes in parallel, yields in order: each image, or the reason why it cannot be used."""
+
+    # Between 89 and 179 megapixels Pillow warns before `decode` checks the size itself; the filter is global, so not in threads.
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+
+    def one(item: Found) -> Decoded | BadImage:
+        try:
+            return decode(folder / item.path, image_size, max_megapixels)
+        except BadImage as reason:
+            return reason
+
+    with ThreadPoolExecutor(threads) as pool:
+        for start in range(0, len(found), CHUNK):
+            chunk = found[start : start + CHUNK]
+            yield from zip(chunk, pool.map(one, chunk), strict=True)
+
+
+def write_pixels(
+    path: Path,
+    images: Iterator[tuple[Found, Decoded | BadImage]],
+    n: int,
+    image_size: int,
+    keep: Callable[[Found, Decoded], None],
+) -> list[tuple[str, str]]:
+    """Streams decoded images into `path` (`.npy`, at most `n` rows) and calls `keep` for each one.
+
+    Returns:
+        The images that could not be used: (path, reason).
+    """
+    bad: list[tuple[str, str]] = []
+    row = 0
+    with open(path, "wb") as file:
+        header = {"descr": "|u1", "fortran_order": False, "shape": (n, 3, image_size, image_size)}
+        np.lib.format.write_array_header_1_0(file, header)
+        start = file.tell()
+        for item, result in images:
+            if isinstance(result, BadImage):
+                bad.append((item.path, str(result)))
+                continue
+            file.write(result.pixels.tobytes())
+            keep(item, result)
+            row += 1
+        if row < n:  # the header is padded, so the true number of rows fits into its place
+            file.seek(0)
+            header["shape"] = (row, 3, image_size, image_size)
+            np.lib.format.write_array_header_1_0(file, header)
+            if file.tell() != start:
+                raise RuntimeError("the .npy header changed its length")
+    return bad

@@ -1,0 +1,197 @@
+"""The split folder: rows keep their order, bad images leave no hole, a damaged folder is one clear line."""
+
+import hashlib
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from fakeface.data import store
+from fakeface.data.images import BadImage, Decoded, Found, decode
+from fakeface.data.store import COLUMNS, Dataset, decode_all, write_pixels
+from fakeface.errors import UserError
+
+SIZE = 16
+
+
+def decoded(value):
+    return Decoded(np.full((3, SIZE, SIZE), value, dtype=np.uint8), f"{value}", SIZE, SIZE, "PNG")
+
+
+def stream(results):
+    return iter([(Found(f"r/{i}.png", str(i), 0), result) for i, result in enumerate(results)])
+
+
+def write(path, results, n=None):
+    kept = []
+    bad = write_pixels(path, stream(results), n or len(results), SIZE, lambda item, image: kept.append(item.path))
+    return np.load(path, allow_pickle=False, mmap_mode="r"), kept, bad
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A split folder of three images."""
+    write(tmp_path / "pixels.npy", [decoded(1), decoded(2), decoded(3)])
+    rows = [
+        ("0_real/01.png", 0, "x", "01", "train", 16, 16, "PNG"),
+        ("0_real/NA.png", 0, "y", "NA", "test", 16, 16, "PNG"),
+        ("1_fake/01.png", 1, "z", "01", "train", 16, 16, "PNG"),
+    ]
+    pd.DataFrame(rows, columns=COLUMNS).to_csv(tmp_path / "manifest.csv", index=False)
+    return tmp_path
+
+
+def test_pixels_are_written_in_order(tmp_path):
+    pixels, kept, bad = write(tmp_path / "p.npy", [decoded(v) for v in (5, 3, 9)])
+    assert pixels.dtype == np.uint8
+    assert pixels.shape == (3, 3, SIZE, SIZE)
+    assert [int(row.min()) for row in pixels] == [int(row.max()) for row in pixels] == [5, 3, 9]
+    assert kept == ["r/0.png", "r/1.png", "r/2.png"]
+    assert bad == []
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_bad_images_are_left_out_and_listed(tmp_path, first):
+    results = [BadImage("is empty"), decoded(7), BadImage("is damaged"), decoded(8)]
+    pixels, kept, bad = write(tmp_path / "p.npy", results if first else results[::-1])
+    assert pixels.shape == (2, 3, SIZE, SIZE)
+    assert sorted(int(row.max()) for row in pixels) == [7, 8]
+    assert len(kept) == 2
+    assert sorted(reason for _, reason in bad) == ["is damaged", "is empty"]
+
+
+@pytest.mark.parametrize("promised", [10, 1_000, 123_456_789])
+def test_header_is_corrected_whatever_was_promised(tmp_path, promised):
+    pixels, _, _ = write(tmp_path / "p.npy", [decoded(7)] * 3, n=promised)
+    assert pixels.shape == (3, 3, SIZE, SIZE)
+    assert (tmp_path / "p.npy").stat().st_size % 64 == 0
+
+
+def test_file_is_the_one_that_numpy_writes(tmp_path):
+    write(tmp_path / "p.npy", [decoded(1), BadImage("x"), decoded(2)])
+    np.save(tmp_path / "q.npy", np.stack([decoded(1).pixels, decoded(2).pixels]))
+    assert np.array_equal(np.load(tmp_path / "p.npy"), np.load(tmp_path / "q.npy"))
+    assert (tmp_path / "p.npy").read_bytes() == (tmp_path / "q.npy").read_bytes()
+
+
+def test_store_without_a_usable_image_is_empty(tmp_path):
+    bad = write_pixels(tmp_path / "p.npy", stream([BadImage("x")] * 3), 3, SIZE, lambda *_: None)
+    assert len(bad) == 3
+    assert np.load(tmp_path / "p.npy", allow_pickle=False).shape == (0, 3, SIZE, SIZE)
+
+
+def test_decode_all_keeps_the_order_whichever_thread_is_first(tmp_path, monkeypatch):
+    def slow_when_even(path, size, mega):
+        number = int(Path(path).stem)
+        time.sleep(0.01 * (number % 2 == 0))
+        if number == 5:
+            raise BadImage("is the fifth")
+        return decoded(number)
+
+    monkeypatch.setattr(store, "decode", slow_when_even)
+    monkeypatch.setattr(store, "CHUNK", 4)
+    found = [Found(f"r/{i}.png", str(i), 0) for i in range(11)]
+    results = list(decode_all(tmp_path, found, SIZE, 50, threads=3))
+    assert [item for item, _ in results] == found
+    assert [r.sha256 if isinstance(r, Decoded) else str(r) for _, r in results] == [
+        "is the fifth" if i == 5 else str(i) for i in range(11)
+    ]
+
+
+def test_decode_all_reads_no_further_ahead_than_a_chunk(tmp_path, monkeypatch):
+    lock, seen = threading.Lock(), []
+
+    def counting(path, size, mega):
+        with lock:
+            seen.append(path)
+        return decoded(0)
+
+    monkeypatch.setattr(store, "decode", counting)
+    monkeypatch.setattr(store, "CHUNK", 4)
+    images = decode_all(tmp_path, [Found(f"r/{i}.png", str(i), 0) for i in range(40)], SIZE, 50, threads=2)
+    next(images)
+    time.sleep(0.02)
+    assert len(seen) <= 4
+    images.close()
+
+
+def test_threads_do_not_change_the_bytes(tmp_path):
+    rng = np.random.default_rng(0)
+    found = []
+    for i in range(9):
+        Image.fromarray(rng.integers(0, 256, (20 + i, 30, 3), dtype=np.uint8)).save(tmp_path / f"{i}.jpg")
+        found.append(Found(f"{i}.jpg", str(i), 0))
+    for threads in (1, 3):
+        images = decode_all(tmp_path, found, SIZE, 50, threads)
+        write_pixels(tmp_path / f"p{threads}.npy", images, len(found), SIZE, lambda *_: None)
+    assert (tmp_path / "p1.npy").read_bytes() == (tmp_path / "p3.npy").read_bytes()
+    assert np.array_equal(np.load(tmp_path / "p1.npy")[4], decode(tmp_path / "4.jpg", SIZE, 50).pixels)
+
+
+def test_dataset_reads_labels_splits_and_names_as_they_are(folder):
+    dataset = Dataset.open(folder)
+    assert dataset.labels.tolist() == [0, 0, 1]
+    assert dataset.labels.dtype == np.int64
+    assert dataset.rows("train").tolist() == [0, 2]
+    assert dataset.rows("val").tolist() == []
+    assert dataset.manifest["source"].tolist() == ["01", "NA", "01"]  # neither a number nor a missing value
+    assert isinstance(dataset.pixels, np.memmap)
+
+
+def test_data_hash_is_the_manifests(folder):
+    wanted = hashlib.sha256((folder / "manifest.csv").read_bytes()).hexdigest()
+    assert Dataset.open(folder).data_hash == wanted
+
+
+def refused(folder):
+    with pytest.raises(UserError) as caught:
+        Dataset.open(folder)
+    message = str(caught.value)
+    assert len(message.splitlines()) == 1, message
+    assert str(folder) in message
+    assert "dvc repro" in message
+
+
+@pytest.mark.parametrize("name", ["manifest.csv", "pixels.npy"])
+def test_missing_file_is_refused(folder, name):
+    (folder / name).unlink()
+    refused(folder)
+
+
+def test_missing_folder_is_refused(tmp_path):
+    refused(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("name", ["manifest.csv", "pixels.npy"])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"text", b"\x80\x04K\x01.", b"PK\x03\x04junk", b"\x93NUMPY", b"a,b\n1,2,3\n4,5,6,7,8\n", b"\xff\xfe\x00"],
+    ids=["empty", "text", "pickle", "zip", "numpy magic", "ragged csv", "no utf-8"],
+)
+def test_damaged_file_is_refused(folder, name, content):
+    (folder / name).write_bytes(content)
+    refused(folder)
+
+
+def test_truncated_pixels_are_refused(folder):
+    data = (folder / "pixels.npy").read_bytes()
+    (folder / "pixels.npy").write_bytes(data[:-100])
+    refused(folder)
+
+
+@pytest.mark.parametrize(
+    "pixels", [np.zeros((2, 3, 16, 16), np.uint8), np.zeros((3, 3, 16, 16), np.float32), np.array(3, np.uint8)]
+)
+def test_pixels_that_do_not_fit_the_manifest_are_refused(folder, pixels):
+    np.save(folder / "pixels.npy", pixels)
+    refused(folder)
+
+
+def test_manifest_with_other_columns_is_refused(folder):
+    manifest = pd.read_csv(folder / "manifest.csv").rename(columns={"label": "class"})
+    manifest.to_csv(folder / "manifest.csv", index=False)
+    refused(folder)
