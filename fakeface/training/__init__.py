@@ -1,0 +1,1 @@
+"""Networks, batch augmentation, the one training loop, checkpoints."""

@@ -1,0 +1,114 @@
+"""Batches from the pixel store or from cached features; the order of an epoch is a permutation from (seed, epoch)."""
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fakeface.training.augment import boxes_for, crop_and_resize
+from fakeface.training.networks import Network, normalise
+
+
+def epoch_generator(seed: int, epoch: int) -> torch.Generator:
+    """One stream of random numbers an epoch, so that a resumed run draws what an uninterrupted one would."""
+    mixed = np.random.SeedSequence([seed, epoch]).generate_state(2, np.uint32)
+    return torch.Generator().manual_seed(int(mixed[0]) << 31 ^ int(mixed[1]))
+
+
+class PixelBatches:
+    """Rows of a pixel store as normalised batches: float32 [B, 3, crop, crop] and labels int64 [B].
+
+    On a GPU the rows lie in its memory as uint8; on a CPU they stay in the memory map and one batch is read at a time.
+
+    Args:
+        pixels: uint8 [N, 3, S, S], memory-mapped or not.
+        labels: int64 [N], 0 real, 1 fake.
+        rows: int64, which images.
+        augment: `article`, `crop` or `none`, for `train`.
+    """
+
+    def __init__(
+        self,
+        pixels: np.ndarray,
+        labels: np.ndarray,
+        rows: np.ndarray,
+        network: Network,
+        *,
+        crop_size: int,
+        batch_size: int,
+        device: torch.device,
+        augment: str = "none",
+        seed: int = 0,
+    ) -> None:
+        self.pixels, self.rows, self.network = pixels, rows, network
+        self.crop_size, self.batch_size, self.augment, self.seed = crop_size, batch_size, augment, seed
+        self.device = device
+        self.labels = torch.from_numpy(labels[rows]).to(device)
+        self.resident = torch.from_numpy(pixels[rows]).to(device) if device.type == "cuda" else None
+
+    def __len__(self) -> int:
+        """Batches an epoch."""
+        return math.ceil(len(self.rows) / self.batch_size)
+
+    def train(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Shuffled and augmented; the same batches for the same (seed, epoch)."""
+        generator = epoch_generator(self.seed, epoch)
+        order = torch.randperm(len(self.rows), generator=generator)
+        return self._batches(order, generator, self.augment)
+
+    def in_order(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Centre crops in the order of `rows`."""
+        return self._batches(torch.arange(len(self.rows)), torch.Generator(), "none")
+
+    def view(self, number: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Augmented, in the order of `rows`: one view of every image for the feature cache."""
+        return self._batches(torch.arange(len(self.rows)), epoch_generator(self.seed, number), self.augment)
+
+    def _batches(self, order: Tensor, generator: torch.Generator, augment: str) -> Iterator[tuple[Tensor, Tensor]]:
+        size = self.pixels.shape[-1]
+        boxes, flips = boxes_for(augment, len(order), size, self.crop_size, generator)
+        for start in range(0, len(order), self.batch_size):
+            index = order[start : start + self.batch_size]
+            part = slice(start, start + len(index))
+            images = crop_and_resize(self._take(index), boxes[part], flips[part], self.crop_size)
+            yield normalise(images, self.network), self.labels[index.to(self.device)]
+
+    def _take(self, index: Tensor) -> Tensor:
+        if self.resident is not None:
+            return self.resident[index.to(self.device)]
+        return torch.from_numpy(self.pixels[self.rows[index.numpy()]])
+
+
+class FeatureBatches:
+    """Cached features of a frozen backbone as batches: float32 [B, F] and labels int64 [B].
+
+    Args:
+        views: float32 [K, n, F], K augmented views of the training images; epoch e reads view e modulo K.
+        labels: int64 [n].
+    """
+
+    def __init__(
+        self, views: np.ndarray, labels: np.ndarray, *, batch_size: int, device: torch.device, seed: int = 0
+    ) -> None:
+        self.views = torch.from_numpy(np.ascontiguousarray(views)).to(device)
+        self.labels = torch.from_numpy(labels).to(device)
+        self.batch_size, self.seed = batch_size, seed
+
+    def __len__(self) -> int:
+        """Batches an epoch."""
+        return math.ceil(len(self.labels) / self.batch_size)
+
+    def train(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Shuffled; the same batches for the same (seed, epoch)."""
+        return self._batches(epoch, torch.randperm(len(self.labels), generator=epoch_generator(self.seed, epoch)))
+
+    def in_order(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """The first view in the order of the rows."""
+        return self._batches(0, torch.arange(len(self.labels)))
+
+    def _batches(self, epoch: int, order: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        view = self.views[epoch % len(self.views)]
+        for index in order.to(self.labels.device).split(self.batch_size):
+            yield view[index], self.labels[index]

@@ -1,0 +1,57 @@
+"""Where and in which precision a stage computes, and what makes it repeatable."""
+
+import os
+import platform
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import torch
+
+from fakeface.errors import UserError
+
+
+@dataclass(frozen=True)
+class Compute:
+    """`precision`: fp32 or bf16, as chosen."""
+
+    device: torch.device
+    precision: str
+
+    def autocast(self) -> AbstractContextManager[None]:
+        """bf16 where chosen; weights, loss and optimiser stay fp32."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
+
+    def describe(self) -> str:
+        """Device, threads, precision, versions, in one line."""
+        name = (
+            torch.cuda.get_device_name() if self.device.type == "cuda" else platform.processor() or platform.machine()
+        )
+        return f"{name}, {torch.get_num_threads()} threads, {self.precision}, torch {torch.__version__}"
+
+
+def configure(seed: int, threads: int, device: str, precision: str) -> Compute:
+    """Seeds torch, sets the threads, asks for deterministic algorithms, chooses device and precision.
+
+    `auto` takes CUDA where there is one, and bf16 where it is faster than fp32: on a GPU that has it, on a CPU with AVX-512
+    BF16 or AMX (without them a CPU emulates bf16 and is slower than in fp32).
+
+    Raises:
+        UserError: `cuda` was asked for and there is none.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError("params.yaml: base.device = 'cuda', but torch finds no CUDA device; set it to auto or cpu")
+    kind = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
+    torch.manual_seed(seed)
+    torch.set_num_threads(threads)
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    # CUDA has no deterministic backward pass of VGG's adaptive pooling: there a warning, everywhere else a promise
+    torch.use_deterministic_algorithms(True, warn_only=kind == "cuda")
+    torch.backends.cudnn.benchmark = False
+    if precision == "auto":
+        fast = torch.cuda.is_bf16_supported() if kind == "cuda" else _cpu_is_fast_in_bf16()
+        precision = "bf16" if fast else "fp32"
+    return Compute(torch.device(kind), precision)
+
+
+def _cpu_is_fast_in_bf16() -> bool:
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

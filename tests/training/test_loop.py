@@ -1,0 +1,308 @@
+"""The training loop: it learns, repeats bit by bit, keeps the epoch asked for, and computes what the article says."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from fakeface.errors import UserError
+from fakeface.params import Training
+from fakeface.training.batches import FeatureBatches, PixelBatches
+from fakeface.training.device import Compute
+from fakeface.training.loop import HISTORY, fit, make_optimizer, make_schedule, predict
+from fakeface.training.networks import NETWORKS, Head, backbone, build, replace_head
+
+CPU = torch.device("cpu")
+FP32 = Compute(CPU, "fp32")
+DEFAULTS = {
+    "epochs": 5,
+    "batch_size": 8,
+    "optimizer": "sgd",
+    "lr": 0.1,
+    "momentum": 0.9,
+    "weight_decay": 0.0,
+    "schedule": "constant",
+    "step_size": 7,
+    "gamma": 0.1,
+    "keep": "best",
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Small work on two threads takes longer than on one, above all beside other processes."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def section(**changes):
+    return Training(**(DEFAULTS | changes))
+
+
+def blobs(n=64, swapped=False, seed=0, batch_size=8):
+    """Two classes a line can part; `swapped`: with the labels exchanged."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(n) % 2
+    x = rng.normal(0, 1, (1, n, 4)).astype(np.float32)
+    x[0, :, 0] += 6 * labels - 3
+    return FeatureBatches(x, 1 - labels if swapped else labels, batch_size=batch_size, device=CPU)
+
+
+def linear(seed=0):
+    torch.manual_seed(seed)
+    return nn.Linear(4, 2)
+
+
+class Recorder(nn.Module):
+    """Notes in which mode it computed."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner, self.modes = nn.Linear(4, 2), []
+
+    def forward(self, x):
+        self.modes.append(self.training)
+        return self.inner(x)
+
+
+def test_separable_classes_are_learnt():
+    result = fit(linear(), blobs(), blobs(seed=1), section(), FP32)
+    assert result.history[-1]["val_accuracy"] > 0.95
+    assert result.history[-1]["train_accuracy"] > 0.95
+    assert result.history[-1]["train_loss"] < result.history[0]["train_loss"]
+
+
+def test_pixels_are_learnt_by_the_articles_network():
+    """Bright against dark at 96 pixels: the whole way from uint8 to accuracy."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(24) % 2
+    pixels = np.clip(rng.normal(90, 20, (24, 3, 96, 96)) + 70 * labels[:, None, None, None], 0, 255).astype(np.uint8)
+    batches = PixelBatches(
+        pixels, labels, np.arange(24), NETWORKS["mynet"], crop_size=96, batch_size=8, device=CPU, augment="crop"
+    )
+    torch.manual_seed(0)
+    result = fit(build("mynet", 96), batches, batches, section(optimizer="adamw", lr=0.001, epochs=4), FP32)
+    assert result.history[-1]["val_accuracy"] == 1.0
+
+
+@pytest.mark.parametrize(("optimizer", "schedule"), [("sgd", "step"), ("adamw", "onecycle")])
+def test_two_fits_are_bit_identical(optimizer, schedule):
+    runs = []
+    for noise in (1, 2):
+        model = linear()
+        torch.manual_seed(noise)  # the global generator must not matter once the model is built
+        result = fit(model, blobs(), blobs(seed=1), section(optimizer=optimizer, schedule=schedule, lr=0.01), FP32)
+        runs.append((result, model))
+    (first, a), (second, b) = runs
+    assert first.history == second.history
+    assert torch.equal(first.val_logits, second.val_logits)
+    assert all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
+
+
+def test_history_has_a_row_an_epoch_and_is_told_at_once():
+    told = []
+    result = fit(linear(), blobs(), blobs(seed=1), section(), FP32, on_epoch=told.append)
+    assert told == result.history
+    assert [row["epoch"] for row in result.history] == [1, 2, 3, 4, 5]
+    assert all(list(row) == HISTORY for row in result.history)
+    assert HISTORY == ["epoch", "lr", "train_loss", "train_accuracy", "val_loss", "val_accuracy"]
+
+
+def test_figures_of_the_first_epoch_are_plain_means_over_images():
+    """lr is next to nothing, so each batch sees the first weights; the last batch is smaller than the others."""
+    model, train, val = linear(), blobs(n=27), blobs(n=13, seed=1)
+    x, y = train.views[0], train.labels
+    logits, val_logits = model(x), model(val.views[0])
+    row = fit(model, train, val, section(lr=1e-12, epochs=1), FP32).history[0]
+    assert row["train_loss"] == pytest.approx(nn.functional.cross_entropy(logits, y).item(), abs=2e-6)
+    assert row["train_accuracy"] == pytest.approx((logits.argmax(1) == y).sum().item() / 27, abs=1e-6)
+    assert row["val_loss"] == pytest.approx(nn.functional.cross_entropy(val_logits, val.labels).item(), abs=2e-6)
+    assert row["val_accuracy"] == pytest.approx((val_logits.argmax(1) == val.labels).sum().item() / 13, abs=1e-6)
+
+
+def test_best_epoch_is_kept_and_the_last_when_asked():
+    """Val carries the other labels: every epoch makes it worse."""
+    kept = {}
+    for keep in ("best", "last"):
+        model = linear()
+        val = blobs(seed=1, swapped=True)
+        result = fit(model, blobs(), val, section(keep=keep, lr=0.01), FP32)
+        losses = [row["val_loss"] for row in result.history]
+        assert losses == sorted(losses)
+        assert torch.equal(predict(model, val, FP32)[0], result.val_logits)
+        kept[keep] = result
+    assert kept["best"].best_epoch < kept["last"].best_epoch == 5
+    assert kept["best"].history == kept["last"].history
+    row = kept["best"].history[kept["best"].best_epoch - 1]
+    assert row["val_accuracy"] == max(row["val_accuracy"] for row in kept["best"].history)
+
+
+def test_of_equal_accuracies_the_lower_loss_is_kept():
+    result = fit(linear(), blobs(), blobs(seed=1), section(lr=0.3, epochs=8), FP32)
+    top = max(row["val_accuracy"] for row in result.history)
+    tied = [row for row in result.history if row["val_accuracy"] == top]
+    assert len(tied) > 1
+    assert result.best_epoch == min(tied, key=lambda row: row["val_loss"])["epoch"]
+
+
+def test_model_is_left_in_evaluation_mode():
+    model = linear()
+    fit(model, blobs(), blobs(), section(epochs=1), FP32)
+    assert not model.training
+
+
+def test_training_runs_in_train_mode_and_validation_in_evaluation_mode():
+    model = Recorder()
+    fit(model, blobs(n=16), blobs(n=8), section(epochs=2), FP32)
+    assert model.modes == [True, True, False] * 2
+
+
+def test_predict_is_in_evaluation_mode_moves_nothing_and_keeps_the_order():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Dropout(0.5), nn.Linear(8, 2)).train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    batches = blobs(n=20)
+    logits, labels = predict(model, batches, FP32)
+    assert torch.equal(logits, predict(model, batches, FP32)[0])
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    assert labels.tolist() == batches.labels.tolist()
+    assert torch.allclose(logits, model.eval()(batches.views[0]), atol=1e-6)
+    assert logits.dtype == torch.float32
+    assert not logits.requires_grad
+
+
+def snapshot(model):
+    return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+def tiny_pixels(n=8, size=32):
+    pixels = np.random.default_rng(0).integers(0, 256, (n, 3, size, size), dtype=np.uint8)
+    return PixelBatches(
+        pixels, np.arange(n) % 2, np.arange(n), NETWORKS["resnet18"], crop_size=size, batch_size=4, device=CPU
+    )
+
+
+def test_frozen_backbone_stays_bit_identical_with_its_buffers():
+    torch.manual_seed(0)
+    model, batches = backbone("resnet18", "none"), tiny_pixels()
+    before = snapshot(model)
+    features, labels = predict(model, batches, FP32)
+    head = Head(512, 2)
+    cached = FeatureBatches(features.numpy()[None], labels.numpy(), batch_size=4, device=CPU)
+    fit(head, cached, cached, section(epochs=2), FP32)
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    replace_head(model, "resnet18", head)
+    whole, _ = predict(model, batches, FP32)
+    assert torch.allclose(whole, predict(head, cached, FP32)[0], atol=1e-5)
+
+
+def test_the_articles_frozen_backbone_moves_its_buffers_but_no_weight():
+    torch.manual_seed(0)
+    model, batches = backbone("resnet18", "none"), tiny_pixels()
+    replace_head(model, "resnet18", Head(512, 2))
+    before = snapshot(model)
+    fit(model, batches, batches, section(epochs=1), FP32)
+    moved = {name for name, value in model.state_dict().items() if not torch.equal(before[name], value)}
+    buffers = {name for name, _ in model.named_buffers()}
+    assert {"fc.weight", "fc.bias"} <= moved
+    assert moved - {"fc.weight", "fc.bias"} == buffers
+
+
+def test_train_mode_of_the_caller_is_used_in_every_epoch():
+    model = Recorder()
+    fit(model, blobs(n=16), blobs(n=8), section(epochs=2), FP32, train_mode=nn.Module.eval)
+    assert not any(model.modes)
+
+
+@pytest.mark.parametrize("bad", ["lr", "pixels"])
+def test_loss_that_is_not_finite_is_one_line(bad):
+    train = blobs()
+    if bad == "pixels":
+        train.views[0, 3] = math.nan
+    with pytest.raises(UserError, match=r"not finite in epoch [1-5]: lower lr") as caught:
+        fit(linear(), train, blobs(seed=1), section(lr=1e38 if bad == "lr" else 0.1), FP32)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+# ------------------------------------------------------------------ optimisers and schedules
+
+
+def test_sgd_and_adamw_have_the_numbers_given():
+    parameters = [nn.Parameter(torch.zeros(1))]
+    sgd = make_optimizer(parameters, section(optimizer="sgd", lr=0.02, momentum=0.8, weight_decay=0.03))
+    group = sgd.param_groups[0]
+    assert isinstance(sgd, torch.optim.SGD)
+    assert (group["lr"], group["momentum"], group["weight_decay"], group["nesterov"]) == (0.02, 0.8, 0.03, False)
+    adamw = make_optimizer(parameters, section(optimizer="adamw", lr=0.02, momentum=0.8, weight_decay=0.03))
+    group = adamw.param_groups[0]
+    assert isinstance(adamw, torch.optim.AdamW)
+    assert (group["lr"], group["betas"], group["weight_decay"]) == (0.02, (0.8, 0.999), 0.03)
+
+
+@pytest.mark.parametrize(("epochs", "decay", "wanted"), [(1, 0.0, -0.05), (2, 0.0, -0.1425021), (2, 0.3, -0.1410021)])
+def test_worked_example_of_sgd_with_momentum(epochs, decay, wanted):
+    """One image x = 1 of class 1, weights 0, no bias, lr 0.1: p = (1/2, 1/2), gradient (1/2, -1/2), w0 = -0.05.
+
+    Then logits differ by 0.1: p0 = 1 / (1 + e^0.1) = 0.475021; velocity 0.9 * 0.5 + 0.475021 = 0.925021;
+    w0 = -0.05 - 0.0925021 = -0.1425021. Weight decay 0.3 adds 0.3 * -0.05 to the second gradient.
+    """
+    model = nn.Linear(1, 2, bias=False)
+    nn.init.zeros_(model.weight)
+    one = FeatureBatches(np.ones((1, 1, 1), np.float32), np.array([1]), batch_size=1, device=CPU)
+    fit(model, one, one, section(epochs=epochs, weight_decay=decay, keep="last"), FP32)
+    assert model.weight[0].item() == pytest.approx(wanted, abs=1e-6)
+    assert model.weight[1].item() == pytest.approx(-wanted, abs=1e-6)
+
+
+def rates(**changes):
+    result = fit(linear(), blobs(), blobs(seed=1), section(lr=0.001, **changes), FP32)
+    return [row["lr"] for row in result.history]
+
+
+def test_articles_schedule_divides_by_ten_after_seven_epochs():
+    wanted = [0.001] * 7 + [0.0001] * 7 + [0.00001]
+    assert rates(schedule="step", epochs=15) == pytest.approx(wanted, rel=1e-9)
+
+
+def test_constant_schedule_is_constant():
+    assert rates(schedule="constant", epochs=9) == [0.001] * 9
+
+
+@pytest.mark.parametrize(("epochs", "steps"), [(5, 8), (30, 3), (1, 40)])
+def test_onecycle_rises_to_lr_and_falls_to_nothing(epochs, steps):
+    optimizer = make_optimizer([nn.Parameter(torch.zeros(1))], section())
+    schedule = make_schedule(optimizer, section(schedule="onecycle", epochs=epochs), steps)
+    seen = []
+    for _ in range(epochs * steps):
+        seen.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    top = int(np.argmax(seen))
+    assert seen[top] == pytest.approx(0.1, rel=0.02)
+    assert all(a <= b for a, b in itertools.pairwise(seen[: top + 1]))
+    assert all(a >= b for a, b in itertools.pairwise(seen[top:]))
+    assert seen[-1] < 0.01 * 0.1
+    assert top < 0.4 * len(seen)
+
+
+@pytest.mark.parametrize(("epochs", "n"), [(1, 8), (1, 16), (1, 24), (1, 32), (2, 16), (4, 8), (1, 40), (8, 1)])
+def test_onecycle_works_and_trains_however_short(epochs, n):
+    model = linear()
+    before = snapshot(model)
+    fit(model, blobs(n=n), blobs(seed=1), section(schedule="onecycle", epochs=epochs, keep="last", lr=0.1), FP32)
+    moved = max((before[name] - value).abs().max().item() for name, value in model.state_dict().items())
+    assert moved > 0.001
+
+
+def test_bf16_stays_close_to_fp32_and_keeps_fp32_weights():
+    model = linear()
+    result = fit(model, blobs(), blobs(seed=1), section(lr=0.01), Compute(CPU, "bf16"))
+    exact = fit(linear(), blobs(), blobs(seed=1), section(lr=0.01), FP32)
+    assert model.weight.dtype == torch.float32
+    assert result.val_logits.dtype == torch.float32
+    assert abs(result.history[-1]["val_loss"] - exact.history[-1]["val_loss"]) < 0.02
