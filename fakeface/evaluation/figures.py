@@ -1,0 +1,115 @@
+"""The pictures: training images, curves, prediction grids, ROC, confusion. Matplotlib without a global state or a window."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from sklearn.metrics import confusion_matrix, roc_curve
+
+from fakeface.training.networks import CLASSES
+
+COLOURS = {"scratch": "#0072b2", "extractor": "#e69f00", "finetune": "#009e73"}  # Okabe and Ito: told apart by all eyes
+RIGHT, WRONG = "#1a7f37", "#cf222e"
+
+
+def save(figure: Figure, path: Path | str) -> None:
+    """PNG at 110 dpi; without the date and version that would change the bytes."""
+    figure.savefig(path, dpi=110, metadata={"Software": None})
+
+
+def training_images(pixels: np.ndarray, labels: np.ndarray, rows: np.ndarray, per_class: int = 8) -> Figure:
+    """One row of real and one of fake training images, with their labels."""
+    figure = Figure(figsize=(1.5 * per_class, 3.5), layout="constrained")
+    axes = figure.subplots(2, per_class, squeeze=False)
+    for label in (0, 1):
+        chosen = rows[labels[rows] == label][:per_class]
+        for k in range(per_class):
+            axes[label, k].axis("off")
+            if k < len(chosen):
+                axes[label, k].imshow(pixels[chosen[k]].transpose(1, 2, 0))
+                axes[label, k].set_title(CLASSES[label], fontsize=9)
+    figure.suptitle("Training images")
+    return figure
+
+
+def curves(histories: dict[str, pd.DataFrame]) -> Figure:
+    """Loss and accuracy against epochs, all approaches in one picture: train dashed, val solid."""
+    figure = Figure(figsize=(11, 4.2), layout="constrained")
+    loss, accuracy = figure.subplots(1, 2)
+    for name, history in histories.items():
+        epochs = history["epoch"] / history["epoch"].max() * 100 if len(histories) > 1 else history["epoch"]
+        label = f"{name} ({len(history)} epochs)"
+        marker = "o" if len(history) < 30 else None
+        for axis, key in ((loss, "loss"), (accuracy, "accuracy")):
+            axis.plot(epochs, history[f"train_{key}"], "--", color=COLOURS.get(name), alpha=0.5, linewidth=1)
+            axis.plot(epochs, history[f"val_{key}"], color=COLOURS.get(name), label=label, marker=marker, markersize=3)
+    for axis, key in ((loss, "cross entropy"), (accuracy, "accuracy")):
+        axis.set_xlabel("training done, %" if len(histories) > 1 else "epoch")
+        axis.set_ylabel(key)
+        axis.grid(alpha=0.3)
+    loss.set_ylim(bottom=0)
+    accuracy.set_ylim(top=1.01)
+    accuracy.legend()
+    loss.set_title("Loss (dashed: train, solid: val)")
+    accuracy.set_title("Accuracy (dashed: train, solid: val)")
+    return figure
+
+
+def prediction_grid(pixels: np.ndarray, labels: np.ndarray, scores: np.ndarray, rows: np.ndarray, title: str) -> Figure:
+    """Images with their score of fake, framed green where right and red where wrong, at 0.5.
+
+    Args:
+        pixels: uint8 [N, 3, S, S]; `rows`: which of them to show; `labels`, `scores`: [len(rows)], in the order of `rows`.
+    """
+    columns = min(8, len(rows))
+    lines = -(-len(rows) // columns)
+    figure = Figure(figsize=(1.5 * columns, 1.78 * lines + 0.5), layout="constrained")
+    axes = figure.subplots(lines, columns, squeeze=False).ravel()
+    for axis in axes:
+        axis.axis("off")
+    for axis, row, label, score in zip(axes, rows, labels, scores, strict=False):
+        predicted = int(score >= 0.5)
+        colour = RIGHT if predicted == label else WRONG
+        image = pixels[row].transpose(1, 2, 0)
+        axis.axis("on")
+        axis.set_xticks([])
+        axis.set_yticks([])
+        axis.imshow(image)
+        for spine in axis.spines.values():
+            spine.set(edgecolor=colour, linewidth=3)
+        sign = "=" if predicted == label else "≠"
+        axis.set_title(f"{CLASSES[predicted]} {sign} {CLASSES[label]}  {score:.2f}", fontsize=8, color=colour)
+    figure.suptitle(f"{title}: predicted, true, probability of fake", fontsize=11)
+    return figure
+
+
+def roc(labels: np.ndarray, scores: dict[str, np.ndarray], areas: dict[str, float]) -> Figure:
+    """ROC curves of all approaches; the areas come from the metrics, so that figure and table agree."""
+    figure = Figure(figsize=(5.2, 5), layout="constrained")
+    axis = figure.subplots()
+    for name, values in scores.items():
+        false_positive, true_positive, _ = roc_curve(labels, values)
+        axis.plot(false_positive, true_positive, color=COLOURS.get(name), label=f"{name}, area {areas[name]:.4f}")
+    axis.plot([0, 1], [0, 1], ":", color="grey", label="chance")
+    axis.set(xlabel="reals called fake", ylabel="fakes called fake", title="ROC on the test set", aspect="equal")
+    axis.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
+    axis.grid(alpha=0.3)
+    axis.legend(loc="lower right")
+    return figure
+
+
+def confusion(labels: np.ndarray, scores: dict[str, np.ndarray]) -> Figure:
+    """A confusion matrix an approach, in images, at 0.5."""
+    figure = Figure(figsize=(3.2 * len(scores), 3.2), layout="constrained")
+    for axis, (name, values) in zip(figure.subplots(1, len(scores), squeeze=False)[0], scores.items(), strict=True):
+        matrix = confusion_matrix(labels, values >= 0.5, labels=[0, 1])
+        axis.imshow(matrix, cmap="Blues", vmin=0, vmax=matrix.sum(1).max())
+        for (i, j), count in np.ndenumerate(matrix):
+            dark = count > 0.6 * matrix.sum(1).max()
+            axis.text(j, i, str(count), ha="center", va="center", color="white" if dark else "black", fontsize=14)
+        axis.set(
+            xticks=[0, 1], yticks=[0, 1], xticklabels=CLASSES, yticklabels=CLASSES, xlabel="predicted", ylabel="true"
+        )
+        axis.set_title(name)
+    return figure

@@ -1,0 +1,53 @@
+"""The only way from pixels to a score: a checkpoint, its transform, its network."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from fakeface.errors import UserError
+from fakeface.evaluation.metrics import scores_from_logits
+from fakeface.training.batches import PixelBatches
+from fakeface.training.checkpoints import load
+from fakeface.training.device import Compute
+from fakeface.training.loop import predict
+from fakeface.training.networks import NETWORKS
+
+
+class Predictor:
+    """A loaded detector. `card` says what it is and what it was trained on."""
+
+    def __init__(self, model: nn.Module, card: dict[str, Any], compute: Compute, batch_size: int) -> None:
+        self.model = model.to(compute.device).to(memory_format=torch.channels_last)
+        self.card, self.compute, self.batch_size = card, compute, batch_size
+
+    @classmethod
+    def load(cls, folder: Path | str, compute: Compute, batch_size: int) -> "Predictor":
+        """Raises UserError when the checkpoint is missing, damaged or tampered with."""
+        return cls(*load(folder), compute, batch_size)
+
+    def scores(self, pixels: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Probability of fake for `rows` of a pixel store (uint8 [N, 3, S, S]): float64 [len(rows)].
+
+        Raises:
+            UserError: the store's size is not the one that the detector was trained with.
+        """
+        size = self.card["image_size"]
+        if pixels.shape[-1] != size:
+            raise UserError(
+                f"models/{self.card['approach']}: was trained on images of {size} pixels, the store has {pixels.shape[-1]}; "
+                "run `dvc repro`"
+            )
+        batches = PixelBatches(
+            pixels,
+            np.zeros(len(pixels), dtype=np.int64),
+            rows,
+            NETWORKS[self.card["network"]],
+            crop_size=self.card["crop_size"],
+            batch_size=self.batch_size,
+            device=self.compute.device,
+        )
+        logits, _ = predict(self.model, batches, self.compute)
+        return scores_from_logits(logits.numpy())
