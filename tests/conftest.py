@@ -1,0 +1,120 @@
+"""What the tests share: a copy of the project with tiny parameters, tiny faces, and a way to run commands in it."""
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).parents[1]
+BIN = Path(sys.executable).parent
+TINY = {
+    "base": {"image_size": 96, "threads": 1},  # the smallest that mynet's five poolings allow
+    "sample": {"count": 24, "image_size": 96, "training_portraits": 4, "steps": 8, "channels": 8},
+    "features": {"crop_size": 48, "views": 2},
+    "train_scratch": {"network": "mynet", "crop_size": 96, "epochs": 2},
+    "train_extractor": {"epochs": 3},
+    "train_finetune": {"crop_size": 48, "epochs": 1},
+    "evaluate": {"grid_images": 8},
+}
+
+
+@dataclass(frozen=True)
+class Project:
+    """A copy of the project in a folder of its own, a git and DVC repository without cache or remote."""
+
+    path: Path
+
+    def run(
+        self, *command: str, check: bool = True, timeout: int = 300, **env: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Runs a command in the project with this environment's programs first on the PATH."""
+        result = subprocess.run(
+            command, cwd=self.path, env=environment(**env), capture_output=True, text=True, timeout=timeout
+        )
+        if check and result.returncode:
+            raise AssertionError(
+                f"{command} exited {result.returncode}\n{result.stdout[-3000:]}\n{result.stderr[-3000:]}"
+            )
+        return result
+
+    def set(self, **sections: dict) -> None:
+        """Changes values in params.yaml: `set(base={"seed": 1})`."""
+        yaml, path = YAML(), self.path / "params.yaml"
+        values = yaml.load(path.read_text())
+        for name, section in sections.items():
+            values[name].update(section)
+        yaml.dump(values, path)
+
+    def commit(self, message: str = "change") -> None:
+        self.run("git", "add", "-A")
+        self.run("git", "commit", "-qm", message)
+
+
+def environment(**extra: str) -> dict[str, str]:
+    """This process's environment without what would lead a stage away from its own folder."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("DVC_", "MLFLOW_", "GIT_"))}
+    own = {
+        "PATH": f"{BIN}{os.pathsep}{kept['PATH']}",
+        "DVC_NO_ANALYTICS": "1",
+        "MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL": "0.3",  # a tiny stage is over before the default's first sample
+    }
+    return kept | own | identity() | extra
+
+
+def identity() -> dict[str, str]:
+    return {
+        f"GIT_{who}_{what}": f"{what.lower()}@test" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
+    }
+
+
+def copy_project(path: Path) -> Project:
+    """Copies the files that git would carry, with uncommitted changes, and commits them."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-coz", "--exclude-standard"], cwd=ROOT, capture_output=True, check=True
+    )
+    for name in listed.stdout.decode().split("\0"):
+        if name and (ROOT / name).is_file():
+            (path / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, path / name)
+    project = Project(path)
+    project.run("git", "init", "-q", "-b", "main")
+    return project
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """The project with tiny parameters, nothing run yet."""
+    project = copy_project(tmp_path / "project")
+    for name in ("dvc.lock", "reports"):
+        target = project.path / name
+        shutil.rmtree(target) if target.is_dir() else target.unlink(missing_ok=True)
+    project.set(**TINY)
+    project.commit("tiny")
+    return project
+
+
+def write_faces(folder: Path, n: int, size: int = 96, seed: int = 0) -> None:
+    """`n` smooth random pictures in 0_real and a noisier copy of each in 1_fake, under the same names."""
+    rng = np.random.default_rng(seed)
+    for name in ("0_real", "1_fake"):
+        (folder / name).mkdir(parents=True)
+    for i in range(n):
+        small = Image.fromarray(rng.integers(0, 256, (6, 6, 3), dtype=np.uint8))
+        real = np.asarray(small.resize((size, size), Image.Resampling.BICUBIC)).astype(int)
+        fake = np.clip(real + rng.normal(0, 12, real.shape), 0, 255)
+        for name, pixels in (("0_real", real), ("1_fake", fake)):
+            Image.fromarray(pixels.astype(np.uint8)).save(folder / name / f"{i:04d}.jpg", quality=92)
+
+
+@pytest.fixture
+def faces(tmp_path: Path) -> Path:
+    """A data folder with 12 pairs."""
+    write_faces(tmp_path / "faces", 12)
+    return tmp_path / "faces"

@@ -1,0 +1,85 @@
+"""MLflow is a view: runs land in one store, and nothing that goes wrong there stops a stage."""
+
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import environment
+
+ROOT = Path(__file__).parents[1]
+LOG = """
+import sys
+from pathlib import Path
+from fakeface.params import load_params
+from fakeface.tracking import stage_run
+params = load_params(sys.argv[1])
+with stage_run("train_scratch", enabled=True, params={"base": params.base}, tags={"data_hash": "abc"}) as run:
+    run.epoch({"epoch": 1, "lr": 0.1, "val_loss": 0.5})
+    run.epoch({"epoch": 2, "lr": 0.1, "val_loss": 0.25})
+    if len(sys.argv) > 2:
+        raise ValueError("the stage itself failed")
+    run.finish({"accuracy": 0.75, "confusion": {"real_as_real": 3}}, [], {})
+    run.tag("model_sha256", "123")
+print("stage done")
+"""
+
+
+def start(folder: Path, *arguments: str, **env: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", LOG, str(ROOT / "params.yaml"), *arguments]
+    env = environment(PYTHONPATH=str(ROOT), **env)
+    return subprocess.Popen(command, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def query(store: Path, sql: str) -> list[tuple]:
+    with sqlite3.connect(store) as connection:
+        return connection.execute(sql).fetchall()
+
+
+@pytest.mark.slow
+def test_processes_that_open_a_fresh_store_at_once_all_log(tmp_path):
+    processes = [start(tmp_path) for _ in range(3)]
+    for process in processes:
+        out, err = process.communicate(timeout=240)
+        assert process.returncode == 0, err
+        assert "stage done" in out
+        assert "tracking stopped" not in err
+    store = tmp_path / "mlflow.db"
+    assert query(store, "select count(*) from experiments where name = 'fakeface'") == [(1,)]
+    assert query(store, "select status, count(*) from runs group by status") == [("FINISHED", 3)]
+    values = query(store, "select step, value from metrics where key = 'val_loss' order by step")
+    assert values == [(1, 0.5)] * 3 + [(2, 0.25)] * 3
+    assert query(store, "select distinct value from latest_metrics where key = 'confusion.real_as_real'") == [(3.0,)]
+    assert query(store, "select distinct value from params where key = 'base.seed'") == [("0",)]
+    assert query(store, "select distinct value from tags where key = 'model_sha256'") == [("123",)]
+
+
+@pytest.mark.slow
+def test_the_tracking_uri_is_honoured_and_a_failed_stage_is_a_failed_run(tmp_path):
+    store = tmp_path / "elsewhere.db"
+    process = start(tmp_path, "fail", MLFLOW_TRACKING_URI=f"sqlite:///{store}")
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert "the stage itself failed" in err
+    assert query(store, "select status from runs") == [("FAILED",)]
+    assert not (tmp_path / "mlflow.db").exists()
+
+
+@pytest.mark.slow
+def test_a_server_that_is_away_is_said_once_and_stops_nothing(tmp_path):
+    env = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
+    process = start(tmp_path, **env)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0
+    assert "stage done" in out
+    assert err.count("MLflow tracking stopped") == 1
+    assert "Traceback" not in err
+
+
+def test_switched_off_it_imports_no_mlflow():
+    code = LOG.replace("enabled=True", "enabled=False") + "assert 'mlflow' not in sys.modules"
+    command = [sys.executable, "-c", code, str(ROOT / "params.yaml")]
+    result = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=60)
+    assert result.returncode == 0, result.stderr
+    assert "stage done" in result.stdout
