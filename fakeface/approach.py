@@ -1,0 +1,122 @@
+"""What the three training stages share: track the run, train, keep checkpoint, history and metrics."""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import nn
+
+from fakeface import tracking
+from fakeface.data.store import Dataset
+from fakeface.evaluation import figures, metrics
+from fakeface.files import write_text
+from fakeface.params import Params, Training
+from fakeface.training import checkpoints
+from fakeface.training.batches import PixelBatches
+from fakeface.training.device import Compute
+from fakeface.training.loop import HISTORY, Batches, fit
+from fakeface.training.networks import NETWORKS
+
+# Without gradients a larger batch than the training's is faster, and it does not change what is learnt.
+VAL_BATCH = 64
+
+
+def pixel_batches(
+    dataset: Dataset, network: str, crop_size: int, augment: str, batch_size: int, seed: int, compute: Compute
+) -> tuple[PixelBatches, PixelBatches]:
+    """The training images, augmented, and the val images, in centre crops, as batches for `network`."""
+    train, val = (
+        PixelBatches(
+            dataset.pixels,
+            dataset.labels,
+            dataset.rows(split),
+            NETWORKS[network],
+            crop_size=crop_size,
+            batch_size=size,
+            device=compute.device,
+            augment=augment,
+            seed=seed,
+        )
+        for split, size in (("train", batch_size), ("val", VAL_BATCH))
+    )
+    return train, val
+
+
+def train_approach(
+    approach: str,
+    model: nn.Module,
+    train: Batches,
+    val: Batches,
+    dataset: Dataset,
+    params: Params,
+    compute: Compute,
+    *,
+    network: str,
+    crop_size: int,
+    weights: str,
+    sections: tuple[str, ...],
+    train_mode: Callable[[nn.Module], Any] = nn.Module.train,
+    assemble: Callable[[nn.Module], nn.Module] = lambda model: model,
+) -> None:
+    """Trains one approach and writes `models/<approach>/` and `reports/<approach>/` (history.csv, metrics.json).
+
+    No time or machine stands in these files: the same parameters and data give the same bytes. Seconds go to MLflow.
+
+    Args:
+        model: what the loop trains: a whole network, or the head alone on cached features.
+        sections: names of the params.yaml sections that shaped this run, for MLflow.
+        train_mode: puts the model into its training state before each epoch.
+        assemble: makes the whole network of the trained model.
+    """
+    section: Training = getattr(params, f"train_{approach}")
+    stage = f"train_{approach}"
+    started = time.perf_counter()
+    tags = {
+        "data_hash": dataset.data_hash,
+        "network": network,
+        "precision": compute.precision,
+        "machine": compute.describe(),
+    }
+    shown = {name: getattr(params, name) for name in ("base", *sections)}
+    with tracking.stage_run(stage, enabled=params.base.tracking, params=shown, tags=tags) as run:
+        tracked = time.perf_counter()
+        model.to(compute.device).to(memory_format=torch.channels_last)
+        result = fit(model, train, val, section, compute, train_mode=train_mode, on_epoch=run.epoch)
+        seconds = time.perf_counter() - tracked
+        best = result.history[result.best_epoch - 1]
+        val_labels = dataset.labels[dataset.rows("val")]
+        threshold = metrics.best_threshold(val_labels, metrics.scores_from_logits(result.val_logits.numpy()))
+        final = {key: best[key] for key in HISTORY if key not in ("epoch", "lr")} | {
+            "best_epoch": result.best_epoch,
+            "epochs": section.epochs,
+            "threshold": threshold,
+        }
+        card = {
+            "approach": approach,
+            "network": network,
+            "weights": weights,
+            "image_size": params.base.image_size,
+            "crop_size": crop_size,
+            "threshold": threshold,
+            "data_hash": dataset.data_hash,
+            "seed": params.base.seed,
+            "threads": params.base.threads,
+            "device": compute.device.type,
+            "precision": compute.precision,
+            "metrics": final,
+        }
+        checkpoints.save(f"models/{approach}", assemble(model), card)
+        history = pd.DataFrame(result.history, columns=HISTORY)
+        write_text(f"reports/{approach}/history.csv", history.to_csv(index=False, lineterminator="\n"))
+        write_text(f"reports/{approach}/metrics.json", json.dumps(final, indent=2) + "\n")
+        run.tag("model_sha256", checkpoints.read_card(Path("models", approach))["sha256"])
+        folders = [Path("models", approach), Path("reports", approach)]
+        run.finish({**final, "train_seconds": seconds}, folders, {"curves.png": figures.curves({approach: history})})
+    accuracy = f"val accuracy {best['val_accuracy']:.4f} in epoch {result.best_epoch} of {section.epochs}"
+    print(
+        f"{approach}: {accuracy}; trained {seconds:.1f} s, stage {time.perf_counter() - started:.1f} s, {compute.precision}"
+    )

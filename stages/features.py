@@ -1,0 +1,64 @@
+"""Compute frozen-backbone features once, so that training another head on them takes seconds.
+
+Reads   data/split and params.yaml (base, features)
+Writes  data/features/train.npy (float32 [views, n_train, F], augmented) and data/features/val.npy (float32 [1, n_val, F])
+Takes   about 20 s for the sample (360 training images, 8 views, EfficientNet-Lite0 at 224, two cores)
+"""
+
+from fakeface.errors import run
+
+
+def features() -> None:
+    from collections.abc import Iterator
+
+    import numpy as np
+    import torch
+    from tqdm import tqdm
+
+    from fakeface.data.store import Dataset
+    from fakeface.files import whole
+    from fakeface.params import load_params
+    from fakeface.training.batches import PixelBatches
+    from fakeface.training.device import configure
+    from fakeface.training.networks import NETWORKS, backbone
+
+    params = load_params()
+    base, p = params.base, params.features
+    compute = configure(base.seed, base.threads, base.device, base.precision)
+    dataset = Dataset.open()
+    model = backbone(p.network, p.weights).to(compute.device).to(memory_format=torch.channels_last)
+
+    def batches(split: str) -> PixelBatches:
+        return PixelBatches(
+            dataset.pixels,
+            dataset.labels,
+            dataset.rows(split),
+            NETWORKS[p.network],
+            crop_size=p.crop_size,
+            batch_size=p.batch_size,
+            device=compute.device,
+            augment=p.augment,
+            seed=base.seed,
+        )
+
+    train, val = batches("train"), batches("val")
+    bar = tqdm(total=p.views * len(train) + len(val), unit="batch", desc="features")
+
+    @torch.inference_mode()
+    def view(images: Iterator[tuple[torch.Tensor, torch.Tensor]]) -> np.ndarray:
+        out = []
+        for x, _ in images:
+            with compute.autocast():
+                out.append(model(x).float().cpu().numpy())
+            bar.update()
+        return np.concatenate(out)
+
+    with whole("data/features") as folder:
+        folder.mkdir()
+        np.save(folder / "train.npy", np.stack([view(train.view(k)) for k in range(p.views)]))
+        np.save(folder / "val.npy", view(val.in_order())[None])
+    bar.close()
+
+
+if __name__ == "__main__":
+    run(features, __doc__)

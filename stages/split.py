@@ -1,0 +1,99 @@
+"""Scan the data folder, group images by source photo, split the groups, write the manifest and the pixel store.
+
+Reads   the data folder (split.data with its folders split.real and split.fake) and params.yaml (base, split)
+Writes  data/split/manifest.csv, data/split/pixels.npy, reports/split/summary.json, reports/split/skipped.csv
+Takes   about 4 s for the sample's 600 images, 8 s for 3998 images of 128 pixels (two cores)
+"""
+
+from fakeface.errors import UserError, run
+
+
+def split() -> None:
+    import csv
+    import io
+    import json
+    from pathlib import Path
+
+    import numpy as np
+    import pandas as pd
+    from tqdm import tqdm
+
+    from fakeface.data import images, pairs, protocols, store
+    from fakeface.files import sha256, whole, write_text
+    from fakeface.params import load_params
+
+    params = load_params()
+    base, p = params.base, params.split
+    found = images.find_images(p.data, p.real, p.fake)
+    rows: list[dict[str, object]] = []
+    hashes: list[int] = []
+
+    def keep(item: images.Found, image: images.Decoded) -> None:
+        rows.append(
+            {"path": item.path, "stem": item.stem, "label": item.label, "sha256": image.sha256}
+            | {"width": image.width, "height": image.height, "format": image.format}
+        )
+        hashes.append(pairs.perceptual_hash(image.pixels))
+
+    with whole("data/split") as folder:
+        folder.mkdir()
+        decoded = store.decode_all(Path(p.data), found, base.image_size, p.max_megapixels, base.threads)
+        progress = tqdm(decoded, total=len(found), desc="decode", unit="image")
+        bad = store.write_pixels(folder / "pixels.npy", iter(progress), len(found), base.image_size, keep)
+        if bad and p.on_bad_image == "fail":
+            more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
+            remedy = "repair or remove it, or set split.on_bad_image: skip in params.yaml"
+            raise UserError(f"{Path(p.data) / bad[0][0]}: {bad[0][1]}{more}; {remedy}")
+
+        if not rows:
+            raise UserError(f"{p.data}: none of its {len(bad)} images can be used; the first: {bad[0][0]} {bad[0][1]}")
+
+        manifest = pd.DataFrame(rows)
+        labels = manifest["label"].to_numpy()
+        available = [int((labels == c).sum()) for c in (0, 1)]
+        sizes = protocols.class_sizes(
+            p.protocol, p.train, p.val, p.test, available, [f"{p.data}/{p.real}", f"{p.data}/{p.fake}"]
+        )
+        groups = pairs.group(
+            manifest["stem"].tolist(),
+            labels,
+            manifest["sha256"].tolist(),
+            np.array(hashes, dtype=np.uint64),
+            p.hash_distance,
+        )
+        together = groups.source if p.group_by == "photo" else np.arange(len(manifest))
+        uses_all = p.protocol == "fractions" and abs(p.train + p.val + p.test - 1) < 1e-9
+        rest = "train" if uses_all else protocols.UNUSED
+        manifest["split"] = protocols.assign(labels, together, sizes, rest=rest, seed=base.seed)
+        first = np.unique(groups.source, return_index=True)[1]
+        manifest["source"] = manifest["path"].str.rsplit(".", n=1).str[0].to_numpy()[first][groups.source]
+        manifest[store.COLUMNS].to_csv(folder / "manifest.csv", index=False, lineterminator="\n")
+
+        counts: dict[str, dict[str, int]] = {}
+        summary = {
+            "images": len(manifest),
+            "skipped": len(bad),
+            "photos": int(groups.source.max()) + 1,
+            "same_name_pairs": groups.same_stem,
+            "same_name_pairs_confirmed": groups.confirmed,
+            "names_trusted": groups.stems_trusted,
+            "near_duplicates": groups.near_duplicates,
+            "test_images_with_twin_in_train": protocols.twins_across(
+                groups.source, manifest["split"].to_numpy(), "train"
+            ),
+            "test_images_with_twin_in_val": protocols.twins_across(groups.source, manifest["split"].to_numpy(), "val"),
+            "data_hash": sha256(folder / "manifest.csv"),
+        }
+        for name in (*protocols.SPLITS, protocols.UNUSED):
+            chosen = manifest["split"] == name
+            counts[name] = {"real": int((chosen & (labels == 0)).sum()), "fake": int((chosen & (labels == 1)).sum())}
+        skipped = io.StringIO()
+        csv.writer(skipped, lineterminator="\n").writerows([("path", "reason"), *bad])
+    write_text("reports/split/skipped.csv", skipped.getvalue())
+    write_text("reports/split/summary.json", json.dumps(summary | counts, indent=2) + "\n")
+    print(", ".join(f"{name} {sum(counts[name].values())}" for name in protocols.SPLITS), end="; ")
+    print(f"{summary['test_images_with_twin_in_train']} test images have their twin in train; {len(bad)} skipped")
+
+
+if __name__ == "__main__":
+    run(split, __doc__)

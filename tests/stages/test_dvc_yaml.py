@@ -1,0 +1,84 @@
+"""dvc.yaml tells the truth: every local module that a stage imports is one of its dependencies, every parameter it reads too."""
+
+import ast
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).parents[2]
+STAGES = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
+# These shape no output: they check parameters, word errors, log to MLflow.
+NO_DEPENDENCY = {"fakeface/params.py", "fakeface/errors.py", "fakeface/tracking.py"}
+
+
+def local_imports(path: Path) -> set[Path]:
+    """Files of this project that a file imports anywhere in it, package __init__ files left out (they hold a docstring)."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        else:
+            continue
+        found |= {file for name in names if (file := ROOT / (name.replace(".", "/") + ".py")).is_file()}
+    return found
+
+
+def reached(path: Path) -> set[str]:
+    todo, seen = {path}, set()
+    while todo:
+        file = todo.pop()
+        seen.add(file)
+        if file.relative_to(ROOT).as_posix() not in NO_DEPENDENCY:
+            todo |= local_imports(file) - seen
+    return {file.relative_to(ROOT).as_posix() for file in seen} - NO_DEPENDENCY
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_code_dependencies_are_complete_and_not_more(name):
+    declared = {dep for dep in STAGES[name]["deps"] if dep.endswith(".py")}
+    assert declared == reached(ROOT / "stages" / f"{name}.py")
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_every_parameter_read_is_declared(name):
+    """Attributes read from `params.base` in the stage and its modules are listed as `base.<key>`; its own section is whole."""
+    declared = set(STAGES[name]["params"])
+    assert any(name in (d, f"train_{d}") or d == name for d in declared)
+    for file in reached(ROOT / "stages" / f"{name}.py"):
+        for node in ast.walk(ast.parse((ROOT / file).read_text())):
+            if isinstance(node, ast.Attribute) and is_base(node.value) and node.attr != "tracking":
+                assert f"base.{node.attr}" in declared, f"{file} reads base.{node.attr}"
+
+
+def is_base(node: ast.AST) -> bool:
+    return (isinstance(node, ast.Attribute) and node.attr == "base") or (
+        isinstance(node, ast.Name) and node.id == "base"
+    )
+
+
+def test_package_files_hold_only_a_docstring():
+    for path in (ROOT / "fakeface").rglob("__init__.py"):
+        assert all(isinstance(node, ast.Expr) for node in ast.parse(path.read_text()).body), path
+
+
+def test_imports_run_one_way():
+    order = ["data", "training", "evaluation"]
+    for path in (ROOT / "fakeface").rglob("*.py"):
+        imported = {file.relative_to(ROOT).parts for file in local_imports(path)}
+        assert not any(parts[0] == "stages" for parts in imported), path
+        here = path.relative_to(ROOT / "fakeface").parts[0]
+        if here in order:
+            allowed = order[: order.index(here) + 1]
+            assert {parts[1] for parts in imported if len(parts) == 3} <= set(allowed), path
+
+
+def test_only_tracking_imports_mlflow():
+    users = [
+        p
+        for p in [*(ROOT / "fakeface").rglob("*.py"), *(ROOT / "stages").glob("*.py")]
+        if "import mlflow" in p.read_text()
+    ]
+    assert [p.name for p in users] == ["tracking.py"]

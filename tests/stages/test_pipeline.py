@@ -1,0 +1,191 @@
+"""The whole pipeline through DVC, on a tiny sample: results, caching, comparisons, determinism, a user's own data."""
+
+import json
+import re
+import sqlite3
+
+import pandas as pd
+import pytest
+from conftest import Project, copy_project, write_faces
+
+pytestmark = pytest.mark.slow
+STAGES = ["sample", "split", "features", "train_scratch", "train_extractor", "train_finetune", "evaluate"]
+
+
+def repro(project: Project, *arguments: str) -> list[str]:
+    """Runs `dvc repro`, returns the stages that really ran."""
+    output = project.run("dvc", "repro", *arguments).stdout
+    return re.findall(r"Running stage '(\w+)'", output)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """One built tiny project, shared by the tests that only look at it or put back what they change."""
+    from conftest import TINY
+
+    project = copy_project(tmp_path_factory.mktemp("built") / "project")
+    for name in ("dvc.lock",):
+        (project.path / name).unlink(missing_ok=True)
+    project.run("git", "rm", "-rq", "--cached", "--ignore-unmatch", "reports", check=False)
+    project.set(**TINY)
+    project.commit("tiny parameters")
+    assert repro(project) == STAGES
+    project.commit("tiny")
+    return project
+
+
+def test_results_are_where_the_readme_says(built):
+    metrics = json.loads((built.path / "reports/evaluate/metrics.json").read_text())
+    assert list(metrics) == ["scratch", "extractor", "finetune"]
+    for approach, figures in metrics.items():
+        for key in ("accuracy", "accuracy_real", "accuracy_fake", "average_precision", "roc_auc"):
+            assert 0 <= figures[key] <= 1
+        assert figures["n_test"] == 12
+        assert figures["accuracy"] == pytest.approx((figures["accuracy_real"] + figures["accuracy_fake"]) / 2, abs=1e-6)
+        assert (built.path / "models" / approach / "model.safetensors").is_file()
+        assert json.loads((built.path / "models" / approach / "card.json").read_text())["approach"] == approach
+        history = pd.read_csv(built.path / "reports" / approach / "history.csv")
+        assert history["epoch"].tolist() == list(range(1, len(history) + 1))
+    predictions = pd.read_csv(built.path / "reports/evaluate/predictions.csv")
+    assert (predictions["split"] == "test").sum() == 12
+    test = predictions[predictions["split"] == "test"]
+    for approach in metrics:
+        assert ((test[f"score_{approach}"] >= 0.5) == test["label"]).mean() == pytest.approx(
+            metrics[approach]["accuracy"]
+        )
+    pictures = {path.name for path in (built.path / "reports/evaluate/figures").iterdir()}
+    assert {"training_images.png", "curves.png", "roc.png", "confusion.png", "predictions_finetune.png"} <= pictures
+
+
+def test_a_second_repro_runs_nothing_and_the_tree_is_clean(built):
+    assert repro(built) == []
+    assert built.run("dvc", "status", "-q", check=False).returncode == 0
+    assert built.run("git", "status", "--porcelain").stdout == ""
+
+
+def test_every_training_stage_is_one_mlflow_run_with_its_curve_and_checkpoint(built):
+    with sqlite3.connect(built.path / "mlflow.db") as store:
+        runs = dict(store.execute("select name, run_uuid from runs where status = 'FINISHED'"))
+        assert set(runs) == {"train_scratch", "train_extractor", "train_finetune", "evaluate"}
+        query = "select step, value from metrics where run_uuid = ? and key = 'val_loss' and step > 0 order by step"
+        logged = dict(store.execute(query, (runs["train_extractor"],)))
+        keys = {
+            key
+            for (key,) in store.execute("select key from latest_metrics where run_uuid = ?", (runs["train_finetune"],))
+        }
+        tags = dict(store.execute("select key, value from tags where run_uuid = ?", (runs["train_finetune"],)))
+        params = dict(store.execute("select key, value from params where run_uuid = ?", (runs["train_finetune"],)))
+    history = pd.read_csv(built.path / "reports/extractor/history.csv")
+    assert logged == pytest.approx(dict(zip(history["epoch"], history["val_loss"], strict=True)))
+    assert {"test_accuracy", "train_seconds"} <= keys
+    assert any(key.startswith("system/") for key in keys)
+    summary = json.loads((built.path / "reports/split/summary.json").read_text())
+    assert tags["data_hash"] == summary["data_hash"]
+    assert tags["dvc.stage"] == "train_finetune"
+    assert len(tags["mlflow.source.git.commit"]) == 40
+    assert params["train_finetune.lr"] == "0.001"
+    artifacts = built.path / "mlruns" / runs["train_finetune"] / "artifacts"
+    for name in (
+        "models/finetune/model.safetensors",
+        "models/finetune/card.json",
+        "curves.png",
+        "reports/finetune/history.csv",
+    ):
+        assert (artifacts / name).is_file()
+
+
+def test_the_finetune_lr_reruns_finetune_and_evaluate_only(built):
+    built.set(train_finetune={"lr": 0.002})
+    assert repro(built) == ["train_finetune", "evaluate"]
+    diff = built.run("dvc", "metrics", "diff", "--json").stdout
+    assert "reports/finetune/metrics.json" in diff
+    assert "history.csv" in built.run("dvc", "plots", "diff", "--json").stdout
+    built.run("git", "checkout", "-q", "params.yaml")
+    assert repro(built) == []  # the run cache gives the earlier outputs back
+    assert built.run("git", "status", "--porcelain").stdout == ""
+
+
+def test_the_head_lr_reruns_no_backbone_and_takes_under_20_seconds(built):
+    import time
+
+    built.set(train_extractor={"lr": 0.003})
+    started = time.perf_counter()
+    assert repro(built, "train_extractor") == ["train_extractor"]
+    assert time.perf_counter() - started < 20
+    built.run("git", "checkout", "-q", "params.yaml")
+    repro(built)
+
+
+def test_tracking_is_no_result_and_can_be_switched_off(built):
+    built.set(base={"tracking": False})
+    assert repro(built) == []
+    code = "import sys, stages.train_extractor as s; s.train_extractor(); assert 'mlflow' not in sys.modules"
+    built.run("python", "-c", code)
+    built.run("git", "checkout", "-q", "params.yaml")
+    assert built.run("dvc", "status", "-q", check=False).returncode == 0
+
+
+def test_an_experiment_lands_in_the_store_at_the_root(built):
+    built.run("dvc", "exp", "run", "--temp", "-n", "warm", "-S", "train_finetune.lr=0.01")
+    with sqlite3.connect(built.path / "mlflow.db") as store:
+        names = [name for (name,) in store.execute("select name from runs where status = 'FINISHED'")]
+    assert "train_finetune warm" in names
+    assert "train_scratch warm" not in names
+    assert "warm" in built.run("dvc", "exp", "show", "--csv").stdout
+
+
+def test_a_fresh_run_gives_a_byte_identical_lock(built, tmp_path):
+    again = copy_project(tmp_path / "again")
+    (again.path / "params.yaml").write_bytes((built.path / "params.yaml").read_bytes())
+    (again.path / "dvc.lock").unlink(missing_ok=True)
+    assert repro(again) == STAGES
+    assert (again.path / "dvc.lock").read_bytes() == (built.path / "dvc.lock").read_bytes()
+
+
+def test_own_faces_travel_with_dvc_add_push_and_pull(project, tmp_path):
+    """docs/data.md, with a local remote: add, push, clone, pull, and nothing has to run again."""
+    write_faces(project.path / "data" / "raw", 12)
+    project.run("dvc", "add", "data/raw")
+    project.set(sample={"count": 0}, split={"data": "data/raw", "train": 0.5, "val": 0.25, "test": 0.25})
+    project.run("dvc", "remote", "add", "-d", "storage", str(tmp_path / "storage"))
+    assert repro(project, "split") == ["split"]
+    project.commit("my faces")
+    project.run("dvc", "push", "split", "data/raw.dvc")
+
+    clone = Project(tmp_path / "clone")
+    project.run("git", "clone", "-q", str(project.path), str(clone.path))
+    clone.run("dvc", "pull", "split", "data/raw.dvc")
+    assert (clone.path / "data/raw/0_real/0003.jpg").read_bytes() == (
+        project.path / "data/raw/0_real/0003.jpg"
+    ).read_bytes()
+    assert repro(clone, "split") == []
+    assert (clone.path / "data/split/pixels.npy").read_bytes() == (project.path / "data/split/pixels.npy").read_bytes()
+
+
+def test_own_faces_come_from_elsewhere_with_import_url(project, tmp_path):
+    write_faces(tmp_path / "elsewhere", 12)
+    project.run("dvc", "import-url", str(tmp_path / "elsewhere"), "data/raw")
+    project.set(sample={"count": 0}, split={"data": "data/raw", "train": 0.5, "val": 0.25, "test": 0.25})
+    assert repro(project, "split") == ["split"]
+    summary = json.loads((project.path / "reports/split/summary.json").read_text())
+    assert summary["train"] == {"real": 6, "fake": 6}
+    write_faces(tmp_path / "more", 1, seed=9)
+    for name in ("0_real", "1_fake"):
+        (tmp_path / "more" / name / "0000.jpg").rename(tmp_path / "elsewhere" / name / "0100.jpg")
+    project.run("dvc", "update", "data/raw.dvc")
+    assert repro(project, "split") == ["split"]
+    assert json.loads((project.path / "reports/split/summary.json").read_text())["images"] == 26
+
+
+def test_the_leaky_split_says_what_it_leaks(project, faces):
+    project.set(split={"data": str(faces), "train": 0.5, "val": 0.25, "test": 0.25})
+    project.run("python", "-m", "stages.split")
+    path = project.path / "reports/split/summary.json"
+    assert json.loads(path.read_text())["test_images_with_twin_in_train"] == 0
+    project.set(split={"group_by": "none"})
+    project.run("python", "-m", "stages.split")
+    summary = json.loads(path.read_text())
+    manifest = pd.read_csv(project.path / "data/split/manifest.csv")
+    train = set(manifest.loc[manifest["split"] == "train", "source"])
+    leaked = manifest.loc[manifest["split"] == "test", "source"].isin(train).sum()
+    assert summary["test_images_with_twin_in_train"] == leaked > 0
