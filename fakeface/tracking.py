@@ -120,8 +120,7 @@ def log_test_metrics(models: dict[str, str], metrics: dict[str, dict[str, Any]],
     tracker.client = True
 
     def log() -> None:
-        tracker.client = _client()
-        experiment = _experiment(tracker.client)
+        tracker.client, experiment = _open()
         for approach, digest in models.items():
             wanted = f"tags.model_sha256 = '{digest}'"
             for run in tracker.client.search_runs([experiment], wanted):
@@ -145,9 +144,9 @@ def root() -> Path:
 
 
 def _start(tracker: Tracker, stage: str, params: dict[str, Section], tags: dict[str, str]) -> None:
-    client = _client()
+    client, experiment = _open()
     run = client.create_run(
-        _experiment(client),
+        experiment,
         run_name=f"{stage} {os.environ.get('DVC_EXP_NAME', '')}".strip(),
         tags={"dvc.stage": stage, **_provenance(), **tags},
     )
@@ -163,32 +162,28 @@ def _start(tracker: Tracker, stage: str, params: dict[str, Section], tags: dict[
     tracker.monitor.start()
 
 
-def _client() -> Any:
+def _open() -> tuple[Any, str]:
+    """A client and the experiment's id, one process at a time: opening a fresh SQLite store migrates it, and two at once fail."""
     for key, value in ENVIRONMENT.items():
         os.environ.setdefault(key, value)
     import logging
 
     logging.getLogger("alembic").setLevel(logging.WARNING)
     import mlflow
-
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root() / 'mlflow.db'}"
-    mlflow.set_tracking_uri(uri)
-    return mlflow.MlflowClient(uri)
-
-
-def _experiment(client: Any) -> str:
-    """Id of the experiment, made once: several processes opening a fresh SQLite store together would fail in its migration."""
     from filelock import FileLock
 
-    local = not os.environ.get("MLFLOW_TRACKING_URI")
+    named = os.environ.get("MLFLOW_TRACKING_URI")
+    uri = named or f"sqlite:///{root() / 'mlflow.db'}"
     lock = root() / ".fakeface"
     lock.mkdir(exist_ok=True)
     with FileLock(lock / "mlflow.lock", timeout=120):
+        mlflow.set_tracking_uri(uri)
+        client = mlflow.MlflowClient(uri)
         experiment = client.get_experiment_by_name(EXPERIMENT)
         if experiment is not None:
-            return str(experiment.experiment_id)
-        location = (root() / "mlruns").as_uri() if local else None
-        return str(client.create_experiment(EXPERIMENT, artifact_location=location))
+            return client, str(experiment.experiment_id)
+        location = None if named else (root() / "mlruns").as_uri()
+        return client, str(client.create_experiment(EXPERIMENT, artifact_location=location))
 
 
 def _provenance() -> dict[str, str]:

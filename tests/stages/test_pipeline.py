@@ -84,7 +84,7 @@ def test_every_training_stage_is_one_mlflow_run_with_its_curve_and_checkpoint(bu
     assert tags["dvc.stage"] == "train_finetune"
     assert len(tags["mlflow.source.git.commit"]) == 40
     assert params["train_finetune.lr"] == "0.001"
-    artifacts = built.path / "mlruns" / runs["train_finetune"] / "artifacts"
+    artifacts = built.path / "mlruns" / "1" / runs["train_finetune"] / "artifacts"
     for name in (
         "models/finetune/model.safetensors",
         "models/finetune/card.json",
@@ -108,7 +108,7 @@ def test_the_finetune_lr_reruns_finetune_and_evaluate_only(built):
 def test_the_head_lr_reruns_no_backbone_and_takes_under_20_seconds(built):
     import time
 
-    built.set(train_extractor={"lr": 0.003})
+    built.set(train_extractor={"lr": 0.005})
     started = time.perf_counter()
     assert repro(built, "train_extractor") == ["train_extractor"]
     assert time.perf_counter() - started < 20
