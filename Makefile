@@ -20,6 +20,7 @@ setup: .venv/.installed
 	@touch $@
 
 repro: .venv/.installed
+	@$(BIN)/fakeface check
 	$(BIN)/dvc repro
 	@echo
 	@echo "Results   reports/evaluate/metrics.json and the pictures in reports/evaluate/figures/"

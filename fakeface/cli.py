@@ -16,11 +16,6 @@ app = typer.Typer(
 )
 
 
-@app.callback()
-def _app() -> None:
-    """Keeps `recipe` a command of its own while it is the only one."""
-
-
 @app.command()
 def recipe(
     name: Annotated[str, typer.Argument(help="A file in recipes/ without .yaml: default or article.")],
@@ -29,6 +24,24 @@ def recipe(
     """Write a recipe's values into params.yaml; comments and layout stay. Run it from the project's root."""
     apply_recipe(name, data)
     print(f"params.yaml now holds the recipe {name}; next: dvc repro")
+
+
+@app.command()
+def check() -> None:
+    """Check params.yaml and the data folder before a run: a slip is said in one line, in a second."""
+    from fakeface.data.images import find_images
+    from fakeface.data.protocols import class_sizes
+    from fakeface.params import load_params
+
+    split = load_params().split
+    if Path(split.data) == Path("data/sample"):
+        print("params.yaml is valid; data: the embedded sample")
+        return
+    labels = [image.label for image in find_images(split.data, split.real, split.fake)]
+    available = [labels.count(0), labels.count(1)]
+    folders = [f"{split.data}/{split.real}", f"{split.data}/{split.fake}"]
+    class_sizes(split.protocol, split.train, split.val, split.test, available, folders)
+    print(f"params.yaml is valid; data: {available[0]} real and {available[1]} fake images in {split.data}")
 
 
 def apply_recipe(name: str, data: Path | None, root: Path = Path(".")) -> None:

@@ -1,4 +1,4 @@
-"""`fakeface recipe`: values change, comments stay, and a mistake changes nothing."""
+"""`fakeface recipe` and `fakeface check`: values change, comments stay, and a mistake changes nothing."""
 
 import shutil
 import subprocess
@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from fakeface.cli import apply_recipe
 from fakeface.errors import UserError
@@ -144,3 +145,36 @@ def test_console_command_exits_2_for_wrong_usage(root, arguments):
     result = run(root, *arguments)
     assert result.returncode == 2
     assert "Traceback" not in result.stderr
+
+
+def run_check(root, **split):
+    yaml = YAML()
+    values = yaml.load((root / "params.yaml").read_text())
+    values["split"].update(split)
+    yaml.dump(values, root / "params.yaml")
+    return subprocess.run([COMMAND, "check"], cwd=root, capture_output=True, text=True, timeout=60)
+
+
+def test_check_accepts_the_default_before_the_sample_is_drawn(root):
+    result = run_check(root)
+    assert result.returncode == 0
+    assert "embedded sample" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("split", "words"),
+    [
+        ({"data": "nowhere"}, ["nowhere", "split.data"]),
+        ({"data": "faces", "fake": "2_other"}, ["2_other", "split.fake"]),
+        ({"data": "faces", "protocol": "article"}, ["faces/0_real", "1999"]),
+        ({"data": "faces", "trian": 0.5}, ["split.trian", "did you mean train?"]),
+    ],
+)
+def test_check_says_in_one_line_what_a_run_would_stumble_over(root, split, words):
+    for name in ("0_real", "1_fake"):
+        (root / "faces" / name).mkdir(parents=True)
+        (root / "faces" / name / "1.jpg").write_bytes(b"counted, not decoded")
+    result = run_check(root, **split)
+    assert result.returncode == 1
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert all(word in result.stderr for word in words)

@@ -84,7 +84,7 @@ def test_every_training_stage_is_one_mlflow_run_with_its_curve_and_checkpoint(bu
     assert tags["dvc.stage"] == "train_finetune"
     assert len(tags["mlflow.source.git.commit"]) == 40
     assert params["train_finetune.lr"] == "0.001"
-    artifacts = built.path / "mlruns" / "1" / runs["train_finetune"] / "artifacts"
+    artifacts = built.path / "mlruns" / runs["train_finetune"] / "artifacts"
     for name in (
         "models/finetune/model.safetensors",
         "models/finetune/card.json",
