@@ -4,7 +4,6 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import torch
@@ -12,7 +11,7 @@ from torch import nn
 
 from fakeface import tracking
 from fakeface.data.store import Dataset
-from fakeface.evaluation import figures, metrics
+from fakeface.evaluation.threshold import best_threshold, scores_from_logits
 from fakeface.files import write_text
 from fakeface.params import Params, Training
 from fakeface.training import checkpoints
@@ -59,7 +58,6 @@ def train_approach(
     crop_size: int,
     weights: str,
     sections: tuple[str, ...],
-    train_mode: Callable[[nn.Module], Any] = nn.Module.train,
     assemble: Callable[[nn.Module], nn.Module] = lambda model: model,
 ) -> None:
     """Trains one approach and writes `models/<approach>/` and `reports/<approach>/` (history.csv, metrics.json).
@@ -69,7 +67,6 @@ def train_approach(
     Args:
         model: what the loop trains: a whole network, or the head alone on cached features.
         sections: names of the params.yaml sections that shaped this run, for MLflow.
-        train_mode: puts the model into its training state before each epoch.
         assemble: makes the whole network of the trained model.
     """
     section: Training = getattr(params, f"train_{approach}")
@@ -81,15 +78,15 @@ def train_approach(
         "precision": compute.precision,
         "machine": compute.describe(),
     }
-    shown = {name: getattr(params, name) for name in ("base", *sections)}
+    shown = {name: getattr(params, name) for name in ("base", "split", *sections)}
     with tracking.stage_run(stage, enabled=params.base.tracking, params=shown, tags=tags) as run:
         tracked = time.perf_counter()
         model.to(compute.device).to(memory_format=torch.channels_last)
-        result = fit(model, train, val, section, compute, train_mode=train_mode, on_epoch=run.epoch)
+        result = fit(model, train, val, section, compute, on_epoch=run.epoch)
         seconds = time.perf_counter() - tracked
         best = result.history[result.best_epoch - 1]
         val_labels = dataset.labels[dataset.rows("val")]
-        threshold = metrics.best_threshold(val_labels, metrics.scores_from_logits(result.val_logits.numpy()))
+        threshold = best_threshold(val_labels, scores_from_logits(result.val_logits.numpy()))
         final = {key: best[key] for key in HISTORY if key not in ("epoch", "lr")} | {
             "best_epoch": result.best_epoch,
             "epochs": section.epochs,
@@ -115,7 +112,7 @@ def train_approach(
         write_text(f"reports/{approach}/metrics.json", json.dumps(final, indent=2) + "\n")
         run.tag("model_sha256", checkpoints.read_card(Path("models", approach))["sha256"])
         folders = [Path("models", approach), Path("reports", approach)]
-        run.finish({**final, "train_seconds": seconds}, folders, {"curves.png": figures.curves({approach: history})})
+        run.finish({**final, "train_seconds": seconds}, folders, {approach: history})
     accuracy = f"val accuracy {best['val_accuracy']:.4f} in epoch {result.best_epoch} of {section.epochs}"
     print(
         f"{approach}: {accuracy}; trained {seconds:.1f} s, stage {time.perf_counter() - started:.1f} s, {compute.precision}"

@@ -1,6 +1,5 @@
 """The command `fakeface`."""
 
-import io
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,7 +17,7 @@ app = typer.Typer(
 
 @app.command()
 def recipe(
-    name: Annotated[str, typer.Argument(help="A file in recipes/ without .yaml: default or article.")],
+    name: Annotated[str, typer.Argument(help="A file in recipes/ without .yaml, such as default or article.")],
     data: Annotated[Path | None, typer.Option(help="Folder with your faces; written to split.data.")] = None,
 ) -> None:
     """Write a recipe's values into params.yaml; comments and layout stay. Run it from the project's root."""
@@ -33,28 +32,31 @@ def check() -> None:
     from fakeface.data.protocols import class_sizes
     from fakeface.params import load_params
 
-    split = load_params().split
-    if Path(split.data) == Path("data/sample"):
-        print("params.yaml is valid; data: the embedded sample")
-        return
-    labels = [image.label for image in find_images(split.data, split.real, split.fake)]
-    available = [labels.count(0), labels.count(1)]
+    params = load_params()
+    split = params.split
+    if Path(split.data) == Path("data/sample"):  # made by the run itself, perhaps not there yet
+        if params.sample.count == 0:
+            raise UserError("params.yaml: split.data is the embedded sample, but sample.count is 0; set it to 300")
+        available = [params.sample.count] * 2
+    else:
+        labels = [image.label for image in find_images(split.data, split.real, split.fake)]
+        available = [labels.count(0), labels.count(1)]
     folders = [f"{split.data}/{split.real}", f"{split.data}/{split.fake}"]
     class_sizes(split.protocol, split.train, split.val, split.test, available, folders)
     print(f"params.yaml is valid; data: {available[0]} real and {available[1]} fake images in {split.data}")
 
 
 def apply_recipe(name: str, data: Path | None, root: Path = Path(".")) -> None:
-    """Merges `recipes/<name>.yaml` into `params.yaml`, which is replaced only when the result is valid.
+    """Merges `recipes/<name>.yaml` into `params.yaml`, whole and only if the recipe is valid.
 
     Raises:
-        UserError: no such recipe, no such data folder, or the result is not valid.
+        UserError: no such recipe, no such data folder, or the recipe is not valid.
     """
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
     from fakeface.files import whole
-    from fakeface.params import check_params
+    from fakeface.params import load_params
 
     yaml = YAML()
     yaml.width, yaml.preserve_quotes = 4096, True
@@ -64,7 +66,9 @@ def apply_recipe(name: str, data: Path | None, root: Path = Path(".")) -> None:
         raise UserError(f"recipes/{name}.yaml: no such recipe; {where}")
     if data is not None and not (root / data).is_dir():
         raise UserError(f"{data}: no such data folder; --data takes a folder with the two class folders")
-    values = yaml.load((root / "recipes" / f"{name}.yaml").read_text(encoding="utf-8"))
+    source = root / "recipes" / f"{name}.yaml"
+    load_params(source)  # a recipe that is not valid as a whole is refused by its own name
+    values = yaml.load(source.read_text(encoding="utf-8"))
     if data is not None:
         values["split"]["data"] = data.as_posix()
     path = root / "params.yaml"
@@ -80,15 +84,8 @@ def apply_recipe(name: str, data: Path | None, root: Path = Path(".")) -> None:
     if not isinstance(target, dict):
         raise UserError("params.yaml: holds no sections such as 'base:'; `git checkout params.yaml` first")
     _merge(target, values)
-    check_params(YAML(typ="safe", pure=True).load(_text(yaml, target)), f"recipes/{name}.yaml")
     with whole(path) as partial:
         yaml.dump(target, partial)
-
-
-def _text(yaml: Any, values: Any) -> str:
-    stream = io.StringIO()
-    yaml.dump(values, stream)
-    return stream.getvalue()
 
 
 def _merge(target: Any, values: Any) -> None:

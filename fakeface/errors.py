@@ -1,5 +1,6 @@
 """What the user did wrong, said in one line, with the exit code that goes with it."""
 
+import signal
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -21,9 +22,9 @@ def run(stage: Callable[[], None], description: str | None) -> None:
 
 def run_app(app: Callable[[], Any]) -> None:
     """Runs a command-line app: a `UserError` becomes one line on stderr and exit code 1 (wrong usage: 2)."""
+    # As an exception, so that temporary files are removed and the MLflow run is ended.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         app()
     except UserError as error:
         sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        sys.exit("stopped")

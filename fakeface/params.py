@@ -5,7 +5,7 @@ No key has a default here: what stands in params.yaml is all there is, so DVC se
 
 import difflib
 from decimal import Decimal
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -13,10 +13,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from fakeface.errors import UserError
 
 Positive = Annotated[int, Field(ge=1, le=1_000_000)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
+
+
+# Smaller inputs are pooled away, or leave BatchNorm a single value a channel.
+MIN_CROP = {"mynet": 96, "vgg11": 32, "resnet18": 48, "efficientnet_lite0": 48}
 
 
 class Section(BaseModel):
@@ -59,8 +62,11 @@ class Split(Section):
     @model_validator(mode="after")
     def _sizes_fit_the_protocol(self) -> "Split":
         sizes = (self.train, self.val, self.test)
-        if self.real == self.fake:
-            raise ValueError("real and fake name the same folder")
+        real, fake = PurePosixPath(self.real), PurePosixPath(self.fake)
+        if any(path.is_absolute() or ".." in path.parts for path in (real, fake)):
+            raise ValueError("real and fake are folders inside split.data, without a leading / and without ..")
+        if real.is_relative_to(fake) or fake.is_relative_to(real):
+            raise ValueError("real and fake are one folder, or one lies in the other; name two folders side by side")
         if self.protocol == "counts" and any(size != int(size) or size < 1 for size in sizes):
             raise ValueError(
                 "protocol counts needs whole numbers of images per class, 1 or more, in train, val and test"
@@ -90,7 +96,7 @@ class Training(Section):
     batch_size: Positive
     optimizer: Literal["sgd", "adamw"]
     lr: Rate
-    momentum: Fraction
+    momentum: Annotated[float, Field(ge=0, lt=1)]
     weight_decay: NonNegative
     schedule: Literal["constant", "step", "onecycle"]
     step_size: Positive
@@ -134,8 +140,13 @@ class Params(Section):
     @model_validator(mode="after")
     def _crops_fit(self) -> "Params":
         for name in ("features", "train_scratch", "train_finetune"):
-            if getattr(self, name).crop_size > self.base.image_size:
-                raise ValueError(f"{name}.crop_size is larger than base.image_size ({self.base.image_size})")
+            section = getattr(self, name)
+            least = MIN_CROP[section.network]
+            if not least <= section.crop_size <= self.base.image_size:
+                raise ValueError(
+                    f"{name}.crop_size = {section.crop_size}: {section.network} needs {least} or more, "
+                    f"and base.image_size allows {self.base.image_size} at most"
+                )
         return self
 
 
@@ -165,7 +176,7 @@ def check_params(values: Any, path: Path | str) -> Params:
     """Checks values read from `path` (named in the message). Raises UserError as `load_params` does."""
     if not isinstance(values, dict):
         raise UserError(
-            f"{path}: must hold one section per stage, such as 'base:'; `fakeface recipe default` restores it"
+            f"{path}: must hold one section per stage, such as 'base:'; `git checkout params.yaml` restores it"
         )
     try:
         return Params.model_validate(values)

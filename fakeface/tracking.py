@@ -5,16 +5,21 @@ The store is SQLite at the project's root (`mlflow.db`, artifacts in `mlruns/`),
 experiment's folder.
 """
 
+from __future__ import annotations
+
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fakeface.params import Section
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 EXPERIMENT = "fakeface"
 # Set before mlflow is imported: no telemetry, and a server that is away costs seconds, not minutes.
@@ -30,9 +35,10 @@ ENVIRONMENT = {
 
 
 class Tracker:
-    """Logs to one run; after the first error it says so once and stays silent, so training goes on."""
+    """Logs to one run; after the first error it says so once and stays silent, so the stage goes on."""
 
-    def __init__(self) -> None:
+    def __init__(self, enabled: bool) -> None:
+        self.silent = not enabled
         self.client: Any = None
         self.run_id = ""
         self.monitor: Any = None
@@ -40,21 +46,22 @@ class Tracker:
     def epoch(self, row: dict[str, float]) -> None:
         """Logs one row of the history, step = epoch."""
         values = {key: value for key, value in row.items() if key != "epoch"}
-        self._try(lambda: self._log(values, int(row["epoch"])))
+        self.attempt(lambda: self.log(values, int(row["epoch"])))
 
     def tag(self, key: str, value: str) -> None:
         """Adds a tag that is known only at the end, such as the checkpoint's hash."""
-        self._try(lambda: self.client.set_tag(self.run_id, key, value))
+        self.attempt(lambda: self.client.set_tag(self.run_id, key, value))
 
-    def finish(self, metrics: dict[str, Any], folders: list[Path], figures: dict[str, Any]) -> None:
-        """Logs final metrics (numbers; nested ones by dotted names), folders of files, and matplotlib figures by file name."""
-        self._try(lambda: self._log(flatten(metrics), 0))
+    def finish(self, metrics: dict[str, Any], folders: list[Path], histories: dict[str, pd.DataFrame]) -> None:
+        """Logs final metrics (numbers; nested ones by dotted names), folders of files, and a picture of the histories."""
+        self.attempt(lambda: self.log(flatten(metrics), 0))
         for folder in folders:
-            self._try(lambda f=folder: self.client.log_artifacts(self.run_id, str(f), f.as_posix()))  # type: ignore[misc]
-        for name, figure in figures.items():
-            self._try(lambda n=name, f=figure: self.client.log_figure(self.run_id, f, n))  # type: ignore[misc]
+            self.attempt(lambda f=folder: self.client.log_artifacts(self.run_id, str(f), f.as_posix()))  # type: ignore[misc]
+        if histories:
+            self.attempt(lambda: self._curves(histories))
 
-    def _log(self, values: dict[str, Any], step: int) -> None:
+    def log(self, values: dict[str, Any], step: int) -> None:
+        """Logs the numbers among `values`; raises what mlflow raises."""
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
@@ -67,17 +74,35 @@ class Tracker:
             self.run_id, metrics=[Metric(key, float(value), now, step) for key, value in numbers.items()]
         )
 
-    def _try(self, action: Callable[[], Any]) -> None:
-        if self.client is None:
+    def attempt(self, action: Callable[[], Any]) -> None:
+        """Runs `action` unless an earlier one failed; an error is said, not raised."""
+        if self.silent:
             return
         try:
             action()
         except Exception as error:  # whatever a tracking server does wrong, the stage's outputs are what counts
-            self.client = None
+            self.silent = True
             reason = " ".join(str(error).split())[:200]
             print(
                 f"note: MLflow tracking stopped ({type(error).__name__}: {reason}); the stage goes on", file=sys.stderr
             )
+
+    def close(self, status: str) -> None:
+        """Ends the run, also after an error midway: a server that is back, or a store that is unlocked, learns how it ended."""
+        if self.monitor is not None:
+            with suppress(Exception):  # one sample at least: a short stage is over before the monitor's first
+                self.monitor.collect_metrics()
+                self.monitor.publish_metrics(self.monitor.aggregate_metrics())
+            with suppress(Exception):
+                self.monitor.finish()
+        if self.run_id:
+            with suppress(Exception):
+                self.client.set_terminated(self.run_id, status)
+
+    def _curves(self, histories: dict[str, pd.DataFrame]) -> None:
+        from fakeface.evaluation.figures import curves
+
+        self.client.log_figure(self.run_id, curves(histories), "curves.png")
 
 
 @contextmanager
@@ -88,23 +113,17 @@ def stage_run(stage: str, *, enabled: bool, params: dict[str, Section], tags: di
         params: sections of params.yaml by name, logged as `section.key`.
         tags: what ties the run to its data and code, beside the tags added here.
     """
-    tracker = Tracker()
-    if not enabled:
-        yield tracker
-        return
-    tracker.client = True  # so that the first error is caught and said like any later one
-    tracker._try(lambda: _start(tracker, stage, params, tags))
+    tracker = Tracker(enabled)
     status = "FAILED"
     try:
+        tracker.attempt(lambda: _start(tracker, stage, params, tags))
         yield tracker
         status = "FINISHED"
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):
         status = "KILLED"
         raise
     finally:
-        if tracker.monitor is not None:
-            tracker.monitor.finish()
-        tracker._try(lambda: tracker.client.set_terminated(tracker.run_id, status))
+        tracker.close(status)
 
 
 def log_test_metrics(models: dict[str, str], metrics: dict[str, dict[str, Any]], *, enabled: bool) -> None:
@@ -114,20 +133,17 @@ def log_test_metrics(models: dict[str, str], metrics: dict[str, dict[str, Any]],
         models: approach -> sha256 of its `model.safetensors`, which the training run carries as a tag.
         metrics: approach -> metrics of `evaluate`.
     """
-    tracker = Tracker()
-    if not enabled:
-        return
-    tracker.client = True
+    tracker = Tracker(enabled)
 
     def log() -> None:
         tracker.client, experiment = _open()
         for approach, digest in models.items():
-            wanted = f"tags.model_sha256 = '{digest}'"
-            for run in tracker.client.search_runs([experiment], wanted):
+            values = {f"test_{key}": value for key, value in flatten(metrics[approach]).items()}
+            for run in tracker.client.search_runs([experiment], f"tags.model_sha256 = '{digest}'"):
                 tracker.run_id = run.info.run_id
-                tracker._log({f"test_{key}": value for key, value in flatten(metrics[approach]).items()}, 0)
+                tracker.log(values, 0)
 
-    tracker._try(log)
+    tracker.attempt(log)
 
 
 def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -144,35 +160,36 @@ def root() -> Path:
 
 
 def _start(tracker: Tracker, stage: str, params: dict[str, Section], tags: dict[str, str]) -> None:
-    client, experiment = _open()
-    run = client.create_run(
+    tracker.client, experiment = _open()
+    run = tracker.client.create_run(
         experiment,
         run_name=f"{stage} {os.environ.get('DVC_EXP_NAME', '')}".strip(),
         tags={"dvc.stage": stage, **_provenance(), **tags},
     )
     tracker.run_id = run.info.run_id
-    tracker.client = client
     from mlflow.entities import Param
 
     flat = flatten({name: section.model_dump() for name, section in params.items()})
-    client.log_batch(tracker.run_id, params=[Param(key, str(value)) for key, value in flat.items()])
-    from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+    tracker.client.log_batch(tracker.run_id, params=[Param(key, str(value)) for key, value in flat.items()])
+    with suppress(Exception):  # system figures are an extra: where psutil cannot read them, the run does without
+        from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
-    tracker.monitor = SystemMetricsMonitor(tracker.run_id)
-    tracker.monitor.start()
+        tracker.monitor = SystemMetricsMonitor(tracker.run_id)
+        tracker.monitor.start()
 
 
 def _open() -> tuple[Any, str]:
     """A client and the experiment's id, one process at a time: opening a fresh SQLite store migrates it, and two at once fail."""
     for key, value in ENVIRONMENT.items():
         os.environ.setdefault(key, value)
+    named = os.environ.get("MLFLOW_TRACKING_URI")  # read first: set_tracking_uri writes it
     import logging
 
-    logging.getLogger("alembic").setLevel(logging.WARNING)
     import mlflow
     from filelock import FileLock
 
-    named = os.environ.get("MLFLOW_TRACKING_URI")
+    for noisy in ("alembic", "mlflow"):  # migrations and the monitor's comings and goings
+        logging.getLogger(noisy).setLevel(logging.ERROR)
     uri = named or f"sqlite:///{root() / 'mlflow.db'}"
     lock = root() / ".fakeface"
     lock.mkdir(exist_ok=True)
@@ -181,8 +198,12 @@ def _open() -> tuple[Any, str]:
         client = mlflow.MlflowClient(uri)
         experiment = client.get_experiment_by_name(EXPERIMENT)
         if experiment is not None:
+            if experiment.lifecycle_stage == "deleted":  # in the web page, where it can also be brought back
+                client.restore_experiment(experiment.experiment_id)
             return client, str(experiment.experiment_id)
-        location = None if named else (root() / "mlruns").as_uri()
+        # A server knows where its artifacts go; beside a SQLite file they go to the root, not to the working folder,
+        # which a temporary experiment deletes.
+        location = (root() / "mlruns").as_uri() if uri.startswith("sqlite:") else None
         return client, str(client.create_experiment(EXPERIMENT, artifact_location=location))
 
 

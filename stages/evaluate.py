@@ -1,7 +1,7 @@
 """Score val and test once with all approaches: metrics, predictions, figures.
 
 Reads   data/split, models/, reports/*/history.csv and params.yaml (base, evaluate)
-Writes  reports/evaluate/metrics.json, predictions.csv, roc.csv and figures/*.png; one MLflow run
+Writes  reports/evaluate/metrics.json, predictions.csv, roc_*.csv and figures/*.png; one MLflow run
 Takes   about 20 s on the sample (240 images, three approaches, two cores)
 """
 
@@ -62,11 +62,6 @@ def evaluate() -> None:
             dataset.pixels, labels[shown], scores[name][shown], test_rows[shown], f"{name} on test images"
         )
         pictures[f"predictions_{name}"] = grid
-    curves = [
-        pd.DataFrame({"approach": name, "false_positive_rate": fpr, "true_positive_rate": tpr})
-        for name in APPROACHES
-        for fpr, tpr, _ in [roc_curve(labels, scores[name])]
-    ]
     tags = {"data_hash": dataset.data_hash, "precision": compute.precision, "machine": compute.describe()}
     with tracking.stage_run(
         "evaluate", enabled=base.tracking, params={"base": base, "evaluate": p}, tags=tags
@@ -76,9 +71,12 @@ def evaluate() -> None:
             for name, figure in pictures.items():
                 figures.save(figure, folder / f"{name}.png")
         write_text("reports/evaluate/predictions.csv", predictions.to_csv(index=False, lineterminator="\n"))
-        write_text("reports/evaluate/roc.csv", pd.concat(curves).round(6).to_csv(index=False, lineterminator="\n"))
+        for name in APPROACHES:
+            false_positive, true_positive, _ = roc_curve(labels, scores[name])
+            curve = pd.DataFrame({"false_positive_rate": false_positive, "true_positive_rate": true_positive}).round(6)
+            write_text(f"reports/evaluate/roc_{name}.csv", curve.to_csv(index=False, lineterminator="\n"))
         write_text("reports/evaluate/metrics.json", json.dumps(results, indent=2) + "\n")
-        tracker.finish(results, [Path("reports/evaluate")], {})
+        tracker.finish(results, [Path("reports/evaluate")], histories)
     tracking.log_test_metrics(digests, results, enabled=base.tracking)
     for name, row in results.items():
         print(f"{name:10} accuracy {row['accuracy']:.4f}  AP {row['average_precision']:.4f}  n {row['n_test']}")

@@ -65,6 +65,9 @@ def split() -> None:
         uses_all = p.protocol == "fractions" and abs(p.train + p.val + p.test - 1) < 1e-9
         rest = "train" if uses_all else protocols.UNUSED
         manifest["split"] = protocols.assign(labels, together, sizes, rest=rest, seed=base.seed)
+        notes = protocols.check_filled(labels, manifest["split"].to_numpy(), sizes)
+        if not groups.stems_trusted:
+            notes.append("most files of one name do not look alike: equal names alone do not make twins here")
         first = np.unique(groups.source, return_index=True)[1]
         manifest["source"] = manifest["path"].str.rsplit(".", n=1).str[0].to_numpy()[first][groups.source]
         manifest[store.COLUMNS].to_csv(folder / "manifest.csv", index=False, lineterminator="\n")
@@ -91,6 +94,8 @@ def split() -> None:
         csv.writer(skipped, lineterminator="\n").writerows([("path", "reason"), *bad])
     write_text("reports/split/skipped.csv", skipped.getvalue())
     write_text("reports/split/summary.json", json.dumps(summary | counts, indent=2) + "\n")
+    for note in notes:
+        print(f"note: {note}")
     print(", ".join(f"{name} {sum(counts[name].values())}" for name in protocols.SPLITS), end="; ")
     print(f"{summary['test_images_with_twin_in_train']} test images have their twin in train; {len(bad)} skipped")
 

@@ -5,10 +5,12 @@ Writes  models/extractor (model.safetensors, card.json), reports/extractor (hist
 Takes   a few seconds on cached features; with train_extractor.batchnorm: moving the whole network runs in every epoch
 """
 
-from fakeface.errors import run
+from fakeface.errors import UserError, run
 
 
 def train_extractor() -> None:
+    from pathlib import Path
+
     import numpy as np
     import torch
     from torch import nn
@@ -26,6 +28,8 @@ def train_extractor() -> None:
     compute = configure(seed, params.base.threads, params.base.device, params.base.precision)
     dataset = Dataset.open()
     model = backbone(f.network, f.weights)
+    if Path("data/features/data_hash.txt").read_text().strip() != dataset.data_hash:
+        raise UserError("data/features: were computed for another split; run `dvc repro features`")
     stored = {name: np.load(f"data/features/{name}.npy", allow_pickle=False) for name in ("train", "val")}
     torch.manual_seed(seed)
     head = Head(stored["train"].shape[-1], 2)

@@ -60,12 +60,7 @@ class Project:
 def environment(**extra: str) -> dict[str, str]:
     """This process's environment without what would lead a stage away from its own folder."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("DVC_", "MLFLOW_", "GIT_"))}
-    own = {
-        "PATH": f"{BIN}{os.pathsep}{kept['PATH']}",
-        "DVC_NO_ANALYTICS": "1",
-        "MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL": "0.3",  # a tiny stage is over before the default's first sample
-    }
-    return kept | own | identity() | extra
+    return kept | {"PATH": f"{BIN}{os.pathsep}{kept['PATH']}", "DVC_NO_ANALYTICS": "1"} | identity() | extra
 
 
 def identity() -> dict[str, str]:

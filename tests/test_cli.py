@@ -158,7 +158,16 @@ def run_check(root, **split):
 def test_check_accepts_the_default_before_the_sample_is_drawn(root):
     result = run_check(root)
     assert result.returncode == 0
-    assert "embedded sample" in result.stdout
+    assert "300 real and 300 fake" in result.stdout
+
+
+@pytest.mark.parametrize(
+    "values", [{"protocol": "article"}, {"protocol": "counts", "train": 200, "val": 50, "test": 90}]
+)
+def test_check_knows_the_size_of_the_sample(root, values):
+    result = run_check(root, **values)
+    assert result.returncode == 1
+    assert "has 300 images" in result.stderr
 
 
 @pytest.mark.parametrize(

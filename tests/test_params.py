@@ -246,8 +246,18 @@ def test_sizes_that_fit_the_protocol_are_accepted(protocol, train, val, test):
     check_params(values, "params.yaml")
 
 
-def test_one_folder_for_both_classes_is_refused():
-    assert "same folder" in refusal(changed("split", "fake", VALID["split"]["real"]))
+@pytest.mark.parametrize("fake", ["0_real", "./0_real", "0_real/part", ".", "../1_fake", "/1_fake"])
+def test_class_folders_that_overlap_or_lie_outside_are_refused(fake):
+    assert "real and fake" in refusal(changed("split", "fake", fake))
+
+
+@pytest.mark.parametrize(("network", "least"), [("mynet", 96), ("vgg11", 32)])
+def test_a_crop_that_the_network_pools_away_is_refused(network, least):
+    values = changed("train_scratch", "network", network)
+    values["train_scratch"]["crop_size"] = least
+    check_params(values, "params.yaml")
+    values["train_scratch"]["crop_size"] = least - 1
+    assert f"{network} needs {least}" in refusal(values)
 
 
 def test_several_mistakes_are_counted():

@@ -26,8 +26,8 @@ print("stage done")
 """
 
 
-def start(folder: Path, *arguments: str, **env: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", LOG, str(ROOT / "params.yaml"), *arguments]
+def start(folder: Path, *arguments: str, code: str = LOG, **env: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", code, str(ROOT / "params.yaml"), *arguments]
     env = environment(PYTHONPATH=str(ROOT), **env)
     return subprocess.Popen(command, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
@@ -64,6 +64,30 @@ def test_the_tracking_uri_is_honoured_and_a_failed_stage_is_a_failed_run(tmp_pat
     assert "the stage itself failed" in err
     assert query(store, "select status from runs") == [("FAILED",)]
     assert not (tmp_path / "mlflow.db").exists()
+
+
+@pytest.mark.slow
+def test_one_error_midway_is_said_once_and_the_run_still_ends(tmp_path):
+    code = LOG.replace('    run.epoch({"epoch": 2', '    run.attempt(lambda: 1 / 0)\n    run.epoch({"epoch": 2')
+    process = start(tmp_path, code=code)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0
+    assert "stage done" in out
+    assert err.count("MLflow tracking stopped") == 1
+    assert query(tmp_path / "mlflow.db", "select status from runs") == [("FINISHED",)]
+    assert query(tmp_path / "mlflow.db", "select step from metrics where key = 'val_loss'") == [(1,)]
+    system = query(tmp_path / "mlflow.db", "select count(*) from metrics where key like 'system/cpu%'")
+    assert system[0][0] >= 1  # however short the stage
+
+
+@pytest.mark.slow
+def test_a_deleted_experiment_is_brought_back(tmp_path):
+    assert start(tmp_path).wait(120) == 0
+    with sqlite3.connect(tmp_path / "mlflow.db") as store:
+        store.execute("update experiments set lifecycle_stage = 'deleted' where name = 'fakeface'")
+    _, err = start(tmp_path).communicate(timeout=120)
+    assert "tracking stopped" not in err
+    assert query(tmp_path / "mlflow.db", "select count(*) from runs where status = 'FINISHED'") == [(2,)]
 
 
 @pytest.mark.slow

@@ -51,7 +51,9 @@ def find_images(folder: Path | str, real: str, fake: str) -> list[Found]:
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise UserError(f"{folder}: no such data folder; put your faces there or set split.data in params.yaml")
+        raise UserError(
+            f"{folder}: no such data folder; put your faces there, `dvc pull` them, or set split.data in params.yaml"
+        )
     found: list[Found] = []
     for label, (key, name) in enumerate((("real", real), ("fake", fake))):
         root = folder / name

@@ -34,8 +34,8 @@ def perceptual_hash(pixels: np.ndarray) -> int:
 def group(stems: list[str], labels: np.ndarray, sha256: list[str], hashes: np.ndarray, distance: int) -> Groups:
     """Groups images by source photo.
 
-    Linked are: equal bytes; hashes at most `distance` bits apart; equal stems, unless the hashes say that equal names
-    are a coincidence (fewer than half of the real-fake pairs with one name look alike, as in two unrelated numbered sets).
+    Linked are: equal bytes; hashes at most `distance` bits apart; equal stems. Where fewer than half of the real-fake pairs
+    of one name look alike, as in two unrelated numbered sets, equal names are a coincidence: then only those that do.
 
     Args:
         stems: N file names without suffix, relative to the class folder.
@@ -61,12 +61,14 @@ def group(stems: list[str], labels: np.ndarray, sha256: list[str], hashes: np.nd
     for i, stem in enumerate(stems):
         by_stem.setdefault(stem, []).append(i)
     pairs = [(i, j) for same in by_stem.values() for i in same for j in same if labels[i] == 0 and labels[j] == 1]
-    confirmed = sum(_bits(hashes[i] ^ hashes[j]) <= TWIN_DISTANCE for i, j in pairs)
-    trusted = confirmed * 2 >= len(pairs)
+    alike = [(i, j) for i, j in pairs if _bits(hashes[i] ^ hashes[j]) <= TWIN_DISTANCE]
+    trusted = len(alike) * 2 >= len(pairs)
     if trusted:
         for same in by_stem.values():
             for j in same[1:]:
                 link(same[0], j)
+    for i, j in alike:
+        link(i, j)
 
     first: dict[str, int] = {}
     for i, digest in enumerate(sha256):
@@ -78,7 +80,7 @@ def group(stems: list[str], labels: np.ndarray, sha256: list[str], hashes: np.nd
     roots = np.array([find(i) for i in range(n)], dtype=np.int64)
     _, source = np.unique(roots, return_inverse=True)  # roots are each group's first image, so numbers follow the order
     other_names = sum(stems[i] != stems[j] for i, j in near)
-    return Groups(source.astype(np.int64), len(pairs), int(confirmed), bool(trusted), other_names)
+    return Groups(source.astype(np.int64), len(pairs), len(alike), trusted, other_names)
 
 
 def near_pairs(hashes: np.ndarray, distance: int) -> np.ndarray:

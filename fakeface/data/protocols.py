@@ -87,6 +87,27 @@ def assign(labels: np.ndarray, groups: np.ndarray, sizes: np.ndarray, *, rest: s
     return chosen[inverse].astype(str)
 
 
+def check_filled(labels: np.ndarray, split: np.ndarray, sizes: np.ndarray) -> list[str]:
+    """Sentences on splits that came out smaller or larger than `sizes`, because groups stay whole; empty when all is exact.
+
+    Raises:
+        UserError: a split has no image of a class at all.
+    """
+    notes = []
+    for row, name in zip(sizes, SPLITS, strict=True):
+        got = [int(((split == name) & (labels == c)).sum()) for c in (0, 1)]
+        if min(got) == 0:
+            raise UserError(
+                f"{name} would have {got[0]} real and {got[1]} fake images: too few photos to fill it with whole groups; add "
+                "faces, change the sizes in split, or lower split.hash_distance in params.yaml"
+            )
+        if got != row.tolist():
+            notes.append(
+                f"{name} has {got[0]} real and {got[1]} fake images, not {row[0]} and {row[1]}: groups stay whole"
+            )
+    return notes
+
+
 def twins_across(source: np.ndarray, split: np.ndarray, other: str) -> int:
     """How many test images have an image of the same photo in the split `other`: what a random split leaks."""
     return int(np.isin(source[split == "test"], source[split == other]).sum())

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from fakeface.errors import UserError
-from fakeface.evaluation.metrics import scores_from_logits
+from fakeface.evaluation.threshold import scores_from_logits
 from fakeface.training.batches import PixelBatches
 from fakeface.training.checkpoints import load
 from fakeface.training.device import Compute

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -40,7 +40,6 @@ def fit(
     section: Training,
     compute: Compute,
     *,
-    train_mode: Callable[[nn.Module], Any] = nn.Module.train,
     on_epoch: Callable[[Row], None] = lambda row: None,
 ) -> Fit:
     """Trains `model` in place with cross entropy and leaves it with the weights of the epoch kept, in evaluation mode.
@@ -49,7 +48,6 @@ def fit(
     seen here.
 
     Args:
-        train_mode: called before each epoch; the default lets BatchNorm statistics move.
         on_epoch: called with each row of the history, as soon as it is known.
 
     Raises:
@@ -63,7 +61,7 @@ def fit(
     best_epoch, best_state, best_logits = 0, {}, torch.empty(0)
     bar = tqdm(total=section.epochs * len(train), unit="batch", desc="train", mininterval=1)
     for epoch in range(1, section.epochs + 1):
-        train_mode(model)
+        model.train()
         lr = optimizer.param_groups[0]["lr"]
         # Sums stay on the device: reading them each step would make a GPU wait.
         loss_sum = torch.zeros((), device=compute.device)

@@ -83,8 +83,9 @@ def test_one_twin_beyond_the_hashes_stays_a_twin_when_most_are_confirmed():
     assert groups.source.tolist() == [0, 1, 2, 3, 0, 1, 2, 3]
 
 
-def test_single_confirmed_twin_among_unrelated_names_is_linked_by_its_hash_only():
-    hashes = [*FAR[:8], flipped(FAR[0], 2), *FAR[9:16]]
+def test_a_confirmed_twin_among_unrelated_names_is_linked_all_the_same():
+    """Beyond `distance`, so by its name and the looser bound for twins."""
+    hashes = [*FAR[:8], flipped(FAR[0], 12), *FAR[9:16]]
     groups = grouped([*"abcdefgh", *"abcdefgh"], [0] * 8 + [1] * 8, hashes)
     assert not groups.stems_trusted
     assert groups.source[0] == groups.source[8]

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fakeface.data.protocols import SPLITS, UNUSED, assign, class_sizes, twins_across
+from fakeface.data.protocols import SPLITS, UNUSED, assign, check_filled, class_sizes, twins_across
 from fakeface.errors import UserError
 
 NAMES = ["data/0_real", "data/1_fake"]
@@ -186,3 +186,21 @@ def test_twins_across_is_a_plain_count(source, seed, other):
     for i, a in enumerate(source):
         wanted += split[i] == "test" and any(a == b and split[j] == other for j, b in enumerate(source))
     assert twins_across(np.array(source), split, other) == wanted
+
+
+def test_check_filled_is_silent_when_exact_and_says_where_groups_did_not_fit():
+    labels, groups = np.tile([0, 1], 10), np.repeat(np.arange(10), 2)
+    sizes = np.array([[6, 6], [2, 2], [2, 2]])
+    split = assign(labels, groups, sizes, rest="unused", seed=0)
+    assert check_filled(labels, split, sizes) == []
+    more = np.array([[7, 7], [2, 2], [2, 2]])
+    assert check_filled(labels, split, more) == ["train has 6 real and 6 fake images, not 7 and 7: groups stay whole"]
+
+
+def test_a_split_that_large_groups_leave_empty_is_an_error():
+    labels = np.array([0, 1, 1, 1, 1, 1] * 4)  # four photos with five edits each
+    groups = np.repeat(np.arange(4), 6)
+    sizes = class_sizes("fractions", 0.6, 0.15, 0.25, [4, 20], ["r", "f"])
+    split = assign(labels, groups, sizes, rest="train", seed=0)
+    with pytest.raises(UserError, match="would have 0 real"):
+        check_filled(labels, split, sizes)

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.special import softmax
 
-from fakeface.evaluation.metrics import best_threshold, evaluate, scores_from_logits
+from fakeface.evaluation.metrics import evaluate
+from fakeface.evaluation.threshold import best_threshold, scores_from_logits
 
 QUICK = settings(max_examples=100, deadline=None)
 UNIT = st.floats(0, 1)

@@ -6,7 +6,11 @@ import sqlite3
 
 import pandas as pd
 import pytest
+import torch
 from conftest import Project, copy_project, write_faces
+from safetensors.torch import load_file
+
+from fakeface.training.networks import build_pretrained
 
 pytestmark = pytest.mark.slow
 STAGES = ["sample", "split", "features", "train_scratch", "train_extractor", "train_finetune", "evaluate"]
@@ -24,8 +28,7 @@ def built(tmp_path_factory):
     from conftest import TINY
 
     project = copy_project(tmp_path_factory.mktemp("built") / "project")
-    for name in ("dvc.lock",):
-        (project.path / name).unlink(missing_ok=True)
+    (project.path / "dvc.lock").unlink(missing_ok=True)
     project.run("git", "rm", "-rq", "--cached", "--ignore-unmatch", "reports", check=False)
     project.set(**TINY)
     project.commit("tiny parameters")
@@ -116,6 +119,24 @@ def test_the_head_lr_reruns_no_backbone_and_takes_under_20_seconds(built):
     repro(built)
 
 
+def test_frozen_is_bit_identical_and_moving_is_the_articles_way(built):
+    """BatchNorm statistics of the extractor: those of the pretrained weights, or moved by training images."""
+    pretrained = build_pretrained("efficientnet_lite0", "imagenet").state_dict()
+
+    def moved() -> list[str]:
+        trained = load_file(built.path / "models/extractor/model.safetensors")
+        return [name for name, value in trained.items() if not torch.equal(value, pretrained[name])]
+
+    assert moved() == ["classifier.bias", "classifier.weight"]
+    built.set(train_extractor={"batchnorm": "moving", "epochs": 1})
+    assert repro(built, "train_extractor") == ["train_extractor"]
+    names = moved()
+    assert "bn1.running_mean" in names
+    assert not [name for name in names if name.endswith(".weight") and name != "classifier.weight"]
+    built.run("git", "checkout", "-q", "params.yaml")
+    repro(built)
+
+
 def test_tracking_is_no_result_and_can_be_switched_off(built):
     built.set(base={"tracking": False})
     assert repro(built) == []
@@ -143,14 +164,16 @@ def test_a_fresh_run_gives_a_byte_identical_lock(built, tmp_path):
 
 
 def test_own_faces_travel_with_dvc_add_push_and_pull(project, tmp_path):
-    """docs/data.md, with a local remote: add, push, clone, pull, and nothing has to run again."""
+    """The commands of docs/data.md with a local remote: add, push, clone, pull, and nothing has to run again."""
     write_faces(project.path / "data" / "raw", 12)
+    assert "data/raw" not in project.run("git", "status", "--porcelain", "-uall").stdout  # faces never go to git
     project.run("dvc", "add", "data/raw")
     project.set(sample={"count": 0}, split={"data": "data/raw", "train": 0.5, "val": 0.25, "test": 0.25})
     project.run("dvc", "remote", "add", "-d", "storage", str(tmp_path / "storage"))
     assert repro(project, "split") == ["split"]
-    project.commit("my faces")
     project.run("dvc", "push", "split", "data/raw.dvc")
+    project.run("git", "add", ".dvc/config", "data/raw.dvc", "data/.gitignore", "params.yaml", "dvc.lock", "reports")
+    project.run("git", "commit", "-qm", "My faces")
 
     clone = Project(tmp_path / "clone")
     project.run("git", "clone", "-q", str(project.path), str(clone.path))

@@ -213,12 +213,6 @@ def test_the_articles_frozen_backbone_moves_its_buffers_but_no_weight():
     assert moved - {"fc.weight", "fc.bias"} == buffers
 
 
-def test_train_mode_of_the_caller_is_used_in_every_epoch():
-    model = Recorder()
-    fit(model, blobs(n=16), blobs(n=8), section(epochs=2), FP32, train_mode=nn.Module.eval)
-    assert not any(model.modes)
-
-
 @pytest.mark.parametrize("bad", ["lr", "pixels"])
 def test_loss_that_is_not_finite_is_one_line(bad):
     train = blobs()
