@@ -20,7 +20,7 @@ with stage_run("train_scratch", enabled=True, params={"base": params.base}, tags
     run.epoch({"epoch": 2, "lr": 0.1, "val_loss": 0.25})
     if len(sys.argv) > 2:
         raise ValueError("the stage itself failed")
-    run.finish({"accuracy": 0.75, "confusion": {"real_as_real": 3}}, [], {})
+    run.finish({"accuracy": 0.75, "val_loss": 0.125, "confusion": {"real_as_real": 3}}, [], {})
     run.tag("model_sha256", "123")
 print("stage done")
 """
@@ -50,6 +50,7 @@ def test_processes_that_open_a_fresh_store_at_once_all_log(tmp_path):
     assert query(store, "select status, count(*) from runs group by status") == [("FINISHED", 3)]
     values = query(store, "select step, value from metrics where key = 'val_loss' order by step")
     assert values == [(1, 0.5)] * 3 + [(2, 0.25)] * 3
+    assert query(store, "select distinct value from latest_metrics where key = 'kept_val_loss'") == [(0.125,)]
     assert query(store, "select distinct value from latest_metrics where key = 'confusion.real_as_real'") == [(3.0,)]
     assert query(store, "select distinct value from params where key = 'base.seed'") == [("0",)]
     assert query(store, "select distinct value from tags where key = 'model_sha256'") == [("123",)]
