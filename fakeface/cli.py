@@ -22,13 +22,13 @@ def recipe(
 ) -> None:
     """Write a recipe's values into params.yaml; comments and layout stay. Run it from the project's root."""
     apply_recipe(name, data)
-    print(f"params.yaml now holds the recipe {name}; next: dvc repro")
+    print(f"params.yaml now holds the recipe {name}; next: fakeface check, then dvc repro")
 
 
 @app.command()
 def check() -> None:
     """Check params.yaml and the data folder before a run: a slip is said in one line, in a second."""
-    from fakeface.data.images import find_images
+    from fakeface.data.images import SUFFIXES, find_images
     from fakeface.data.protocols import class_sizes
     from fakeface.params import load_params
 
@@ -41,6 +41,17 @@ def check() -> None:
     else:
         labels = [image.label for image in find_images(split.data, split.real, split.fake)]
         available = [labels.count(0), labels.count(1)]
+        others = [
+            path for name in (split.real, split.fake) for path in Path(split.data, name).rglob("*") if path.is_file()
+        ]
+        unread = sorted({path.suffix.lower() or path.name for path in others} - SUFFIXES)
+        if unread:
+            print(f"note: files of other kinds are left out: {', '.join(unread)}")
+    for name, weights in (("features", params.features.weights), ("train_finetune", params.train_finetune.weights)):
+        if weights not in ("imagenet", "none") and not Path(weights).is_file():
+            raise UserError(
+                f"params.yaml: {name}.weights = {weights!r}: no such file; set it to imagenet, none, or a state dict"
+            )
     folders = [f"{split.data}/{split.real}", f"{split.data}/{split.fake}"]
     class_sizes(split.protocol, split.train, split.val, split.test, available, folders)
     print(f"params.yaml is valid; data: {available[0]} real and {available[1]} fake images in {split.data}")
@@ -64,6 +75,7 @@ def apply_recipe(name: str, data: Path | None, root: Path = Path(".")) -> None:
     if name not in available:
         where = f"allowed here: {', '.join(available)}" if available else "run this from the project's root"
         raise UserError(f"recipes/{name}.yaml: no such recipe; {where}")
+    data = data.expanduser() if data is not None else None
     if data is not None and not (root / data).is_dir():
         raise UserError(f"{data}: no such data folder; --data takes a folder with the two class folders")
     source = root / "recipes" / f"{name}.yaml"

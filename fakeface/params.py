@@ -181,7 +181,9 @@ def check_params(values: Any, path: Path | str) -> Params:
     try:
         return Params.model_validate(values)
     except ValidationError as error:
-        first, more = error.errors()[0], error.error_count() - 1
+        # A misspelt key is also a missing one: the slip is what helps.
+        first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
+        more = error.error_count() - 1
         rest = f" (and {more} more)" if more else ""
         raise UserError(f"{path}: {_explain(first)}{rest}") from None
 
@@ -195,8 +197,8 @@ def _explain(error: Any) -> str:
         return f"{key} is not a parameter{_nearest(error['loc'])}"
     if kind == "value_error":
         return f"{key + ': ' if key else ''}{error['ctx']['error']}"
-    message = error["msg"].replace("Input should be", "must be")
-    if isinstance(value, str) and _is_number(value):
+    message = error["msg"].replace("Input should be", "must be").replace("a valid boolean", "true or false")
+    if (isinstance(value, str) and _is_number(value)) or (isinstance(value, float) and kind.startswith("int")):
         message += f"; write the number without quotes and without an exponent ({_plain(value)})"
     return f"{key} = {value!r}: {message}"
 
@@ -210,8 +212,11 @@ def _nearest(loc: tuple[Any, ...]) -> str:
     return f"; did you mean {close[0]}?" if close else f"; allowed here: {', '.join(names)}"
 
 
-def _plain(text: str) -> str:
-    return format(Decimal(repr(float(text))), "f")  # 1e-7 -> 0.0000001
+def _plain(text: str | float) -> str:
+    number = float(text)
+    return (
+        str(int(number)) if number.is_integer() else format(Decimal(repr(number)), "f")
+    )  # 20.0 -> 20, 1e-7 -> 0.0000001
 
 
 def _is_number(text: str) -> bool:

@@ -187,3 +187,19 @@ def test_check_says_in_one_line_what_a_run_would_stumble_over(root, split, words
     assert result.returncode == 1
     assert len(result.stderr.strip().splitlines()) == 1
     assert all(word in result.stderr for word in words)
+
+
+def test_check_names_weights_that_are_not_there_and_files_it_leaves_out(root):
+    for name in ("0_real", "1_fake"):
+        (root / "faces" / name).mkdir(parents=True)
+        for i in range(10):
+            (root / "faces" / name / f"{i}.jpg").write_bytes(b"counted, not decoded")
+        (root / "faces" / name / "photo.HEIC").write_bytes(b"left out")
+    result = run_check(root, data="faces")
+    assert result.returncode == 0
+    assert ".heic" in result.stdout
+    params = (root / "params.yaml").read_text()
+    (root / "params.yaml").write_text(params.replace("weights: imagenet", "weights: gone.pth"))
+    result = run_check(root, data="faces")
+    assert result.returncode == 1
+    assert "gone.pth" in result.stderr

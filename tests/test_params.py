@@ -355,3 +355,16 @@ def test_any_text_as_a_file_is_refused_in_one_line(tmp_path, text):
     with pytest.raises(UserError) as caught:
         load_params(path)
     one_line(caught, path)
+
+
+@pytest.mark.parametrize("key", ["epochs", "crop_size"])
+def test_a_misspelt_key_is_named_rather_than_the_one_that_is_then_missing(key):
+    values = copy.deepcopy(VALID)
+    values["train_scratch"][key[:-1]] = values["train_scratch"].pop(key)
+    assert f"did you mean {key}?" in refusal(values)
+
+
+@pytest.mark.parametrize("value", ["20", "20.0", 20.0])
+def test_the_remedy_for_a_whole_number_is_one_that_is_accepted(value):
+    message = refusal(changed("train_scratch", "epochs", value))
+    assert "(20)" in message
