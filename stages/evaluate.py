@@ -2,7 +2,7 @@
 
 Reads   data/split, models/, reports/*/history.csv and params.yaml (base, evaluate)
 Writes  reports/evaluate/metrics.json, predictions.csv, roc_*.csv and figures/*.png; one MLflow run
-Takes   about 20 s on the sample (240 images, three approaches, two cores)
+Takes   about 25 s on the sample (240 images, three approaches, two cores)
 """
 
 from fakeface.errors import run
