@@ -6,11 +6,14 @@ Takes   about 25 s on the sample (240 images, three approaches, two cores)
 """
 
 from fakeface.errors import run
+from fakeface.params import load_params
 
 APPROACHES = ("scratch", "extractor", "finetune")
 
 
 def evaluate() -> None:
+    params = load_params()  # before the heavy imports: a wrong value is answered at once
+
     import json
     from pathlib import Path
 
@@ -24,10 +27,8 @@ def evaluate() -> None:
     from fakeface.evaluation import figures, metrics
     from fakeface.evaluation.predictor import Predictor
     from fakeface.files import whole, write_text
-    from fakeface.params import load_params
     from fakeface.training.device import configure
 
-    params = load_params()
     base, p = params.base, params.evaluate
     compute = configure(base.seed, base.threads, base.device, base.precision)
     dataset = Dataset.open()

@@ -6,9 +6,12 @@ Takes   about 20 s for the sample (360 training images, 4 views, EfficientNet-Li
 """
 
 from fakeface.errors import run
+from fakeface.params import load_params
 
 
 def features() -> None:
+    params = load_params()  # before the heavy imports: a wrong value is answered at once
+
     from collections.abc import Iterator
 
     import numpy as np
@@ -17,12 +20,10 @@ def features() -> None:
 
     from fakeface.data.store import Dataset
     from fakeface.files import whole
-    from fakeface.params import load_params
     from fakeface.training.batches import PixelBatches
     from fakeface.training.device import configure
     from fakeface.training.networks import NETWORKS, backbone
 
-    params = load_params()
     base, p = params.base, params.features
     compute = configure(base.seed, base.threads, base.device, base.precision)
     dataset = Dataset.open()

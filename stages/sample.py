@@ -6,12 +6,11 @@ Takes   about 60 s for 300 + 300 (two cores); sample.count: 0 draws nothing, for
 """
 
 from fakeface.errors import run
+from fakeface.files import whole
+from fakeface.params import load_params
 
 
 def sample() -> None:
-    from fakeface.files import whole
-    from fakeface.params import load_params
-
     params = load_params()
     p = params.sample
     with whole("data/sample") as folder:

@@ -6,9 +6,12 @@ Takes   about 4 s for the sample's 600 images, 8 s for 3998 images of 128 pixels
 """
 
 from fakeface.errors import UserError, run
+from fakeface.params import load_params
 
 
 def split() -> None:
+    params = load_params()  # before the heavy imports: a wrong value is answered at once
+
     import csv
     import io
     import json
@@ -20,9 +23,7 @@ def split() -> None:
 
     from fakeface.data import images, pairs, protocols, store
     from fakeface.files import sha256, whole, write_text
-    from fakeface.params import load_params
 
-    params = load_params()
     base, p = params.base, params.split
     found = images.find_images(p.data, p.real, p.fake)
     rows: list[dict[str, object]] = []

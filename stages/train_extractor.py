@@ -6,9 +6,12 @@ Takes   a few seconds on cached features; with train_extractor.batchnorm: moving
 """
 
 from fakeface.errors import UserError, run
+from fakeface.params import load_params
 
 
 def train_extractor() -> None:
+    params = load_params()  # before the heavy imports: a wrong value is answered at once
+
     from pathlib import Path
 
     import numpy as np
@@ -17,13 +20,11 @@ def train_extractor() -> None:
 
     from fakeface.approach import pixel_batches, train_approach
     from fakeface.data.store import Dataset
-    from fakeface.params import load_params
     from fakeface.training.batches import FeatureBatches
     from fakeface.training.device import configure
     from fakeface.training.loop import Batches
     from fakeface.training.networks import Head, backbone, replace_head
 
-    params = load_params()
     p, f, seed = params.train_extractor, params.features, params.base.seed
     compute = configure(seed, params.base.threads, params.base.device, params.base.precision)
     dataset = Dataset.open()

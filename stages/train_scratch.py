@@ -6,16 +6,17 @@ Takes   about 60 s on the sample (two cores)
 """
 
 from fakeface.errors import run
+from fakeface.params import load_params
 
 
 def train_scratch() -> None:
+    params = load_params()  # before the heavy imports: a wrong value is answered at once
+
     from fakeface.approach import pixel_batches, train_approach
     from fakeface.data.store import Dataset
-    from fakeface.params import load_params
     from fakeface.training.device import configure
     from fakeface.training.networks import build, he_init
 
-    params = load_params()
     p = params.train_scratch
     compute = configure(params.base.seed, params.base.threads, params.base.device, params.base.precision)
     dataset = Dataset.open()

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fakeface.data.portraits import draw_portrait
+from fakeface.data.workers import worker_map
 
 REAL_FOLDER, FAKE_FOLDER = "0_real", "1_fake"
 CROP = 64  # side in pixels of a training crop
@@ -28,6 +29,7 @@ BATCH = 16
 BORDER = 8  # pixels mirrored round an image, so that its edges are made like its middle
 LEARNING_RATE = 2e-3
 NOISE_SPREAD = (0.0, 2.0)  # each picture's noise is this many times the setting: file sizes vary more than by class
+CHUNK = 60  # portraits drawn ahead of the generator, which has the processor to itself while it works
 TRAINING_SEED_STEP = 1_000_003  # added to the seed: the training portraits are another family than the sample's
 
 
@@ -162,7 +164,7 @@ def make_sample(
         steps, channels: of the generator's training, see `train_generator`.
         training_portraits: how many other portraits the generator learns from.
         noise, jpeg_quality: of the camera, see `camera`.
-        threads: PyTorch's threads on the processor.
+        threads: PyTorch's threads on the processor, and processes that draw. The number of processes changes no byte.
         progress: called with one line now and then.
 
     Returns:
@@ -182,40 +184,42 @@ def make_sample(
     folders = [folder / REAL_FOLDER, folder / FAKE_FOLDER]
     for place in folders:
         place.mkdir()
-    start = time.monotonic()
-    others = np.stack([draw_portrait(seed + TRAINING_SEED_STEP, i, image_size) for i in range(training_portraits)])
-    drawn = time.monotonic()
-    progress(f"drew {training_portraits} portraits for the generator")
-    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    before = torch.get_num_threads(), torch.get_deterministic_debug_mode()
     torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True)
+    torch.set_deterministic_debug_mode("error")  # not use_deterministic_algorithms: that imports torch's compiler
     try:
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), worker_map(threads) as map_:
+            start = time.monotonic()
+            seeds, sizes = [seed + TRAINING_SEED_STEP] * training_portraits, [image_size] * training_portraits
+            others = np.stack(list(map_(draw_portrait, seeds, range(training_portraits), sizes)))
+            drawn = time.monotonic()
+            progress(f"drew {training_portraits} portraits for the generator")
             generator, l1 = train_generator(others, seed=seed, steps=steps, channels=channels, progress=progress)
-        trained = time.monotonic()
-        errors, sizes = np.zeros(count), np.zeros((count, 2))
-        for index in range(count):
-            portrait = draw_portrait(seed, index, image_size)
-            copy = resynthesise(generator, portrait)
-            errors[index] = np.mean((copy - portrait.astype(np.float32)) ** 2)
-            pictures: tuple[NDArray[np.uint8] | NDArray[np.float32], ...] = portrait, copy
-            for label, picture in enumerate(pictures):
-                rng = np.random.default_rng([seed, index, label])
-                data = camera(picture, rng, noise=noise, jpeg_quality=jpeg_quality)
-                (folders[label] / f"{index + 1:04d}.jpg").write_bytes(data)
-                sizes[index, label] = len(data)
-            if (index + 1) % 50 == 0 or index + 1 == count:
-                progress(f"wrote {index + 1}/{count} pairs")
+            trained = time.monotonic()
+            errors, file_sizes = np.zeros(count), np.zeros((count, 2))
+            for first in range(0, count, CHUNK):
+                chunk = range(first, min(first + CHUNK, count))
+                portraits = list(map_(draw_portrait, [seed] * len(chunk), chunk, [image_size] * len(chunk)))
+                for index, portrait in zip(chunk, portraits, strict=True):
+                    copy = resynthesise(generator, portrait)
+                    errors[index] = np.mean((copy - portrait.astype(np.float32)) ** 2)
+                    pictures: tuple[NDArray[np.uint8] | NDArray[np.float32], ...] = portrait, copy
+                    for label, picture in enumerate(pictures):
+                        rng = np.random.default_rng([seed, index, label])
+                        data = camera(picture, rng, noise=noise, jpeg_quality=jpeg_quality)
+                        (folders[label] / f"{index + 1:04d}.jpg").write_bytes(data)
+                        file_sizes[index, label] = len(data)
+                progress(f"wrote {chunk.stop}/{count} pairs")
     finally:
         torch.set_num_threads(before[0])
-        torch.use_deterministic_algorithms(before[1])
+        torch.set_deterministic_debug_mode(before[1])
     facts = {
         "psnr_db": float(np.mean(10 * np.log10(255**2 / np.maximum(errors, 1e-6)))),
         "generator_l1": l1,
         "draw_s": drawn - start,
         "train_s": trained - drawn,
         "write_s": time.monotonic() - trained,
-        "real_bytes": float(sizes[:, 0].mean()),
-        "fake_bytes": float(sizes[:, 1].mean()),
+        "real_bytes": float(file_sizes[:, 0].mean()),
+        "fake_bytes": float(file_sizes[:, 1].mean()),
     }
     return {name: round(value, 4) for name, value in facts.items()}
