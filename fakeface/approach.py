@@ -1,4 +1,4 @@
-"""What the three training stages share: track the run, train, keep checkpoint, history and metrics."""
+"""What the three training stages share: track the run, train or go on training, keep checkpoint, history and metrics."""
 
 import json
 import time
@@ -11,14 +11,16 @@ from torch import nn
 
 from fakeface import tracking
 from fakeface.data.store import Dataset
+from fakeface.errors import UserError
 from fakeface.evaluation.threshold import best_threshold, scores_from_logits
 from fakeface.files import write_text
 from fakeface.params import Params, Training
-from fakeface.training import checkpoints
-from fakeface.training.batches import PixelBatches
+from fakeface.training import checkpoints, distributed
+from fakeface.training.batches import Batches, PixelBatches
 from fakeface.training.device import Compute
-from fakeface.training.loop import HISTORY, Batches, fit
+from fakeface.training.loop import HISTORY, NotFinite, fit
 from fakeface.training.networks import NETWORKS
+from fakeface.training.resume import ResumeFile, resume_key
 
 # Without gradients a larger batch than the training's is faster, and it does not change what is learnt.
 VAL_BATCH = 64
@@ -62,34 +64,52 @@ def train_approach(
 ) -> None:
     """Trains one approach and writes `models/<approach>/` and `reports/<approach>/` (history.csv, metrics.json).
 
-    No time or machine stands in these files: the same parameters and data give the same bytes. Seconds go to MLflow.
+    No time or machine stands in these files: the same parameters and data give the same bytes. Seconds go to MLflow. A
+    training that was interrupted goes on after its last finished epoch. Of several processes the first writes.
 
     Args:
         model: what the loop trains: a whole network, or the head alone on cached features.
         sections: names of the params.yaml sections that shaped this run, for MLflow.
         assemble: makes the whole network of the trained model.
+
+    Raises:
+        UserError: the loss is no longer finite, or something cannot be written.
     """
     section: Training = getattr(params, f"train_{approach}")
     stage = f"train_{approach}"
     started = time.perf_counter()
+    shown = {name: getattr(params, name) for name in ("base", "split", *sections)}
+    settings = {name: getattr(params, name).model_dump(exclude={"tracking"}) for name in ("base", *sections)}
+    settings |= {"data_hash": dataset.data_hash, "machine": compute.describe()}
+    key = resume_key(assemble(model), settings)
+    resume = ResumeFile(tracking.root() / ".fakeface" / "resume", approach, key)
+    first = distributed.rank() == 0
     tags = {
         "data_hash": dataset.data_hash,
         "network": network,
         "precision": compute.precision,
         "machine": compute.describe(),
+        "resume_key": key,
     }
-    shown = {name: getattr(params, name) for name in ("base", "split", *sections)}
-    with tracking.stage_run(stage, enabled=params.base.tracking, params=shown, tags=tags) as run:
+    with tracking.stage_run(stage, enabled=params.base.tracking and first, params=shown, tags=tags) as run:
         tracked = time.perf_counter()
         model.to(compute.device).to(memory_format=torch.channels_last)
-        result = fit(model, train, val, section, compute, on_epoch=run.epoch)
+        try:
+            result = fit(model, train, val, section, compute, seed=params.base.seed, on_epoch=run.epoch, resume=resume)
+        except NotFinite as error:
+            kept = f"; the state before is kept in {resume.path}" if resume.path.exists() else ""
+            raise UserError(
+                f"the loss is not finite {error}: lower {stage}.lr (now {section.lr:g}) in params.yaml{kept}"
+            ) from None
+        if not first:
+            return
         seconds = time.perf_counter() - tracked
         best = result.history[result.best_epoch - 1]
         val_labels = dataset.labels[dataset.rows("val")]
         threshold = best_threshold(val_labels, scores_from_logits(result.val_logits.numpy()))
         final = {key: best[key] for key in HISTORY if key not in ("epoch", "lr")} | {
             "best_epoch": result.best_epoch,
-            "epochs": section.epochs,
+            "epochs": len(result.history),
             "threshold": threshold,
         }
         card = {
@@ -102,6 +122,7 @@ def train_approach(
             "data_hash": dataset.data_hash,
             "seed": params.base.seed,
             "threads": params.base.threads,
+            "processes": distributed.world(),
             "device": compute.device.type,
             "precision": compute.precision,
             "metrics": final,
@@ -113,7 +134,8 @@ def train_approach(
         run.tag("model_sha256", checkpoints.read_card(Path("models", approach))["sha256"])
         folders = [Path("models", approach), Path("reports", approach)]
         run.finish({**final, "train_seconds": seconds}, folders, {approach: history})
-    accuracy = f"val accuracy {best['val_accuracy']:.4f} in epoch {result.best_epoch} of {section.epochs}"
+    resume.remove()  # last: killed before, the stage finds all its epochs again
+    accuracy = f"val accuracy {best['val_accuracy']:.4f} in epoch {result.best_epoch} of {len(result.history)}"
     print(
         f"{approach}: {accuracy}; trained {seconds:.1f} s, stage {time.perf_counter() - started:.1f} s, {compute.precision}"
     )

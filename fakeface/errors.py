@@ -1,9 +1,15 @@
-"""What the user did wrong, said in one line, with the exit code that goes with it."""
+"""What the user did wrong, said in one line, with the exit code that goes with it; and a prompt end when DVC is gone."""
 
+import errno
+import os
 import signal
 import sys
+import threading
+import time
 from collections.abc import Callable
 from typing import Any
+
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class UserError(Exception):
@@ -24,7 +30,21 @@ def run_app(app: Callable[[], Any]) -> None:
     """Runs a command-line app: a `UserError` becomes one line on stderr and exit code 1 (wrong usage: 2)."""
     # As an exception, so that temporary files are removed and the MLflow run is ended.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    if "DVC_STAGE" in os.environ:
+        threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     try:
         app()
     except UserError as error:
-        sys.exit(f"error: {error}")
+        # of several processes that train together one speaks
+        sys.exit(f"error: {error}" if os.environ.get("RANK", "0") == "0" else 1)
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        sys.exit(f"error: {error.filename or 'disk'}: {os.strerror(error.errno)}; free some space and run again")
+
+
+def _end_with_parent(parent: int) -> None:
+    """SIGTERM ends DVC at once and leaves its stage behind; the stage notices, and ends as if it had got the signal itself."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os.kill(os.getpid(), signal.SIGTERM)

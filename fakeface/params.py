@@ -31,6 +31,7 @@ class Base(Section):
     threads: Annotated[int, Field(ge=1, le=1024)]
     device: Literal["auto", "cpu", "cuda"]
     precision: Literal["auto", "fp32", "bf16"]
+    processes: Annotated[int, Field(ge=1, le=256)]
     image_size: Annotated[int, Field(ge=16, le=1024)]
     tracking: bool
 
@@ -102,6 +103,7 @@ class Training(Section):
     step_size: Positive
     gamma: Rate
     keep: Literal["best", "last"]
+    patience: Annotated[int, Field(ge=0, le=1_000_000)]
 
 
 class TrainScratch(Training):

@@ -1,4 +1,6 @@
-"""The only file that imports mlflow. MLflow is a view of what DVC owns: no stage fails because of it.
+"""The only file that imports mlflow. MLflow is a view of what DVC owns: no stage fails because of it, or waits for it.
+
+mlflow is imported and called by one thread beside the training, in the order of the calls; the stage waits at its end alone.
 
 The store is SQLite at the project's root (`mlflow.db`, artifacts in `mlruns/`), where a plain `mlflow ui` finds it;
 `MLFLOW_TRACKING_URI` names another one. Stages started by DVC find the root in `DVC_ROOT`, also in a temporary
@@ -12,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,20 +42,23 @@ ENVIRONMENT = {
 
 
 class Tracker:
-    """Logs to one run; after the first error it says so once and stays silent, so the stage goes on."""
+    """Logs to one run, in a thread of its own; after the first error it says so once and stays silent."""
 
     def __init__(self, enabled: bool) -> None:
         self.silent = not enabled
+        self.worker = ThreadPoolExecutor(1, thread_name_prefix="mlflow")
         self.client: Any = None
         self.run_id = ""
         self.monitor: Any = None
         self.curves: set[str] = set()
+        self.logged: set[int] = set()  # epochs that a run which is gone on with has already
 
     def epoch(self, row: dict[str, float]) -> None:
         """Logs one row of the history, step = epoch."""
         values = {key: value for key, value in row.items() if key != "epoch"}
         self.curves |= set(values)
-        self.attempt(lambda: self.log(values, int(row["epoch"])))
+        epoch, now = int(row["epoch"]), time.time()
+        self.attempt(lambda: None if epoch in self.logged else self.log(values, epoch, now))
 
     def tag(self, key: str, value: str) -> None:
         """Adds a tag that is known only at the end, such as the checkpoint's hash."""
@@ -65,28 +71,31 @@ class Tracker:
         not be the one kept.
         """
         final = {f"kept_{key}" if key in self.curves else key: value for key, value in flatten(metrics).items()}
-        self.attempt(lambda: self.log(final, 0))
+        self.attempt(lambda: self.log(final, 0, time.time()))
         for folder in folders:
             self.attempt(lambda f=folder: self.client.log_artifacts(self.run_id, str(f), f.as_posix()))  # type: ignore[misc]
         if histories:
             self.attempt(lambda: self._curves(histories))
 
-    def log(self, values: dict[str, Any], step: int) -> None:
-        """Logs the numbers among `values`; raises what mlflow raises."""
+    def log(self, values: dict[str, Any], step: int, now: float) -> None:
+        """Logs the numbers among `values`, as of `now` (seconds since 1970); raises what mlflow raises."""
         from mlflow.entities import Metric
 
-        now = int(time.time() * 1000)
         numbers = {
             key: value
             for key, value in values.items()
             if isinstance(value, int | float) and not isinstance(value, bool)
         }
         self.client.log_batch(
-            self.run_id, metrics=[Metric(key, float(value), now, step) for key, value in numbers.items()]
+            self.run_id, metrics=[Metric(key, float(value), int(now * 1000), step) for key, value in numbers.items()]
         )
 
     def attempt(self, action: Callable[[], Any]) -> None:
-        """Runs `action` unless an earlier one failed; an error is said, not raised."""
+        """Runs `action` when its turn has come, unless an earlier one failed; an error is said, not raised."""
+        if not self.silent:
+            self.worker.submit(self._run, action)
+
+    def _run(self, action: Callable[[], Any]) -> None:
         if self.silent:
             return
         try:
@@ -99,7 +108,11 @@ class Tracker:
             )
 
     def close(self, status: str) -> None:
-        """Ends the run, also after an error midway: a server that is back, or a store that is unlocked, learns how it ended."""
+        """Ends the run when all is logged, also after an error midway: a server that is back learns how it ended."""
+        self.worker.submit(self._end, status)
+        self.worker.shutdown()
+
+    def _end(self, status: str) -> None:
         if self.monitor is not None:
             with suppress(Exception):  # one sample at least: a short stage is over before the monitor's first
                 self.monitor.collect_metrics()
@@ -119,6 +132,9 @@ class Tracker:
 @contextmanager
 def stage_run(stage: str, *, enabled: bool, params: dict[str, Section], tags: dict[str, str]) -> Iterator[Tracker]:
     """One MLflow run for one run of a stage: params, tags, system figures, status. Without `enabled`, mlflow is not imported.
+
+    With a tag `resume_key`, an unfinished run that carries the same one is gone on with: a stage that was killed and started
+    again is one run.
 
     Args:
         params: sections of params.yaml by name, logged as `section.key`.
@@ -152,9 +168,10 @@ def log_test_metrics(models: dict[str, str], metrics: dict[str, dict[str, Any]],
             values = {f"test_{key}": value for key, value in flatten(metrics[approach]).items()}
             for run in tracker.client.search_runs([experiment], f"tags.model_sha256 = '{digest}'"):
                 tracker.run_id = run.info.run_id
-                tracker.log(values, 0)
+                tracker.log(values, 0, time.time())
 
     tracker.attempt(log)
+    tracker.worker.shutdown()
 
 
 def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -172,20 +189,27 @@ def root() -> Path:
 
 def _start(tracker: Tracker, stage: str, params: dict[str, Section], tags: dict[str, str]) -> None:
     tracker.client, experiment = _open()
-    run = tracker.client.create_run(
-        experiment,
-        run_name=f"{stage} {os.environ.get('DVC_EXP_NAME', '')}".strip(),
-        tags={"dvc.stage": stage, **_provenance(), **tags},
-    )
-    tracker.run_id = run.info.run_id
     from mlflow.entities import Param
+
+    unfinished = []
+    if "resume_key" in tags:
+        same = f"tags.resume_key = '{tags['resume_key']}' and attributes.status != 'FINISHED'"
+        unfinished = tracker.client.search_runs([experiment], same, max_results=1)
+    if unfinished:
+        tracker.run_id = unfinished[0].info.run_id
+        tracker.client.update_run(tracker.run_id, status="RUNNING")
+        tracker.logged = {m.step for m in tracker.client.get_metric_history(tracker.run_id, "val_loss")}
+    else:
+        name = f"{stage} {os.environ.get('DVC_EXP_NAME', '')}".strip()
+        tags = {"dvc.stage": stage, **_provenance(), **tags}
+        tracker.run_id = tracker.client.create_run(experiment, run_name=name, tags=tags).info.run_id
 
     flat = flatten({name: section.model_dump() for name, section in params.items()})
     tracker.client.log_batch(tracker.run_id, params=[Param(key, str(value)) for key, value in flat.items()])
     with suppress(Exception):  # system figures are an extra: where psutil cannot read them, the run does without
         from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
-        tracker.monitor = SystemMetricsMonitor(tracker.run_id)
+        tracker.monitor = SystemMetricsMonitor(tracker.run_id, resume_logging=bool(unfinished))
         tracker.monitor.start()
 
 
@@ -201,6 +225,7 @@ def _open() -> tuple[Any, str]:
 
     for noisy in ("alembic", "mlflow"):  # migrations and the monitor's comings and goings
         logging.getLogger(noisy).setLevel(logging.ERROR)
+    logging.getLogger("sqlalchemy").setLevel(logging.CRITICAL)  # a store that cannot be written is said by `attempt`
     uri = named or f"sqlite:///{root() / 'mlflow.db'}"
     lock = root() / ".fakeface"
     lock.mkdir(exist_ok=True)

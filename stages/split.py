@@ -26,14 +26,11 @@ def split() -> None:
 
     base, p = params.base, params.split
     found = images.find_images(p.data, p.real, p.fake)
-    rows: list[dict[str, object]] = []
+    rows: list[tuple[str, str, int, str, int, int, str]] = []
     hashes: list[int] = []
 
     def keep(item: images.Found, image: images.Decoded) -> None:
-        rows.append(
-            {"path": item.path, "stem": item.stem, "label": item.label, "sha256": image.sha256}
-            | {"width": image.width, "height": image.height, "format": image.format}
-        )
+        rows.append((item.path, item.stem, item.label, image.sha256, image.width, image.height, image.format))
         hashes.append(pairs.perceptual_hash(image.pixels))
 
     with whole("data/split") as folder:
@@ -49,7 +46,7 @@ def split() -> None:
         if not rows:
             raise UserError(f"{p.data}: none of its {len(bad)} images can be used; the first: {bad[0][0]} {bad[0][1]}")
 
-        manifest = pd.DataFrame(rows)
+        manifest = pd.DataFrame(rows, columns=["path", "stem", "label", "sha256", "width", "height", "format"])
         labels = manifest["label"].to_numpy()
         available = [int((labels == c).sum()) for c in (0, 1)]
         sizes = protocols.class_sizes(

@@ -12,6 +12,11 @@ from fakeface.params import load_params
 def train_extractor() -> None:
     params = load_params()  # before the heavy imports: a wrong value is answered at once
 
+    from fakeface.training.distributed import launch
+
+    if launch(params.base.processes, "stages.train_extractor"):
+        return
+
     from pathlib import Path
 
     import numpy as np
@@ -20,9 +25,8 @@ def train_extractor() -> None:
 
     from fakeface.approach import pixel_batches, train_approach
     from fakeface.data.store import Dataset
-    from fakeface.training.batches import FeatureBatches
+    from fakeface.training.batches import Batches, FeatureBatches
     from fakeface.training.device import configure
-    from fakeface.training.loop import Batches
     from fakeface.training.networks import Head, backbone, replace_head
 
     p, f, seed = params.train_extractor, params.features, params.base.seed

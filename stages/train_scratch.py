@@ -12,6 +12,11 @@ from fakeface.params import load_params
 def train_scratch() -> None:
     params = load_params()  # before the heavy imports: a wrong value is answered at once
 
+    from fakeface.training.distributed import launch
+
+    if launch(params.base.processes, "stages.train_scratch"):
+        return
+
     from fakeface.approach import pixel_batches, train_approach
     from fakeface.data.store import Dataset
     from fakeface.training.device import configure

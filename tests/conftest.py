@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 from ruamel.yaml import YAML
+
+# Before torch is loaded: small work is faster on one thread, and threads that wait must not keep a core from the tests that
+# run beside these. Stages that are started take their number of threads from params.yaml.
+os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
@@ -23,6 +28,12 @@ TINY = {
     "train_finetune": {"crop_size": 48, "epochs": 1},
     "evaluate": {"grid_images": 8},
 }
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Slow files first: started last, one of them would keep a single process busy at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @dataclass(frozen=True)
@@ -93,6 +104,24 @@ def project(tmp_path: Path) -> Project:
     project.set(**TINY)
     project.commit("tiny")
     return project
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A tiny project up to data/split and data/features; tests that train in it use `trainable`."""
+    project = copy_project(tmp_path_factory.mktemp("prepared") / "project")
+    project.set(**TINY)
+    project.commit("tiny")
+    project.run("dvc", "repro", "features")
+    return project
+
+
+@pytest.fixture
+def trainable(prepared: Project) -> Iterator[Project]:
+    """The prepared project; its parameters are put back afterwards."""
+    before = (prepared.path / "params.yaml").read_bytes()
+    yield prepared
+    (prepared.path / "params.yaml").write_bytes(before)
 
 
 def write_faces(folder: Path, n: int, size: int = 96, seed: int = 0) -> None:

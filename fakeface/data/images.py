@@ -23,7 +23,7 @@ class BadImage(Exception):
     """An image that cannot be used; the message is the reason, without the path."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Found:
     """One image file: its path relative to the data folder (POSIX), its name inside the class without suffix, its label."""
 

@@ -1,6 +1,8 @@
 """Which images come from one photo. A fake made from a real photo is its twin: both belong on one side of a split."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import imagehash
 import numpy as np
@@ -8,6 +10,8 @@ from PIL import Image
 
 # Two hashes of one photo, one of them edited, differ in few of 64 bits; two photos of different people in about 32.
 TWIN_DISTANCE = 18
+# Near pairs gathered before they are handed on: linking costs a pass over all images.
+BLOCK = 100_000
 
 
 @dataclass(frozen=True)
@@ -44,71 +48,80 @@ def group(stems: list[str], labels: np.ndarray, sha256: list[str], hashes: np.nd
         hashes: uint64 [N] perceptual hashes.
         distance: bits, 0 to 64.
     """
-    n = len(stems)
-    parent = np.arange(n)
+    everyone = np.arange(len(stems))
+    roots = everyone.copy()
 
-    def find(i: int) -> int:
-        while parent[i] != i:
-            parent[i] = parent[parent[i]]
-            i = parent[i]
-        return i
-
-    def link(i: int, j: int) -> None:
-        a, b = find(i), find(j)
-        parent[max(a, b)] = min(a, b)
-
-    by_stem: dict[str, list[int]] = {}
-    for i, stem in enumerate(stems):
-        by_stem.setdefault(stem, []).append(i)
-    pairs = [(i, j) for same in by_stem.values() for i in same for j in same if labels[i] == 0 and labels[j] == 1]
-    alike = [(i, j) for i, j in pairs if _bits(hashes[i] ^ hashes[j]) <= TWIN_DISTANCE]
-    trusted = len(alike) * 2 >= len(pairs)
+    by_name = first_equal(stems)
+    named = np.concatenate([np.empty((0, 2), dtype=np.int64), *equal_pairs(by_name)])
+    bits = np.bitwise_count(hashes[named[:, 0]] ^ hashes[named[:, 1]])
+    twins = labels[named[:, 0]] != labels[named[:, 1]]
+    alike = named[twins & (bits <= TWIN_DISTANCE)]
+    trusted = len(alike) * 2 >= int(twins.sum())
     if trusted:
-        for same in by_stem.values():
-            for j in same[1:]:
-                link(same[0], j)
-    for i, j in alike:
-        link(i, j)
+        join(roots, by_name, everyone)
+    join(roots, alike[:, 0], alike[:, 1])
+    join(roots, first_equal(sha256), everyone)
 
-    first: dict[str, int] = {}
-    for i, digest in enumerate(sha256):
-        link(first.setdefault(digest, i), i)
-    near = near_pairs(hashes, distance)
-    for i, j in near:
-        link(int(i), int(j))
+    # Each hash once: a thousand copies of one picture are half a million pairs, and one entry here.
+    values, first, which, times = np.unique(hashes, return_index=True, return_inverse=True, return_counts=True)
+    join(roots, first[which], everyone)
+    near = int((times * (times - 1) // 2).sum())
+    for i, j in (block.T for block in near_pairs(values, distance)):
+        join(roots, first[i], first[j])
+        near += int((times[i] * times[j]).sum())
+    other_names = near - int((bits <= distance).sum())
 
-    roots = np.array([find(i) for i in range(n)], dtype=np.int64)
     _, source = np.unique(roots, return_inverse=True)  # roots are each group's first image, so numbers follow the order
-    other_names = sum(stems[i] != stems[j] for i, j in near)
-    return Groups(source.astype(np.int64), len(pairs), len(alike), trusted, other_names)
+    return Groups(source.astype(np.int64), int(twins.sum()), len(alike), trusted, other_names)
 
 
-def near_pairs(hashes: np.ndarray, distance: int) -> np.ndarray:
-    """All pairs i < j with hashes at most `distance` bits apart: uint64 [N] -> int64 [P, 2], sorted.
+def near_pairs(hashes: np.ndarray, distance: int) -> Iterator[np.ndarray]:
+    """All pairs i < j with hashes at most `distance` bits apart, each once: uint64 [N] -> blocks int64 [P, 2], in any order.
 
     By the pigeonhole principle two such hashes agree on at least one of `distance + 1` bands of bits, so only images that
-    share a band are compared.
+    share a band are compared. Blocks, because all pairs at once may be more than the memory holds.
     """
-    edges = np.linspace(0, 64, distance + 2).astype(int)
-    found: set[tuple[int, int]] = set()
-    for low, high in neighbours(edges):
-        mask = np.uint64(((1 << (high - low)) - 1) << low)
-        band = hashes & mask
-        order = np.argsort(band, kind="stable")
-        starts = np.flatnonzero(np.r_[True, band[order][1:] != band[order][:-1], True])
-        for start, end in neighbours(starts):
-            bucket = np.sort(order[start:end])
-            for k in range(len(bucket) - 1):
-                rest = bucket[k + 1 :]
-                close = rest[np.bitwise_count(hashes[bucket[k]] ^ hashes[rest]) <= distance]
-                found.update((int(bucket[k]), int(j)) for j in close)
-    return np.array(sorted(found), dtype=np.int64).reshape(-1, 2)
+    edges = np.linspace(0, 64, distance + 2).astype(int).tolist()
+    bands = [np.uint64((1 << high) - (1 << low)) for low, high in pairwise(edges)]
+    block: list[np.ndarray] = []
+    gathered = 0
+    for k, band in enumerate(bands):
+        for pairs in equal_pairs(hashes & band):
+            differ = hashes[pairs[:, 0]] ^ hashes[pairs[:, 1]]
+            close = np.flatnonzero(np.bitwise_count(differ) <= distance)
+            for earlier in bands[:k]:  # a pair that agrees there too has been given already
+                close = close[differ[close] & earlier != 0]
+            if len(close):
+                block.append(pairs[close])
+                gathered += len(close)
+            if gathered >= BLOCK:
+                yield np.concatenate(block)
+                block, gathered = [], 0
+    if block:
+        yield np.concatenate(block)
 
 
-def neighbours(values: np.ndarray) -> list[tuple[int, int]]:
-    """Neighbours: [a, b, c] -> [(a, b), (b, c)]."""
-    return list(zip(values[:-1].tolist(), values[1:].tolist(), strict=True))
+def equal_pairs(keys: np.ndarray) -> Iterator[np.ndarray]:
+    """All pairs i < j with equal keys: int [N] -> blocks int64 [P, 2], P under N."""
+    order = np.argsort(keys, kind="stable")
+    _, counts = np.unique(keys, return_counts=True)
+    end = np.repeat(np.cumsum(counts), counts)  # where the run of equal keys ends, for each place in `order`
+    place, step = np.arange(len(keys)), 1
+    while len(place := place[place + step < end[place]]):
+        yield np.stack([order[place], order[place + step]], axis=1)
+        step += 1
 
 
-def _bits(value: np.uint64) -> int:
-    return int(value).bit_count()
+def first_equal(values: list[str]) -> np.ndarray:
+    """For each value the index of the first one equal to it: int64 [N]."""
+    seen: dict[str, int] = {}
+    return np.array([seen.setdefault(value, i) for i, value in enumerate(values)], dtype=np.int64)
+
+
+def join(roots: np.ndarray, a: np.ndarray, b: np.ndarray) -> None:
+    """Links a[k] with b[k], all k at once, in place. `roots`: int64 [N], for each image the first image of its group."""
+    while len(apart := np.flatnonzero(roots[a] != roots[b])):
+        a, b = a[apart], b[apart]
+        np.minimum.at(roots, np.maximum(roots[a], roots[b]), np.minimum(roots[a], roots[b]))
+        while (roots[roots] != roots).any():
+            roots[:] = roots[roots]

@@ -1,11 +1,14 @@
 """The split folder: `manifest.csv` and `pixels.npy`, uint8 [N, 3, S, S], row i of one is row i of the other."""
 
+import os
 import warnings
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -21,13 +24,63 @@ COLUMNS = ["path", "label", "sha256", "source", "split", "width", "height", "for
 CHUNK = 256
 
 
+class PixelFile:
+    """The rows of `pixels.npy`, uint8 [N, 3, S, S]: read from the file when indexed, and not kept.
+
+    Stands where an array would: `shape`, `dtype`, `len`, and numpy's indexing along the first axis, which gives arrays.
+    Not a memory map: its pages count as this process's memory once they were read, in the end the whole file. The system
+    keeps what fits in its file cache all the same.
+
+    Raises:
+        ValueError: the file is no whole `.npy` of that shape and type.
+    """
+
+    dtype = np.dtype(np.uint8)
+
+    def __init__(self, path: Path | str) -> None:
+        mapped = np.load(path, mmap_mode="r", allow_pickle=False)  # numpy checks header and length; no page is read
+        if not isinstance(mapped, np.memmap) or mapped.dtype != self.dtype or mapped.ndim != 4:
+            raise ValueError("not uint8 [N, 3, S, S]")
+        self.path = Path(path)
+        self.shape: tuple[int, ...] = mapped.shape
+        self._start = mapped.offset
+        self._numbers = np.arange(len(mapped))
+        self._file = os.open(path, os.O_RDONLY)
+        weakref.finalize(self, os.close, self._file)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        """One row number -> uint8 [3, S, S]; a slice, a list or an array of n numbers, or a mask -> uint8 [n, 3, S, S].
+
+        Raises:
+            IndexError: there is no such row.
+            UserError: the file has become shorter since it was opened.
+        """
+        numbers = self._numbers[index]
+        rows = np.empty((*numbers.shape, *self.shape[1:]), dtype=np.uint8)
+        size = int(np.prod(self.shape[1:]))  # bytes of a row
+        view = rows.reshape(-1).data
+        for k, number in enumerate(numbers.reshape(-1).tolist()):
+            done = 0
+            while done < size:  # a read may be cut short, by a signal for one
+                part = os.preadv(
+                    self._file, [view[k * size + done : (k + 1) * size]], self._start + number * size + done
+                )
+                if part == 0:
+                    raise UserError(f"{self.path}: ends before row {number}; run `dvc repro -f split`")
+                done += part
+        return rows
+
+
 @dataclass(frozen=True)
 class Dataset:
-    """A split folder at hand. `pixels` is memory-mapped: rows are read when they are indexed."""
+    """A split folder at hand. `pixels`: a `PixelFile`, or an array of the same shape: rows are read when they are indexed."""
 
     folder: Path
     manifest: pd.DataFrame
-    pixels: np.ndarray
+    pixels: Any  # whoever takes rows of it may say np.ndarray
 
     @classmethod
     def open(cls, folder: Path | str = "data/split") -> "Dataset":
@@ -35,12 +88,11 @@ class Dataset:
         folder = Path(folder)
         try:
             manifest = pd.read_csv(folder / "manifest.csv", dtype={"path": str, "source": str}, keep_default_na=False)
-            pixels = np.load(folder / "pixels.npy", mmap_mode="r", allow_pickle=False)
+            pixels = PixelFile(folder / "pixels.npy")
         except (OSError, ValueError, EOFError, BadZipFile) as error:
             reason = " ".join(str(error).split())
             raise UserError(f"{folder}: no whole split there ({reason}); run `dvc repro split`") from None
-        fits = isinstance(pixels, np.ndarray) and pixels.dtype == np.uint8 and pixels.ndim == 4
-        if list(manifest.columns) != COLUMNS or not fits or len(manifest) != len(pixels):
+        if list(manifest.columns) != COLUMNS or len(manifest) != len(pixels):
             raise UserError(f"{folder}: manifest.csv and pixels.npy do not fit each other; run `dvc repro -f split`")
         return cls(folder, manifest, pixels)
 

@@ -12,7 +12,7 @@ from fakeface.evaluation.threshold import scores_from_logits
 from fakeface.training.batches import PixelBatches
 from fakeface.training.checkpoints import load
 from fakeface.training.device import Compute
-from fakeface.training.loop import predict
+from fakeface.training.inference import predict
 from fakeface.training.networks import NETWORKS
 
 

@@ -1,14 +1,30 @@
-"""Batches from the pixel store or from cached features; the order of an epoch is a permutation from (seed, epoch)."""
+"""Batches from the pixel store or from cached features; the order of an epoch is a permutation from (seed, epoch).
+
+Of several processes each yields its part of every batch (`distributed`); `batch_size` and `len()` are those of all together.
+"""
 
 import math
 from collections.abc import Iterator
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from fakeface.training import distributed
 from fakeface.training.augment import boxes_for, crop_and_resize
 from fakeface.training.networks import Network, normalise
+
+
+class Batches(Protocol):
+    """`count`: images an epoch in all processes together; `batch_size`: of all processes together."""
+
+    count: int
+    batch_size: int
+
+    def __len__(self) -> int: ...
+    def train(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]: ...
+    def in_order(self) -> Iterator[tuple[Tensor, Tensor]]: ...
 
 
 def epoch_generator(seed: int, epoch: int) -> torch.Generator:
@@ -20,10 +36,10 @@ def epoch_generator(seed: int, epoch: int) -> torch.Generator:
 class PixelBatches:
     """Rows of a pixel store as normalised batches: float32 [B, 3, crop, crop] and labels int64 [B].
 
-    On a GPU the rows lie in its memory as uint8; on a CPU they stay in the memory map and one batch is read at a time.
+    On a GPU the rows lie in its memory as uint8; on a CPU they stay on the disk and one batch is read at a time.
 
     Args:
-        pixels: uint8 [N, 3, S, S], memory-mapped or not.
+        pixels: uint8 [N, 3, S, S], an array or a store's `PixelFile`.
         labels: int64 [N], 0 real, 1 fake.
         rows: int64, which images.
         augment: `article`, `crop` or `none`, for `train`.
@@ -44,9 +60,9 @@ class PixelBatches:
     ) -> None:
         self.pixels, self.rows, self.network = pixels, rows, network
         self.crop_size, self.batch_size, self.augment, self.seed = crop_size, batch_size, augment, seed
-        self.device = device
+        self.device, self.count = device, len(rows)
         self.labels = torch.from_numpy(labels[rows]).to(device)
-        self.resident = torch.from_numpy(pixels[rows]).to(device) if device.type == "cuda" else None
+        self.resident = _on_device(pixels, rows, device) if device.type == "cuda" else None
 
     def __len__(self) -> int:
         """Batches an epoch."""
@@ -69,16 +85,24 @@ class PixelBatches:
     def _batches(self, order: Tensor, generator: torch.Generator, augment: str) -> Iterator[tuple[Tensor, Tensor]]:
         size = self.pixels.shape[-1]
         boxes, flips = boxes_for(augment, len(order), size, self.crop_size, generator)
-        for start in range(0, len(order), self.batch_size):
-            index = order[start : start + self.batch_size]
-            part = slice(start, start + len(index))
-            images = crop_and_resize(self._take(index), boxes[part], flips[part], self.crop_size)
+        for batch in torch.arange(len(order)).split(self.batch_size):
+            place = distributed.mine(batch)
+            index = order[place]
+            images = crop_and_resize(self._take(index), boxes[place], flips[place], self.crop_size)
             yield normalise(images, self.network), self.labels[index.to(self.device)]
 
     def _take(self, index: Tensor) -> Tensor:
         if self.resident is not None:
             return self.resident[index.to(self.device)]
         return torch.from_numpy(self.pixels[self.rows[index.numpy()]])
+
+
+def _on_device(pixels: np.ndarray, rows: np.ndarray, device: torch.device) -> Tensor:
+    """Copies rows piece by piece, so that the host's memory holds a small part at a time."""
+    resident = torch.empty((len(rows), *pixels.shape[1:]), dtype=torch.uint8, device=device)
+    for start in range(0, len(rows), 1024):
+        resident[start : start + 1024] = torch.from_numpy(pixels[rows[start : start + 1024]])
+    return resident
 
 
 class FeatureBatches:
@@ -94,7 +118,7 @@ class FeatureBatches:
     ) -> None:
         self.views = torch.from_numpy(np.ascontiguousarray(views)).to(device)
         self.labels = torch.from_numpy(labels).to(device)
-        self.batch_size, self.seed = batch_size, seed
+        self.batch_size, self.seed, self.count = batch_size, seed, len(labels)
 
     def __len__(self) -> int:
         """Batches an epoch."""
@@ -110,5 +134,6 @@ class FeatureBatches:
 
     def _batches(self, epoch: int, order: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         view = self.views[epoch % len(self.views)]
-        for index in order.to(self.labels.device).split(self.batch_size):
+        for batch in order.split(self.batch_size):
+            index = distributed.mine(batch).to(self.labels.device)
             yield view[index], self.labels[index]

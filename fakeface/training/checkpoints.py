@@ -1,13 +1,14 @@
 """A checkpoint is a folder: `model.safetensors` and `card.json`, which says how to use it. Loading runs no code from it."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
 from fakeface.errors import UserError
 from fakeface.files import sha256, whole
@@ -31,8 +32,7 @@ def save(folder: Path | str, model: nn.Module, card: dict[str, Any]) -> None:
     network = NETWORKS[card["network"]]
     with whole(folder) as partial:
         partial.mkdir()
-        state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
-        save_file(state, partial / "model.safetensors")
+        save_tensors(partial / "model.safetensors", model.state_dict())
         full = {
             "format": FORMAT,
             **card,
@@ -45,6 +45,17 @@ def save(folder: Path | str, model: nn.Module, card: dict[str, Any]) -> None:
             "sha256": sha256(partial / "model.safetensors"),
         }
         (partial / "card.json").write_text(json.dumps(full, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
+    """Writes a safetensors file whole. Raises UserError when it cannot be written, such as on a full disk."""
+    ready = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    try:
+        with whole(path) as partial:
+            save_file(ready, partial, metadata)
+    except SafetensorError as error:  # from Rust, where even a full disk is not an OSError
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{path}: cannot be written ({reason}); free disk space and run again") from None
 
 
 def load(folder: Path | str) -> tuple[nn.Module, dict[str, Any]]:

@@ -1,13 +1,16 @@
 """Where and in which precision a stage computes, and what makes it repeatable."""
 
+import ctypes
 import os
 import platform
+import sys
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
 
 from fakeface.errors import UserError
+from fakeface.training import distributed
 
 
 @dataclass(frozen=True)
@@ -26,11 +29,14 @@ class Compute:
         name = (
             torch.cuda.get_device_name() if self.device.type == "cuda" else platform.processor() or platform.machine()
         )
-        return f"{name}, {torch.get_num_threads()} threads, {self.precision}, torch {torch.__version__}"
+        together = f"{distributed.world()} processes of " if distributed.world() > 1 else ""
+        return f"{name}, {together}{torch.get_num_threads()} threads, {self.precision}, torch {torch.__version__}"
 
 
 def configure(seed: int, threads: int, device: str, precision: str) -> Compute:
     """Seeds torch, sets the threads, asks for deterministic algorithms, chooses device and precision.
+
+    In a process that torchrun has started, also joins the others, which share the threads.
 
     `auto` takes CUDA where there is one, and bf16 where it is faster than fp32: on a GPU that has it, on a CPU with AVX-512
     BF16 or AMX (without them a CPU emulates bf16 and is slower than in fp32).
@@ -42,11 +48,15 @@ def configure(seed: int, threads: int, device: str, precision: str) -> Compute:
         raise UserError("params.yaml: base.device = 'cuda', but torch finds no CUDA device; set it to auto or cpu")
     kind = "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
     torch.manual_seed(seed)
-    torch.set_num_threads(threads)
+    torch.set_num_threads(max(1, threads // distributed.world()))
+    _keep_freed_memory()
+    distributed.join(torch.device(kind))
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     # CUDA has no deterministic backward pass of VGG's adaptive pooling: there a warning, everywhere else a promise
     # (use_deterministic_algorithms would import torch's compiler as well, 1.5 s)
     torch.set_deterministic_debug_mode("warn" if kind == "cuda" else "error")
+    # NaN written into every new tensor is an aid to find bugs, and one more pass over the memory
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
     if precision == "auto":
         fast = torch.cuda.is_bf16_supported() if kind == "cuda" else _cpu_is_fast_in_bf16()
@@ -56,3 +66,15 @@ def configure(seed: int, threads: int, device: str, precision: str) -> Compute:
 
 def _cpu_is_fast_in_bf16() -> bool:
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def _keep_freed_memory() -> None:
+    """Freed memory stays with the process for the next batch (glibc; no influence on any number).
+
+    Otherwise glibc gives every large block back to the system, and the next step pays for each of its pages again.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:  # musl has none
+        m_trim_threshold, m_mmap_max = -1, -4  # malloc.h
+        mallopt(m_mmap_max, 0)  # no block of its own from the system for a large tensor
+        mallopt(m_trim_threshold, -1)  # and nothing back to it

@@ -1,27 +1,31 @@
 """The one training loop: every approach is a model, its batches and the numbers of its section in params.yaml."""
 
+from __future__ import annotations
+
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
-from tqdm import tqdm
 
-from fakeface.errors import UserError
-from fakeface.params import Training
+from fakeface.training import distributed
+from fakeface.training.batches import Batches
 from fakeface.training.device import Compute
+from fakeface.training.inference import predict
+from fakeface.training.progress import ProgressBar
+from fakeface.training.resume import Progress, ResumeFile, Row
+
+if TYPE_CHECKING:  # the loop itself runs where only torch is, as the benchmarks do on a bare GPU machine
+    from fakeface.params import Training
 
 HISTORY = ["epoch", "lr", "train_loss", "train_accuracy", "val_loss", "val_accuracy"]
-Row = dict[str, float]
 
 
-class Batches(Protocol):
-    def __len__(self) -> int: ...
-    def train(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]: ...
-    def in_order(self) -> Iterator[tuple[Tensor, Tensor]]: ...
+class NotFinite(Exception):
+    """The loss is NaN or infinite; the message says where."""
 
 
 @dataclass(frozen=True)
@@ -40,84 +44,115 @@ def fit(
     section: Training,
     compute: Compute,
     *,
+    seed: int = 0,
     on_epoch: Callable[[Row], None] = lambda row: None,
+    resume: ResumeFile | None = None,
 ) -> Fit:
     """Trains `model` in place with cross entropy and leaves it with the weights of the epoch kept, in evaluation mode.
 
     Kept is the last epoch, or the best by val accuracy (ties: lower val loss, then the earlier one). The test set is not
-    seen here.
+    seen here. In several processes (`distributed`) each sees its part of every batch and all end with the same result.
 
     Args:
-        on_epoch: called with each row of the history, as soon as it is known.
+        seed: of dropout; every epoch starts its own stream, so that a resumed one draws what an uninterrupted one would.
+        on_epoch: called with each row of the history as soon as it is known, also with those of a resumed training.
+        resume: where the state after each epoch is kept, and taken from if there is one.
 
     Raises:
-        UserError: the loss is no longer finite.
+        NotFinite: the loss is no longer finite; the state after the epoch before stays in `resume`.
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer = make_optimizer(parameters, section)
     schedule = make_schedule(optimizer, section, len(train))
-    history: list[Row] = []
-    best: tuple[float, float] | None = None
-    best_epoch, best_state, best_logits = 0, {}, torch.empty(0)
-    bar = tqdm(total=section.epochs * len(train), unit="batch", desc="train", mininterval=1)
-    for epoch in range(1, section.epochs + 1):
-        model.train()
-        lr = optimizer.param_groups[0]["lr"]
-        # Sums stay on the device: reading them each step would make a GPU wait.
-        loss_sum = torch.zeros((), device=compute.device)
-        right = torch.zeros((), device=compute.device, dtype=torch.int64)
-        seen = 0
-        for x, y in train.train(epoch - 1):
-            with compute.autocast():
-                logits = model(x)
-            loss = cross_entropy(logits.float(), y)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-            if section.schedule == "onecycle":
-                schedule.step()
-            loss_sum += loss.detach() * len(y)
-            right += (logits.argmax(1) == y).sum()
-            seen += len(y)
-            bar.update()
-        if section.schedule != "onecycle":
-            schedule.step()
-        val_logits, val_labels = predict(model, val, compute)
-        row = {
-            "epoch": epoch,
-            "lr": lr,
-            "train_loss": loss_sum.item() / seen,
-            "train_accuracy": right.item() / seen,
-            "val_loss": cross_entropy(val_logits, val_labels).item(),
-            "val_accuracy": (val_logits.argmax(1) == val_labels).float().mean().item(),
-        }
-        if not all(map(torch.isfinite, torch.tensor([row["train_loss"], row["val_loss"]]))):
-            bar.close()
-            raise UserError(f"the loss is not finite in epoch {epoch}: lower lr (now {section.lr:g}) in params.yaml")
-        row = {key: round(value, 6) if key != "lr" else value for key, value in row.items()}
-        history.append(row)
+    progress = resume.load(model, optimizer, schedule) if resume else Progress()
+    for row in progress.history:
         on_epoch(row)
-        bar.set_postfix(epoch=epoch, train=f"{row['train_loss']:.3f}", val_acc=f"{row['val_accuracy']:.3f}")
-        merit = (row["val_accuracy"], -row["val_loss"])
-        if section.keep == "last" or best is None or merit > best:
-            best, best_epoch, best_logits = merit, epoch, val_logits
-            best_state = {name: value.detach().clone() for name, value in model.state_dict().items()}
-    bar.close()
-    model.load_state_dict(best_state)
+    network = distributed.wrap(model)
+    done = len(progress.history)
+    with ProgressBar(section.epochs, train.count, done) as bar:
+        for epoch in range(done + 1, section.epochs + 1):
+            if stopped_early(progress.history, section.patience):
+                break
+            torch.manual_seed(distributed.stream(seed, epoch))
+            lr = optimizer.param_groups[0]["lr"]
+            loss, accuracy = _train_epoch(network, train, epoch, optimizer, schedule, section, compute, bar)
+            if section.schedule != "onecycle":
+                schedule.step()
+            distributed.share_buffers(model)
+            val_logits, val_labels = predict(model, val, compute)
+            row = {
+                "epoch": epoch,
+                "lr": lr,
+                "train_loss": loss,
+                "train_accuracy": accuracy,
+                "val_loss": cross_entropy(val_logits, val_labels).item(),
+                "val_accuracy": (val_logits.argmax(1) == val_labels).float().mean().item(),
+            }
+            if not math.isfinite(row["val_loss"]):
+                raise NotFinite(f"on val after epoch {epoch}")
+            row = {key: round(value, 6) if key != "lr" else value for key, value in row.items()}
+            before = progress.history[progress.best_epoch - 1] if progress.best_epoch else None
+            progress.history.append(row)
+            if section.keep == "last" or before is None or merit(row) > merit(before):
+                progress.best_epoch, progress.best_logits = epoch, val_logits
+                progress.best_state = {name: value.detach().clone() for name, value in model.state_dict().items()}
+            if resume and distributed.rank() == 0:
+                resume.save(progress, model, optimizer, schedule)
+            on_epoch(row)
+            bar.epoch(row)
+    model.load_state_dict(progress.best_state)
     model.eval()
-    return Fit(history, best_epoch, best_logits)
+    return Fit(progress.history, progress.best_epoch, progress.best_logits)
 
 
-@torch.inference_mode()
-def predict(model: nn.Module, batches: Batches, compute: Compute) -> tuple[Tensor, Tensor]:
-    """Logits float32 [n, 2] and labels int64 [n] on the CPU, in evaluation mode, in the order of the rows."""
-    model.eval()
-    logits, labels = [], []
-    for x, y in batches.in_order():
+def _train_epoch(
+    network: nn.Module,
+    train: Batches,
+    epoch: int,
+    optimizer: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler,
+    section: Training,
+    compute: Compute,
+    bar: ProgressBar,
+) -> tuple[float, float]:
+    """Mean loss and accuracy over the training images, as they were seen."""
+    network.train()
+    # What is counted stays on the device: reading it each step would make a GPU wait.
+    losses = torch.zeros(len(train), device=compute.device)
+    right = torch.zeros((), device=compute.device, dtype=torch.int64)
+    for step, (x, y) in enumerate(train.train(epoch - 1)):
         with compute.autocast():
-            logits.append(model(x).float())
-        labels.append(y)
-    return torch.cat(logits).cpu(), torch.cat(labels).cpu()
+            logits = network(x)
+        size = min(train.batch_size, train.count - step * train.batch_size)
+        mine = distributed.part(size)
+        loss = cross_entropy(logits.float(), y)
+        optimizer.zero_grad(set_to_none=True)
+        # gradients are averaged over the processes: so weighted, that is the mean over the whole batch
+        (loss if distributed.world() == 1 else loss * (mine * distributed.world() / size)).backward()
+        optimizer.step()
+        if section.schedule == "onecycle":
+            schedule.step()
+        losses[step] = loss.detach() * mine
+        right += (logits.argmax(1) == y)[:mine].sum()
+        bar.update(size)
+    distributed.sum_over_processes(losses, right)
+    wrong = torch.nonzero(~torch.isfinite(losses))
+    if len(wrong):
+        raise NotFinite(f"in epoch {epoch}, step {int(wrong[0]) + 1} of {len(train)}")
+    return float(losses.double().sum()) / train.count, int(right) / train.count
+
+
+def stopped_early(history: list[Row], patience: int) -> bool:
+    """Whether the last `patience` epochs brought nothing better on val; never for 0."""
+    if not patience or not history:
+        return False
+    best = max(range(len(history)), key=lambda i: (merit(history[i]), -i))
+    return len(history) - 1 - best >= patience
+
+
+def merit(row: Row) -> tuple[float, float]:
+    """What makes an epoch better than another: val accuracy, then a lower val loss."""
+    return row["val_accuracy"], -row["val_loss"]
 
 
 def make_optimizer(parameters: list[nn.Parameter], section: Training) -> torch.optim.Optimizer:

@@ -47,7 +47,8 @@ class MyNet(nn.Sequential):
         layers: list[nn.Module] = []
         side, channels = crop_size, 3
         for out, kernel in ((15, 3), (75, 4), (150, 3), (300, 3), (300, 3)):
-            layers += [nn.Conv2d(channels, out, kernel), nn.ReLU(), nn.MaxPool2d(2)]
+            # Pooling first gives the same values and gradients as the article's ReLU first, on a quarter of the numbers
+            layers += [nn.Conv2d(channels, out, kernel), nn.MaxPool2d(2), nn.ReLU()]
             side, channels = (side - kernel + 1) // 2, out
         if side < 1:
             raise UserError(

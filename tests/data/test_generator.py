@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 
@@ -25,15 +24,6 @@ from fakeface.data.portraits import draw_portrait
 
 def silent(_: str) -> None:
     """A progress function that says nothing."""
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks this small are slower on several threads, far slower beside other work."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def small_sample(folder: Path, count: int = 3, seed: int = 0) -> dict[str, float]:

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from fakeface.data import pairs
 from fakeface.data.images import decode
-from fakeface.data.pairs import TWIN_DISTANCE, group, near_pairs, perceptual_hash
+from fakeface.data.pairs import TWIN_DISTANCE, equal_pairs, group, join, near_pairs, perceptual_hash
 
 DATA = os.environ.get("FAKEFACE_DATA", "")
 needs_faces = pytest.mark.skipif(
@@ -31,27 +32,99 @@ def grouped(stems, labels, hashes, distance=4, sha256=None):
     return group(stems, np.array(labels), names, np.array(hashes, dtype=np.uint64), distance)
 
 
-@given(
-    base=st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=5),
-    noise=st.lists(st.tuples(st.integers(0, 4), st.lists(st.integers(0, 63), max_size=8)), max_size=25),
-    distance=st.integers(0, 64),
-)
-@settings(max_examples=80, deadline=None)
-def test_near_pairs_are_those_of_brute_force(base, noise, distance):
-    hashes = list(base)
+@st.composite
+def clustered(draw):
+    """Hashes, some of them a few bits away from others, some equal."""
+    hashes = draw(st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=5))
+    noise = draw(st.lists(st.tuples(st.integers(0, 4), st.lists(st.integers(0, 63), max_size=8)), max_size=25))
     for which, bits in noise:
-        value = base[which % len(base)]
+        value = hashes[which % len(hashes)]
         for bit in bits:
             value ^= 1 << bit
         hashes.append(value)
+    return hashes
+
+
+@given(hashes=clustered(), distance=st.integers(0, 64), block=st.integers(1, 50))
+@settings(max_examples=80, deadline=None)
+def test_near_pairs_are_those_of_brute_force_each_once(hashes, distance, block):
     n = len(hashes)
-    wanted = [(i, j) for i in range(n) for j in range(i + 1, n) if (hashes[i] ^ hashes[j]).bit_count() <= distance]
-    assert near_pairs(np.array(hashes, dtype=np.uint64), distance).tolist() == [list(pair) for pair in wanted]
+    wanted = [[i, j] for i in range(n) for j in range(i + 1, n) if (hashes[i] ^ hashes[j]).bit_count() <= distance]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pairs, "BLOCK", block)
+        found = [pair for b in near_pairs(np.array(hashes, dtype=np.uint64), distance) for pair in b.tolist()]
+    assert sorted(found) == wanted
 
 
 @pytest.mark.parametrize("n", [0, 1])
-def test_near_pairs_of_nothing_are_an_empty_table(n):
-    assert near_pairs(FAR[:n], 4).shape == (0, 2)
+def test_near_pairs_of_nothing_are_no_block(n):
+    assert list(near_pairs(FAR[:n], 4)) == []
+
+
+@given(keys=st.lists(st.integers(0, 5), max_size=30))
+def test_equal_pairs_are_those_of_brute_force(keys):
+    wanted = [[i, j] for i in range(len(keys)) for j in range(i + 1, len(keys)) if keys[i] == keys[j]]
+    blocks = list(equal_pairs(np.array(keys, dtype=np.int64)))
+    assert sorted(pair for block in blocks for pair in block.tolist()) == wanted
+    assert all(0 < len(block) < len(keys) for block in blocks)
+
+
+@given(links=st.lists(st.tuples(st.integers(0, 19), st.integers(0, 19)), max_size=40), cut=st.integers(0, 40))
+def test_join_gives_each_image_the_first_of_its_group(links, cut):
+    roots = np.arange(20)
+    for part in (links[:cut], links[cut:]):
+        a, b = np.array(part, dtype=np.int64).reshape(-1, 2).T
+        join(roots, a, b)
+    groups = [{i} for i in range(20)]
+    for i, j in links:
+        if groups[i] is not groups[j]:
+            groups[i] |= groups[j]
+            for k in groups[i]:
+                groups[k] = groups[i]
+    assert roots.tolist() == [min(group) for group in groups]
+
+
+def test_a_chain_of_links_is_one_group():
+    roots = np.arange(50_000)
+    join(roots, np.arange(1, 50_000)[::-1], np.arange(49_999)[::-1])
+    assert not roots.any()
+
+
+@given(
+    hashes=clustered(),
+    names=st.lists(st.tuples(st.sampled_from("abcdef"), st.integers(0, 1)), min_size=30, max_size=30),
+    distance=st.integers(0, 16),
+)
+@settings(max_examples=80, deadline=None)
+def test_groups_are_those_of_a_plain_search(hashes, names, distance):
+    """Every rule of the docstring, pair by pair."""
+    n = len(hashes)
+    names = names[:n]
+    stems, labels = [stem for stem, _ in names], [label for _, label in names]
+    every = [(i, j) for i in range(n) for j in range(i + 1, n)]
+    bits = {(i, j): (hashes[i] ^ hashes[j]).bit_count() for i, j in every}
+    twins = [(i, j) for i, j in every if stems[i] == stems[j] and labels[i] != labels[j]]
+    alike = [pair for pair in twins if bits[pair] <= TWIN_DISTANCE]
+    trusted = 2 * len(alike) >= len(twins)
+    near = [pair for pair in every if bits[pair] <= distance]
+    source = list(range(n))
+    for i, j in alike + near + [(i, j) for i, j in every if trusted and stems[i] == stems[j]]:
+        old, new = max(source[i], source[j]), min(source[i], source[j])
+        source = [new if k == old else k for k in source]
+    groups = grouped(stems, labels, hashes, distance)
+    assert groups.source.tolist() == [sorted(set(source)).index(k) for k in source]
+    assert (groups.same_stem, groups.confirmed, groups.stems_trusted) == (len(twins), len(alike), trusted)
+    assert groups.near_duplicates == sum(stems[i] != stems[j] for i, j in near)
+
+
+def test_many_copies_of_one_picture_cost_no_more_than_others():
+    """20 000 equal hashes are 200 million pairs: counted, never listed."""
+    n = 20_000
+    hashes = np.full(n, FAR[0])
+    hashes[::1000] = FAR[1]
+    groups = grouped([str(i) for i in range(n)], [0] * (n - 1) + [1], hashes)
+    assert set(groups.source.tolist()) == {0, 1}
+    assert groups.near_duplicates == 19_980 * 19_979 // 2 + 20 * 19 // 2
 
 
 def test_twins_share_a_stem_and_a_source():

@@ -1,8 +1,12 @@
 """The split folder: rows keep their order, bad images leave no hole, a damaged folder is one clear line."""
 
 import hashlib
+import os
+import subprocess
+import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +16,7 @@ from PIL import Image
 
 from fakeface.data import store
 from fakeface.data.images import BadImage, Decoded, Found, decode
-from fakeface.data.store import COLUMNS, Dataset, decode_all, write_pixels
+from fakeface.data.store import COLUMNS, Dataset, PixelFile, decode_all, write_pixels
 from fakeface.errors import UserError
 
 SIZE = 16
@@ -139,7 +143,113 @@ def test_dataset_reads_labels_splits_and_names_as_they_are(folder):
     assert dataset.rows("train").tolist() == [0, 2]
     assert dataset.rows("val").tolist() == []
     assert dataset.manifest["source"].tolist() == ["01", "NA", "01"]  # neither a number nor a missing value
-    assert isinstance(dataset.pixels, np.memmap)
+    assert dataset.pixels.shape == (3, 3, SIZE, SIZE)
+    assert dataset.pixels[dataset.rows("train")].max((1, 2, 3)).tolist() == [1, 3]
+
+
+INDICES = {
+    "one": 4,
+    "one of numpy's": np.int64(4),
+    "the last": -1,
+    "some": np.array([5, 0, 5, 2]),
+    "a list": [6, -2],
+    "none": np.array([], dtype=np.int64),
+    "slice": slice(1, 6, 2),
+    "backwards": slice(None, None, -1),
+    "all": slice(None),
+    "mask": np.array([True, False, False, True, True, False, False]),
+    "table": np.array([[1, 2, 3], [4, 5, 6]]),
+}
+
+
+@pytest.mark.parametrize("index", INDICES.values(), ids=INDICES.keys())
+def test_pixel_file_is_indexed_like_the_array_it_holds(tmp_path, index):
+    array = np.random.default_rng(0).integers(0, 256, (7, 3, 5, 5), dtype=np.uint8)
+    np.save(tmp_path / "p.npy", array)
+    pixels = PixelFile(tmp_path / "p.npy")
+    assert (pixels.shape, pixels.dtype, len(pixels)) == (array.shape, array.dtype, 7)
+    rows = pixels[index]
+    assert np.array_equal(rows, array[index])
+    assert rows.dtype == np.uint8
+    rows[...] = 0  # a copy of one's own, which torch takes without a warning
+    assert np.array_equal(pixels[index], array[index])
+    assert np.array_equal(np.stack(list(pixels)), array)
+
+
+@pytest.mark.parametrize("index", [7, -8, np.array([0, 7])])
+def test_row_that_is_not_there_is_an_index_error(tmp_path, index):
+    np.save(tmp_path / "p.npy", np.zeros((7, 3, 5, 5), dtype=np.uint8))
+    with pytest.raises(IndexError):
+        PixelFile(tmp_path / "p.npy")[index]
+
+
+def test_reads_that_come_in_pieces_are_put_together(tmp_path, monkeypatch):
+    array = np.random.default_rng(0).integers(0, 256, (4, 3, 5, 5), dtype=np.uint8)
+    np.save(tmp_path / "p.npy", array)
+    whole = os.preadv
+    monkeypatch.setattr(os, "preadv", lambda file, views, start: whole(file, [views[0][:31]], start))
+    assert np.array_equal(PixelFile(tmp_path / "p.npy")[[3, 1]], array[[3, 1]])
+
+
+def test_store_cut_short_while_open_is_one_clear_line(tmp_path):
+    np.save(tmp_path / "p.npy", np.ones((4, 3, 5, 5), dtype=np.uint8))
+    pixels = PixelFile(tmp_path / "p.npy")
+    os.truncate(tmp_path / "p.npy", (tmp_path / "p.npy").stat().st_size - 10)
+    assert pixels[:3].all()
+    with pytest.raises(UserError, match=r"p\.npy: ends before row 3"):
+        pixels[3]
+
+
+def test_an_open_store_outlives_its_replacement_and_is_closed_when_forgotten(tmp_path):
+    """A stage that replaces the folder leaves an open reader its own data; and no file stays open for ever."""
+    np.save(tmp_path / "p.npy", np.full((2, 3, 5, 5), 7, dtype=np.uint8))
+    pixels = PixelFile(tmp_path / "p.npy")
+    file = pixels._file
+    np.save(tmp_path / "q.npy", np.zeros((2, 3, 5, 5), dtype=np.uint8))
+    (tmp_path / "q.npy").replace(tmp_path / "p.npy")
+    assert (pixels[0] == 7).all()
+    del pixels
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(file)
+
+
+MEMORY = """
+import sys
+import numpy as np, psutil
+from fakeface.data.store import PixelFile
+pixels = PixelFile(sys.argv[1]) if sys.argv[2] == "file" else np.load(sys.argv[1], mmap_mode="r")
+order = np.random.default_rng(0).permutation(len(pixels)).reshape(-1, 16)
+pixels[order[0]]
+before, most, total = psutil.Process().memory_info().rss, 0, 0
+for part in order:
+    total += int(pixels[part].sum())
+    most = max(most, psutil.Process().memory_info().rss)
+print(most - before, total)
+"""
+
+
+def test_memory_stays_flat_however_many_rows_are_read(tmp_path):
+    """96 MB of rows in batches of 16; through a memory map every page would be this process's in the end."""
+    array = np.random.default_rng(0).integers(0, 256, (2000, 3, 128, 128), dtype=np.uint8)
+    np.save(tmp_path / "p.npy", array)
+    grown = {}
+    for way in ("file", "map"):
+        command = [sys.executable, "-c", MEMORY, str(tmp_path / "p.npy"), way]
+        output = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+        grown[way], total = map(int, output.split())
+        assert total == array.sum(dtype=np.int64)
+    assert grown["file"] < 8e6
+    assert grown["map"] > 0.5 * array.nbytes  # what this test is there for
+
+
+def test_threads_may_read_one_store_at_once(tmp_path):
+    array = np.random.default_rng(0).integers(0, 256, (64, 3, 8, 8), dtype=np.uint8)
+    np.save(tmp_path / "p.npy", array)
+    pixels = PixelFile(tmp_path / "p.npy")
+    orders = [np.random.default_rng(seed).permutation(64) for seed in range(40)]
+    with ThreadPoolExecutor(4) as pool:
+        for order, rows in zip(orders, pool.map(pixels.__getitem__, orders), strict=True):
+            assert np.array_equal(rows, array[order])
 
 
 def test_data_hash_is_the_manifests(folder):

@@ -16,14 +16,6 @@ PIXELS = np.random.default_rng(0).integers(0, 256, (9, 3, SIZE, SIZE), dtype=np.
 ROWS = np.arange(9)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def plain_input(mean, std):
     offset = round((SIZE - CROP) / 2)
     x = torch.from_numpy(PIXELS[:, :, offset : offset + CROP, offset : offset + CROP]).float() / 255

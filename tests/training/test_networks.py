@@ -30,15 +30,6 @@ LITE = "efficientnet_lite0"
 DATA = os.environ.get("FAKEFACE_DATA", "")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Small work on two threads takes longer than on one, above all beside other processes."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def images(n=2, size=64, seed=0):
     return torch.randn(n, 3, size, size, generator=torch.Generator().manual_seed(seed))
 

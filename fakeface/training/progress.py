@@ -1,0 +1,67 @@
+"""How far a training is: a bar in a terminal, a plain line now and then where there is none."""
+
+import sys
+import time
+from types import TracebackType
+
+from tqdm import tqdm
+
+from fakeface.training import distributed
+
+LINE_SECONDS = 5  # at most a line so often; the last epoch always has one
+
+
+class ProgressBar:
+    """Images seen of all epochs, images/s, time left; silent in all processes but the first.
+
+    Args:
+        epochs: of the whole training.
+        images: an epoch.
+        done: epochs that an earlier run has finished.
+    """
+
+    def __init__(self, epochs: int, images: int, done: int) -> None:
+        self.epochs, self.images, self.done = epochs, images, done
+        self.silent = distributed.rank() != 0
+        self.terminal = sys.stderr.isatty() and not self.silent
+        self.bar = tqdm(
+            total=epochs * images,
+            initial=done * images,
+            unit="image",
+            desc="train",
+            mininterval=0.5,
+            disable=not self.terminal,
+        )
+        self.started = time.monotonic()
+        self.said = self.started
+
+    def __enter__(self) -> "ProgressBar":
+        if self.done and not self.silent:
+            print(f"going on after epoch {self.done} of {self.epochs}", file=sys.stderr)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.bar.close()
+
+    def update(self, images: int) -> None:
+        """So many more images were trained on."""
+        self.bar.update(images)
+
+    def epoch(self, row: dict[str, float]) -> None:
+        """An epoch is over; `row` is its row of the history."""
+        number, now = int(row["epoch"]), time.monotonic()
+        loss, accuracy = row["train_loss"], row["val_accuracy"]
+        self.bar.set_postfix(epoch=number, train=f"{loss:.3f}", val_acc=f"{accuracy:.3f}")
+        if self.silent or self.terminal or (now - self.said < LINE_SECONDS and number < self.epochs):
+            return
+        self.said = now
+        speed = (number - self.done) * self.images / max(now - self.started, 1e-9)
+        left = (self.epochs - number) * self.images / speed
+        print(
+            f"epoch {number}/{self.epochs}: train loss {loss:.3f}, val accuracy {accuracy:.3f}, "
+            f"{speed:.0f} images/s, {left:.0f} s left",
+            file=sys.stderr,
+            flush=True,
+        )

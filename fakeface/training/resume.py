@@ -1,0 +1,122 @@
+"""What an interrupted training needs to go on: one file, written whole after each epoch, gone when the outputs stand.
+
+It lies outside DVC's sight, in `.fakeface/resume/` at the project's root: a declared output that persists would switch DVC's
+run cache off, and would be continued after the parameters have changed. The name holds a key of everything that shapes
+the training, so a changed parameter, image, weight or line of code never finds an old state.
+"""
+
+import hashlib
+import json
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+import fakeface
+from fakeface.training.checkpoints import save_tensors
+
+KEEP_DAYS = 14  # states of trainings that nobody went on with
+Row = dict[str, float]
+
+
+@dataclass
+class Progress:
+    """Where a training stands after an epoch; a new one is empty.
+
+    Attributes:
+        history: a row for each finished epoch.
+        best_epoch: the epoch kept so far, from 1; 0 before the first.
+        best_state: its weights.
+        best_logits: its val logits, float32 [n_val, 2].
+    """
+
+    history: list[Row] = field(default_factory=list)
+    best_epoch: int = 0
+    best_state: dict[str, Tensor] = field(default_factory=dict)
+    best_logits: Tensor = field(default_factory=lambda: torch.empty(0))
+
+
+def resume_key(model: nn.Module, settings: dict[str, Any]) -> str:
+    """Hex digest of the initial weights, the settings (JSON values) and the package's own code."""
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    package = Path(fakeface.__file__).parent
+    for path in sorted(package.rglob("*.py")):
+        digest.update(path.relative_to(package).as_posix().encode() + path.read_bytes())
+    for name, value in model.state_dict().items():
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()[:32]
+
+
+class ResumeFile:
+    """The state of one training on disk."""
+
+    def __init__(self, folder: Path, approach: str, key: str) -> None:
+        self.path = folder / f"{approach}-{key}.safetensors"
+
+    def save(
+        self,
+        progress: Progress,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        schedule: torch.optim.lr_scheduler.LRScheduler,
+    ) -> None:
+        """Writes the state after an epoch; the one of the epoch before stays until this one is whole."""
+        tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
+        for number, values in optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{number}.{name}": value for name, value in values.items()}
+        if progress.best_epoch < len(progress.history):  # else the best weights are these
+            tensors |= {f"best.{name}": value for name, value in progress.best_state.items()}
+        tensors["best_logits"] = progress.best_logits
+        facts = {
+            "history": progress.history,
+            "best_epoch": progress.best_epoch,
+            "lr": [group["lr"] for group in optimizer.param_groups],
+            "schedule": schedule.state_dict(),
+        }
+        save_tensors(self.path, tensors, {"facts": json.dumps(facts)})
+
+    def load(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        schedule: torch.optim.lr_scheduler.LRScheduler,
+    ) -> Progress:
+        """Puts model, optimiser and schedule back where they were; an empty `Progress` where there is nothing whole."""
+        try:
+            with safe_open(self.path, "pt") as file:
+                facts = json.loads(file.metadata()["facts"])
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except (OSError, SafetensorError):  # none, or cut short by a power failure
+            return Progress()
+        state: dict[str, dict[str, Tensor]] = {"model": {}, "best": {}}
+        moments: dict[int, dict[str, Tensor]] = {}
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        for name, value in tensors.items():
+            kind, _, rest = name.partition(".")
+            if kind == "optimizer":
+                number, _, moment = rest.partition(".")
+                parameter = parameters[int(number)]
+                # in the parameter's own memory layout, as the optimiser itself makes them
+                same = torch.empty_like(parameter).copy_(value) if value.shape == parameter.shape else value
+                moments.setdefault(int(number), {})[moment] = same.detach()
+            elif kind in state:
+                state[kind][rest] = value
+        model.load_state_dict(state["model"])
+        for group, lr in zip(optimizer.param_groups, facts["lr"], strict=True):
+            group["lr"] = lr
+        optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
+        schedule.load_state_dict(facts["schedule"])
+        best = state["best"] or {name: value.detach().clone() for name, value in model.state_dict().items()}
+        return Progress(facts["history"], facts["best_epoch"], best, tensors["best_logits"])
+
+    def remove(self) -> None:
+        """The training is done; states that nobody came back for are cleared away with it."""
+        self.path.unlink(missing_ok=True)
+        for other in self.path.parent.glob("*.safetensors*"):
+            if other.stat().st_mtime < time.time() - KEEP_DAYS * 86400:
+                other.unlink(missing_ok=True)

@@ -1,0 +1,63 @@
+"""The two benchmarks that train through the stages, at tiny sizes: their tables and files hold what they say."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT, environment
+
+pytestmark = pytest.mark.slow
+
+
+def run(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "benchmarks" / script), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment())
+
+
+def table(text: str) -> list[list[str]]:
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
+    assert len({len(row) for row in rows}) == 1
+    return rows[1:]
+
+
+def test_time_to_accuracy(faces, tmp_path):
+    out, picture = tmp_path / "out.json", tmp_path / "out.png"
+    small = ["--protocol", "fractions", "--val", "0.25", "--epochs", "1", "--timed-images", "8", "--threads", "1"]
+    done = run(
+        "time_to_accuracy.py",
+        "--data",
+        str(faces),
+        "--weights",
+        "none",
+        *small,
+        "--json",
+        str(out),
+        "--picture",
+        str(picture),
+    )
+    assert done.returncode == 0, done.stderr
+    results = json.loads(out.read_text())
+    assert len(results) == 3
+    for row in results.values():
+        assert len(row["minutes"]) == len(row["val_accuracy"]) == 1
+        assert row["minutes"][0] > 0
+        assert 0 <= row["test_accuracy"] <= 1
+    rows = table(done.stdout)
+    assert [row[0] for row in rows] == list(results)
+    assert rows[0][5] == "1.0"  # the article's own end
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_views(faces):
+    done = run("views.py", "--data", str(faces), "--protocol", "fractions", "--views", "1,2", "--threads", "1")
+    assert done.returncode == 0, done.stderr
+    assert [row[0] for row in table(done.stdout)] == ["1", "2"]
+
+
+@pytest.mark.parametrize("script", ["time_to_accuracy.py", "views.py"])
+def test_a_missing_folder_is_one_line(script, tmp_path):
+    done = run(script, "--data", str(tmp_path / "nowhere"))
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert "no such folder" in done.stderr
