@@ -205,9 +205,11 @@ def alternate(name: str, task: dict[str, Any], alternations: int) -> dict[str, d
     """For each side: seconds and ceilings of every alternation, peak memory in bytes (None where it cannot be read)."""
     measured: dict[str, dict[str, Any]] = {}
     with contextlib.ExitStack() as stack:
-        sides = [Side(side, task) for side in SIDES]
-        for side in sides:
+        sides: list[Side] = []
+        for name_of_side in SIDES:
+            side = Side(name_of_side, task)
             stack.callback(side.close)
+            sides.append(side)
             peak = PeakMemory(side.process.pid)
             with peak:
                 first = side.ask("round")

@@ -126,6 +126,7 @@ def run_stages(
         if "crop_size" in section:
             section["crop_size"] = image_size
     params["base"] |= {"seed": seed, "threads": threads, "device": "cpu", "image_size": image_size, "tracking": False}
+    params["base"]["processes"] = 1
     val = train * VAL / TRAIN
     params["split"] |= {"data": str(work / "faces"), "real": "0_real", "fake": "1_fake", "protocol": "fractions"}
     params["split"] |= {"train": train / images, "val": val / images, "test": 1 - (train + val) / images}

@@ -37,6 +37,7 @@ def time_to_accuracy(
     weights: Annotated[str, typer.Option(help="Of ResNet-18: imagenet, none, or a state dict.")] = "imagenet",
     val: Annotated[float, typer.Option(help="Part of the training images that the accuracy is measured on.")] = 0.15,
     protocol: Annotated[str, typer.Option(help="As in params.yaml.")] = "article",
+    networks: Annotated[str, typer.Option(help="Of the recipe, with commas.")] = "resnet18,efficientnet_lite0",
     epochs: Annotated[int, typer.Option(min=0, help="Of all trainings; 0: as in the recipes.")] = 0,
     timed_images: Annotated[int, typer.Option(min=8, help="Training images that the article's way is timed on.")] = 288,
     threads: Annotated[int, typer.Option(min=1)] = 2,
@@ -51,8 +52,12 @@ def time_to_accuracy(
     settings = {
         "the article's schedule, ResNet-18": ("article", resnet),
         "recipe stargan128, ResNet-18": ("stargan128", resnet),
-        "recipe stargan128, EfficientNet-Lite0": ("stargan128", {}),
+        "recipe stargan128, EfficientNet-Lite0": ("stargan128", {"network": "efficientnet_lite0"}),
     }
+    asked = networks.split(",")
+    if not set(asked) <= {"resnet18", "efficientnet_lite0"}:
+        raise UserError(f"--networks {networks}: resnet18, efficientnet_lite0 or both, with a comma between them")
+    settings = {k: v for k, v in settings.items() if v[0] == "article" or v[1]["network"] in asked}
     base = {"threads": threads, "seed": seed, "tracking": False, "precision": "auto"}
     split = {"data": str(data.resolve()), "val": val, "protocol": protocol, "group_by": "photo"}
     if protocol == "fractions":
@@ -98,7 +103,7 @@ def write_params(path: Path, recipe: str, **changes: dict[str, Any]) -> None:
 
 def stage(place: Path, name: str) -> str:
     """Runs a stage in `place`; what it printed."""
-    command = [sys.executable, "-m", f"stages.{name}"]
+    command = [sys.executable, str(ROOT / "stages" / f"{name}.py")]
     result = subprocess.run(command, cwd=place, stdout=subprocess.PIPE, text=True)
     if result.returncode:
         raise UserError(f"stage {name} failed (see above)")

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import pandas as pd
@@ -13,7 +14,7 @@ from fakeface import tracking
 from fakeface.data.store import Dataset
 from fakeface.errors import UserError
 from fakeface.evaluation.threshold import best_threshold, scores_from_logits
-from fakeface.files import write_text
+from fakeface.files import sha256, write_text
 from fakeface.params import Params, Training
 from fakeface.training import checkpoints, distributed
 from fakeface.training.batches import Batches, PixelBatches
@@ -61,6 +62,7 @@ def train_approach(
     weights: str,
     sections: tuple[str, ...],
     assemble: Callable[[nn.Module], nn.Module] = lambda model: model,
+    inputs: tuple[str, ...] = (),
 ) -> None:
     """Trains one approach and writes `models/<approach>/` and `reports/<approach>/` (history.csv, metrics.json).
 
@@ -71,6 +73,7 @@ def train_approach(
         model: what the loop trains: a whole network, or the head alone on cached features.
         sections: names of the params.yaml sections that shaped this run, for MLflow.
         assemble: makes the whole network of the trained model.
+        inputs: further files that the training rests on, beside the split.
 
     Raises:
         UserError: the loss is no longer finite, or something cannot be written.
@@ -80,7 +83,11 @@ def train_approach(
     started = time.perf_counter()
     shown = {name: getattr(params, name) for name in ("base", "split", *sections)}
     settings = {name: getattr(params, name).model_dump(exclude={"tracking"}) for name in ("base", *sections)}
-    settings |= {"data_hash": dataset.data_hash, "machine": compute.describe()}
+    settings |= {
+        "data_hash": dataset.data_hash,
+        "machine": compute.describe(),
+        "inputs": [sha256(path) for path in inputs],
+    }
     key = resume_key(assemble(model), settings)
     resume = ResumeFile(tracking.root() / ".fakeface" / "resume", approach, key)
     first = distributed.rank() == 0
@@ -89,52 +96,55 @@ def train_approach(
         "network": network,
         "precision": compute.precision,
         "machine": compute.describe(),
-        "resume_key": key,
     }
-    with tracking.stage_run(stage, enabled=params.base.tracking and first, params=shown, tags=tags) as run:
-        tracked = time.perf_counter()
-        model.to(compute.device).to(memory_format=torch.channels_last)
-        try:
-            result = fit(model, train, val, section, compute, seed=params.base.seed, on_epoch=run.epoch, resume=resume)
-        except NotFinite as error:
-            kept = f"; the state before is kept in {resume.path}" if resume.path.exists() else ""
-            raise UserError(
-                f"the loss is not finite {error}: lower {stage}.lr (now {section.lr:g}) in params.yaml{kept}"
-            ) from None
-        if not first:
-            return
-        seconds = time.perf_counter() - tracked
-        best = result.history[result.best_epoch - 1]
-        val_labels = dataset.labels[dataset.rows("val")]
-        threshold = best_threshold(val_labels, scores_from_logits(result.val_logits.numpy()))
-        final = {key: best[key] for key in HISTORY if key not in ("epoch", "lr")} | {
-            "best_epoch": result.best_epoch,
-            "epochs": len(result.history),
-            "threshold": threshold,
-        }
-        card = {
-            "approach": approach,
-            "network": network,
-            "weights": weights,
-            "image_size": params.base.image_size,
-            "crop_size": crop_size,
-            "threshold": threshold,
-            "data_hash": dataset.data_hash,
-            "seed": params.base.seed,
-            "threads": params.base.threads,
-            "processes": distributed.world(),
-            "device": compute.device.type,
-            "precision": compute.precision,
-            "metrics": final,
-        }
-        checkpoints.save(f"models/{approach}", assemble(model), card)
-        history = pd.DataFrame(result.history, columns=HISTORY)
-        write_text(f"reports/{approach}/history.csv", history.to_csv(index=False, lineterminator="\n"))
-        write_text(f"reports/{approach}/metrics.json", json.dumps(final, indent=2) + "\n")
-        run.tag("model_sha256", checkpoints.read_card(Path("models", approach))["sha256"])
-        folders = [Path("models", approach), Path("reports", approach)]
-        run.finish({**final, "train_seconds": seconds}, folders, {approach: history})
-    resume.remove()  # last: killed before, the stage finds all its epochs again
+    enabled = params.base.tracking and first
+    with resume.alone() if first else nullcontext():
+        with tracking.stage_run(stage, enabled=enabled, params=shown, tags=tags, run_file=resume.run) as run:
+            tracked = time.perf_counter()
+            model.to(compute.device).to(memory_format=torch.channels_last)
+            try:
+                result = fit(
+                    model, train, val, section, compute, seed=params.base.seed, on_epoch=run.epoch, resume=resume
+                )
+            except NotFinite as error:
+                kept = f"; the state before is kept in {resume.path}" if resume.path.exists() else ""
+                raise UserError(
+                    f"the loss is not finite {error}: lower {stage}.lr (now {section.lr:g}) in params.yaml{kept}"
+                ) from None
+            if not first:
+                return
+            seconds = time.perf_counter() - tracked
+            best = result.history[result.best_epoch - 1]
+            val_labels = dataset.labels[dataset.rows("val")]
+            threshold = best_threshold(val_labels, scores_from_logits(result.val_logits.numpy()))
+            final = {key: best[key] for key in HISTORY if key not in ("epoch", "lr")} | {
+                "best_epoch": result.best_epoch,
+                "epochs": len(result.history),
+                "threshold": threshold,
+            }
+            card = {
+                "approach": approach,
+                "network": network,
+                "weights": weights,
+                "image_size": params.base.image_size,
+                "crop_size": crop_size,
+                "threshold": threshold,
+                "data_hash": dataset.data_hash,
+                "seed": params.base.seed,
+                "threads": params.base.threads,
+                "processes": distributed.world(),
+                "device": compute.device.type,
+                "precision": compute.precision,
+                "metrics": final,
+            }
+            checkpoints.save(f"models/{approach}", assemble(model), card)
+            history = pd.DataFrame(result.history, columns=HISTORY)
+            write_text(f"reports/{approach}/history.csv", history.to_csv(index=False, lineterminator="\n"))
+            write_text(f"reports/{approach}/metrics.json", json.dumps(final, indent=2) + "\n")
+            run.tag("model_sha256", checkpoints.read_card(Path("models", approach))["sha256"])
+            folders = [Path("models", approach), Path("reports", approach)]
+            run.finish({**final, "train_seconds": seconds}, folders, {approach: history})
+        resume.remove()  # last: killed before, the stage finds all its epochs again
     accuracy = f"val accuracy {best['val_accuracy']:.4f} in epoch {result.best_epoch} of {len(result.history)}"
     print(
         f"{approach}: {accuracy}; trained {seconds:.1f} s, stage {time.perf_counter() - started:.1f} s, {compute.precision}"

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+OTHERS_SECONDS = 20
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -29,18 +30,26 @@ def run(stage: Callable[[], None], description: str | None) -> None:
 def run_app(app: Callable[[], Any]) -> None:
     """Runs a command-line app: a `UserError` becomes one line on stderr and exit code 1 (wrong usage: 2)."""
     # As an exception, so that temporary files are removed and the MLflow run is ended.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGTERM, _stop)
     if "DVC_STAGE" in os.environ:
         threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     try:
         app()
     except UserError as error:
-        # of several processes that train together one speaks
-        sys.exit(f"error: {error}" if os.environ.get("RANK", "0") == "0" else 1)
+        if os.environ.get("LOCAL_RANK") and os.environ["RANK"] != "0":
+            time.sleep(OTHERS_SECONDS)  # of several processes the first one speaks, and then torchrun ends this one
+        sys.exit(f"error: {error}")
     except OSError as error:
         if error.errno not in FULL:
             raise
         sys.exit(f"error: {error.filename or 'disk'}: {os.strerror(error.errno)}; free some space and run again")
+
+
+def _stop(*_: object) -> None:
+    signal.signal(
+        signal.SIGTERM, signal.SIG_IGN
+    )  # a second one, from DVC's end perhaps, must not disturb the tidying up
+    sys.exit(143)
 
 
 def _end_with_parent(parent: int) -> None:

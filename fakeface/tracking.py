@@ -1,4 +1,4 @@
-"""The only file that imports mlflow. MLflow is a view of what DVC owns: no stage fails because of it, or waits for it.
+"""The only file that imports mlflow. MLflow is a view of what DVC owns: no stage fails because of it.
 
 mlflow is imported and called by one thread beside the training, in the order of the calls; the stage waits at its end alone.
 
@@ -15,10 +15,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fakeface.files import write_text
 from fakeface.params import Section
 
 if TYPE_CHECKING:
@@ -109,7 +110,8 @@ class Tracker:
 
     def close(self, status: str) -> None:
         """Ends the run when all is logged, also after an error midway: a server that is back learns how it ended."""
-        self.worker.submit(self._end, status)
+        # waiting for the thread itself would lose it when another signal interrupts the wait (CPython 3.11)
+        self.worker.submit(self._end, status).result()
         self.worker.shutdown()
 
     def _end(self, status: str) -> None:
@@ -130,24 +132,29 @@ class Tracker:
 
 
 @contextmanager
-def stage_run(stage: str, *, enabled: bool, params: dict[str, Section], tags: dict[str, str]) -> Iterator[Tracker]:
+def stage_run(
+    stage: str, *, enabled: bool, params: dict[str, Section], tags: dict[str, str], run_file: Path | None = None
+) -> Iterator[Tracker]:
     """One MLflow run for one run of a stage: params, tags, system figures, status. Without `enabled`, mlflow is not imported.
-
-    With a tag `resume_key`, an unfinished run that carries the same one is gone on with: a stage that was killed and started
-    again is one run.
 
     Args:
         params: sections of params.yaml by name, logged as `section.key`.
         tags: what ties the run to its data and code, beside the tags added here.
+        run_file: holds the id of the run; if it is there already, that run is gone on with, so that a stage that was killed
+            and started again is one run. Whoever knows that the stage is done removes it.
     """
     tracker = Tracker(enabled)
     status = "FAILED"
+    if enabled:  # here and not in the thread: the environment is not safe to change beside other threads
+        for key, value in ENVIRONMENT.items():
+            os.environ.setdefault(key, value)
     try:
-        tracker.attempt(lambda: _start(tracker, stage, params, tags))
+        tracker.attempt(lambda: _start(tracker, stage, params, tags, run_file))
         yield tracker
         status = "FINISHED"
     except (KeyboardInterrupt, SystemExit):
         status = "KILLED"
+        tracker.silent = True  # what is still waiting to be logged is logged by the run that goes on
         raise
     finally:
         tracker.close(status)
@@ -187,36 +194,49 @@ def root() -> Path:
     return Path(os.environ.get("DVC_ROOT") or ".").resolve()
 
 
-def _start(tracker: Tracker, stage: str, params: dict[str, Section], tags: dict[str, str]) -> None:
+def _start(
+    tracker: Tracker, stage: str, params: dict[str, Section], tags: dict[str, str], run_file: Path | None
+) -> None:
     tracker.client, experiment = _open()
     from mlflow.entities import Param
 
-    unfinished = []
-    if "resume_key" in tags:
-        same = f"tags.resume_key = '{tags['resume_key']}' and attributes.status != 'FINISHED'"
-        unfinished = tracker.client.search_runs([experiment], same, max_results=1)
-    if unfinished:
-        tracker.run_id = unfinished[0].info.run_id
-        tracker.client.update_run(tracker.run_id, status="RUNNING")
-        tracker.logged = {m.step for m in tracker.client.get_metric_history(tracker.run_id, "val_loss")}
+    known = _known_run(tracker.client, run_file)
+    if known:
+        tracker.run_id = known
+        tracker.client.update_run(known, status="RUNNING")
+        tracker.logged = {m.step for m in tracker.client.get_metric_history(known, "val_loss")}
     else:
         name = f"{stage} {os.environ.get('DVC_EXP_NAME', '')}".strip()
         tags = {"dvc.stage": stage, **_provenance(), **tags}
         tracker.run_id = tracker.client.create_run(experiment, run_name=name, tags=tags).info.run_id
+        if run_file:
+            write_text(run_file, tracker.run_id)
 
     flat = flatten({name: section.model_dump() for name, section in params.items()})
-    tracker.client.log_batch(tracker.run_id, params=[Param(key, str(value)) for key, value in flat.items()])
+    with (
+        suppress(Exception) if known else nullcontext()
+    ):  # what shapes no result may have changed, and MLflow keeps the first
+        tracker.client.log_batch(tracker.run_id, params=[Param(key, str(value)) for key, value in flat.items()])
     with suppress(Exception):  # system figures are an extra: where psutil cannot read them, the run does without
         from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
-        tracker.monitor = SystemMetricsMonitor(tracker.run_id, resume_logging=bool(unfinished))
+        tracker.monitor = SystemMetricsMonitor(tracker.run_id, resume_logging=bool(known))
         tracker.monitor.start()
+
+
+def _known_run(client: Any, run_file: Path | None) -> str:
+    """The id in `run_file`, if the store has that run; else an empty string, also when the store is another one by now."""
+    if run_file is None or not run_file.exists():
+        return ""
+    with suppress(Exception):
+        run = client.get_run(run_file.read_text().strip())
+        if run.info.lifecycle_stage == "active":
+            return str(run.info.run_id)
+    return ""
 
 
 def _open() -> tuple[Any, str]:
     """A client and the experiment's id, one process at a time: opening a fresh SQLite store migrates it, and two at once fail."""
-    for key, value in ENVIRONMENT.items():
-        os.environ.setdefault(key, value)
     named = os.environ.get("MLFLOW_TRACKING_URI")  # read first: set_tracking_uri writes it
     import logging
 

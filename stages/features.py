@@ -43,7 +43,7 @@ def features() -> None:
         )
 
     train, val = batches("train"), batches("val")
-    bar = tqdm(total=p.views * len(train) + len(val), unit="batch", desc="features")
+    bar = tqdm(total=p.views * len(train) + len(val), unit="batch", desc="features", disable=None)
 
     @torch.inference_mode()
     def view(images: Iterator[tuple[torch.Tensor, torch.Tensor]]) -> np.ndarray:

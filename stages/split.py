@@ -36,7 +36,7 @@ def split() -> None:
     with whole("data/split") as folder:
         folder.mkdir()
         decoded = store.decode_all(Path(p.data), found, base.image_size, p.max_megapixels, base.threads)
-        progress = tqdm(decoded, total=len(found), desc="decode", unit="image")
+        progress = tqdm(decoded, total=len(found), desc="decode", unit="image", disable=None)
         bad = store.write_pixels(folder / "pixels.npy", iter(progress), len(found), base.image_size, keep)
         if bad and p.on_bad_image == "fail":
             more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""

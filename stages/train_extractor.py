@@ -73,6 +73,7 @@ def train_extractor() -> None:
         crop_size=f.crop_size,
         weights=f.weights,
         sections=("features", "train_extractor"),
+        inputs=("data/features/train.npy", "data/features/val.npy"),
         assemble=with_head if p.batchnorm == "frozen" else lambda whole: whole,
     )
 

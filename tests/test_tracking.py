@@ -102,6 +102,23 @@ def test_a_server_that_is_away_is_said_once_and_stops_nothing(tmp_path):
     assert "Traceback" not in err
 
 
+@pytest.mark.slow
+def test_a_run_that_was_broken_off_is_gone_on_with_where_the_store_has_it(tmp_path):
+    code = LOG.replace('tags={"data_hash": "abc"})', 'tags={}, run_file=Path("run"))')
+    first = code.replace('    run.epoch({"epoch": 2', '    raise SystemExit(143)\n    run.epoch({"epoch": 2')
+    first = first.replace("    raise SystemExit", "    run.worker.submit(int).result()\n    raise SystemExit")
+    assert start(tmp_path, code=first).wait(120) == 143
+    store = tmp_path / "mlflow.db"
+    assert query(store, "select status from runs") == [("KILLED",)]
+    assert start(tmp_path, code=code).wait(120) == 0
+    assert query(store, "select status from runs") == [("FINISHED",)]
+    values = query(store, "select step, value from metrics where key = 'val_loss' order by step")
+    assert values == [(1, 0.5), (2, 0.25)]
+    other = tmp_path / "other.db"
+    assert start(tmp_path, code=code, MLFLOW_TRACKING_URI=f"sqlite:///{other}").wait(120) == 0
+    assert query(other, "select status from runs") == [("FINISHED",)]
+
+
 def test_switched_off_it_imports_no_mlflow():
     code = LOG.replace("enabled=True", "enabled=False") + "assert 'mlflow' not in sys.modules"
     command = [sys.executable, "-c", code, str(ROOT / "params.yaml")]

@@ -4,7 +4,7 @@ Of several processes each yields its part of every batch (`distributed`); `batch
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 import numpy as np
@@ -72,21 +72,26 @@ class PixelBatches:
         """Shuffled and augmented; the same batches for the same (seed, epoch)."""
         generator = epoch_generator(self.seed, epoch)
         order = torch.randperm(len(self.rows), generator=generator)
-        return self._batches(order, generator, self.augment)
+        places = [distributed.mine(batch) for batch in torch.arange(len(order)).split(self.batch_size)]
+        return self._batches(order, places, generator, self.augment)
 
     def in_order(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Centre crops in the order of `rows`."""
-        return self._batches(torch.arange(len(self.rows)), torch.Generator(), "none")
+        """Centre crops in the order of `rows`; of several processes each has every n-th of all (`distributed.gather_rows`)."""
+        order = torch.arange(len(self.rows))
+        return self._batches(order, distributed.mine(order).split(self.batch_size), torch.Generator(), "none")
 
     def view(self, number: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Augmented, in the order of `rows`: one view of every image for the feature cache."""
-        return self._batches(torch.arange(len(self.rows)), epoch_generator(self.seed, number), self.augment)
+        order = torch.arange(len(self.rows))
+        places = order.split(self.batch_size)
+        return self._batches(order, places, epoch_generator(self.seed, number), self.augment)
 
-    def _batches(self, order: Tensor, generator: torch.Generator, augment: str) -> Iterator[tuple[Tensor, Tensor]]:
-        size = self.pixels.shape[-1]
-        boxes, flips = boxes_for(augment, len(order), size, self.crop_size, generator)
-        for batch in torch.arange(len(order)).split(self.batch_size):
-            place = distributed.mine(batch)
+    def _batches(
+        self, order: Tensor, places: Iterable[Tensor], generator: torch.Generator, augment: str
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """`places`: int64 [B] for each batch, where in `order` its images stand; boxes and flips are drawn for all of `order`."""
+        boxes, flips = boxes_for(augment, len(order), self.pixels.shape[-1], self.crop_size, generator)
+        for place in places:
             index = order[place]
             images = crop_and_resize(self._take(index), boxes[place], flips[place], self.crop_size)
             yield normalise(images, self.network), self.labels[index.to(self.device)]
@@ -126,14 +131,15 @@ class FeatureBatches:
 
     def train(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Shuffled; the same batches for the same (seed, epoch)."""
-        return self._batches(epoch, torch.randperm(len(self.labels), generator=epoch_generator(self.seed, epoch)))
+        order = torch.randperm(len(self.labels), generator=epoch_generator(self.seed, epoch))
+        return self._batches(epoch, [distributed.mine(batch) for batch in order.split(self.batch_size)])
 
     def in_order(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """The first view in the order of the rows."""
-        return self._batches(0, torch.arange(len(self.labels)))
+        """The first view in the order of the rows; of several processes each has every n-th."""
+        return self._batches(0, distributed.mine(torch.arange(len(self.labels))).split(self.batch_size))
 
-    def _batches(self, epoch: int, order: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    def _batches(self, epoch: int, batches: Iterable[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
         view = self.views[epoch % len(self.views)]
-        for batch in order.split(self.batch_size):
-            index = distributed.mine(batch).to(self.labels.device)
+        for batch in batches:
+            index = batch.to(self.labels.device)
             yield view[index], self.labels[index]

@@ -6,6 +6,7 @@ import platform
 import sys
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -26,9 +27,7 @@ class Compute:
 
     def describe(self) -> str:
         """Device, threads, precision, versions, in one line."""
-        name = (
-            torch.cuda.get_device_name() if self.device.type == "cuda" else platform.processor() or platform.machine()
-        )
+        name = torch.cuda.get_device_name() if self.device.type == "cuda" else _processor()
         together = f"{distributed.world()} processes of " if distributed.world() > 1 else ""
         return f"{name}, {together}{torch.get_num_threads()} threads, {self.precision}, torch {torch.__version__}"
 
@@ -62,6 +61,16 @@ def configure(seed: int, threads: int, device: str, precision: str) -> Compute:
         fast = torch.cuda.is_bf16_supported() if kind == "cuda" else _cpu_is_fast_in_bf16()
         precision = "bf16" if fast else "fp32"
     return Compute(torch.device(kind), precision)
+
+
+def _processor() -> str:
+    """The processor's name; Python's own function knows none on Linux."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
 
 
 def _cpu_is_fast_in_bf16() -> bool:

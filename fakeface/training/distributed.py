@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from fakeface.errors import UserError
+
 
 def launch(processes: int, module: str) -> bool:
     """Starts the stage `module` in that many processes and waits for them; False where this process is to do the work.
@@ -19,7 +21,7 @@ def launch(processes: int, module: str) -> bool:
     machines. SIGTERM ends all of them.
 
     Raises:
-        SystemExit: a process failed; its exit code. It has said why itself.
+        SystemExit: a process failed; its exit code. It has said why itself, unless it was killed.
     """
     if processes == 1 or "LOCAL_RANK" in os.environ:
         return False
@@ -32,9 +34,12 @@ def launch(processes: int, module: str) -> bool:
     logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)  # a page of its own on every failure
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # else torchrun warns; `configure` sets what base.threads asks for
     try:
-        main(["--standalone", "--nproc-per-node", str(processes), "--module", module])
+        here = ["--standalone", "--local-addr", "127.0.0.1", "--nproc-per-node", str(processes)]
+        main([*here, "--module", module])
     except ChildFailedError as error:
-        _, first = error.get_first_failure()
+        rank, first = error.get_first_failure()
+        if first.exitcode < 0:  # by the system, for want of memory perhaps: it could not say so itself
+            print(f"error: process {rank} was ended by signal {-first.exitcode}", file=sys.stderr)
         sys.exit(first.exitcode if first.exitcode > 0 else 128 - first.exitcode)
     except SignalException as error:
         sys.exit(128 + error.sigval)
@@ -42,21 +47,30 @@ def launch(processes: int, module: str) -> bool:
 
 
 def join(device: torch.device) -> None:
-    """Joins the other processes, if torchrun has started this one: gloo on a CPU, nccl on GPUs, one each."""
-    if "RANK" in os.environ and not torch.distributed.is_initialized():
+    """Joins the other processes, if torchrun has started this one: gloo on a CPU, nccl on GPUs, one each.
+
+    Raises:
+        UserError: there are more processes than GPUs.
+    """
+    if "LOCAL_RANK" in os.environ and not torch.distributed.is_initialized():
         if device.type == "cuda":
+            gpus, here = torch.cuda.device_count(), int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+            if here > gpus:
+                raise UserError(
+                    f"params.yaml: base.processes = {here}, but there are {gpus} GPUs; one process takes one"
+                )
             torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
         torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
 
 
 def rank() -> int:
     """This process's number, 0 for the one that writes."""
-    return int(os.environ.get("RANK", 0))
+    return int(os.environ["RANK"]) if "LOCAL_RANK" in os.environ else 0  # others set RANK too, for ends of their own
 
 
 def world() -> int:
     """How many processes train together."""
-    return int(os.environ.get("WORLD_SIZE", 1))
+    return int(os.environ["WORLD_SIZE"]) if "LOCAL_RANK" in os.environ else 1
 
 
 def part(size: int) -> int:
@@ -81,6 +95,15 @@ def share_buffers(model: nn.Module) -> None:
     if world() > 1:
         for buffer in model.buffers():
             torch.distributed.broadcast(buffer, 0)
+
+
+def agree(value: int) -> bool:
+    """Whether all processes hold the same value."""
+    if world() == 1:
+        return True
+    values: list[int] = [0] * world()
+    torch.distributed.all_gather_object(values, value)
+    return len(set(values)) == 1
 
 
 def sum_over_processes(*values: Tensor) -> None:

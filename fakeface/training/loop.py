@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from fakeface.errors import UserError
 from fakeface.training import distributed
 from fakeface.training.batches import Batches
 from fakeface.training.device import Compute
@@ -60,11 +61,16 @@ def fit(
 
     Raises:
         NotFinite: the loss is no longer finite; the state after the epoch before stays in `resume`.
+        UserError: the processes would not go on from the same epoch.
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer = make_optimizer(parameters, section)
     schedule = make_schedule(optimizer, section, len(train))
     progress = resume.load(model, optimizer, schedule) if resume else Progress()
+    if not distributed.agree(len(progress.history)):  # several machines, and only the first one's disk holds the state
+        raise UserError(
+            "the processes do not go on from the same epoch; copy .fakeface/resume to all machines, or remove it"
+        )
     for row in progress.history:
         on_epoch(row)
     network = distributed.wrap(model)

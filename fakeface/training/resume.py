@@ -7,12 +7,16 @@ the training, so a changed parameter, image, weight or line of code never finds 
 
 import hashlib
 import json
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
@@ -41,9 +45,12 @@ class Progress:
 
 
 def resume_key(model: nn.Module, settings: dict[str, Any]) -> str:
-    """Hex digest of the initial weights, the settings (JSON values) and the package's own code."""
+    """Hex digest of the initial weights, the settings (JSON values), the package's own code and that of the stage."""
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     package = Path(fakeface.__file__).parent
+    stage = getattr(sys.modules["__main__"], "__file__", None)
+    if stage:
+        digest.update(Path(stage).read_bytes())
     for path in sorted(package.rglob("*.py")):
         digest.update(path.relative_to(package).as_posix().encode() + path.read_bytes())
     for name, value in model.state_dict().items():
@@ -53,10 +60,23 @@ def resume_key(model: nn.Module, settings: dict[str, Any]) -> str:
 
 
 class ResumeFile:
-    """The state of one training on disk."""
+    """The state of one training on disk.
+
+    Attributes:
+        path: the state; it may not exist.
+        run: beside it, the id of the MLflow run that the training logs to.
+    """
 
     def __init__(self, folder: Path, approach: str, key: str) -> None:
         self.path = folder / f"{approach}-{key}.safetensors"
+        self.run = self.path.with_suffix(".run")
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """One training of a key at a time: experiments that run side by side may share it, and would share the files."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.path.with_suffix(".lock")):
+            yield
 
     def save(
         self,
@@ -117,6 +137,8 @@ class ResumeFile:
     def remove(self) -> None:
         """The training is done; states that nobody came back for are cleared away with it."""
         self.path.unlink(missing_ok=True)
-        for other in self.path.parent.glob("*.safetensors*"):
-            if other.stat().st_mtime < time.time() - KEEP_DAYS * 86400:
-                other.unlink(missing_ok=True)
+        self.run.unlink(missing_ok=True)
+        for other in self.path.parent.glob("*"):
+            with suppress(FileNotFoundError):  # another training may be clearing up as well
+                if other.stat().st_mtime < time.time() - KEEP_DAYS * 86400:
+                    other.unlink()

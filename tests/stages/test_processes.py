@@ -38,13 +38,14 @@ def test_two_processes_give_the_loss_curve_of_one(trainable):
     assert card["processes"] == 2
 
 
-@pytest.mark.parametrize("approach", ["extractor", "finetune"])
-def test_every_training_stage_runs_in_two_processes(trainable, approach):
-    history = train(trainable, approach, 2, epochs=2)
+@pytest.mark.parametrize(("approach", "processes"), [("extractor", 3), ("finetune", 2)])
+def test_every_training_stage_runs_in_several_processes(trainable, approach, processes):
+    """Three do not divide the batches of 16; after the first epoch the scores on val come from all of them."""
+    history = train(trainable, approach, processes, epochs=2)
     assert len(history) == 2
     assert history["val_loss"].notna().all()
     card = json.loads((trainable.path / f"models/{approach}/card.json").read_text())
-    assert card["processes"] == 2
+    assert card["processes"] == processes
 
 
 def test_an_error_is_said_once_and_the_exit_code_is_1(trainable):
@@ -62,7 +63,7 @@ def test_an_error_is_said_once_and_the_exit_code_is_1(trainable):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_stopped_it_leaves_no_process_behind_and_goes_on(trainable, number):
     trainable.set(
-        base={"processes": 2, "precision": "fp32", "threads": 2, "tracking": False}, train_scratch={"epochs": 6}
+        base={"processes": 2, "precision": "fp32", "threads": 2, "tracking": False}, train_scratch={"epochs": 4}
     )
     command = [sys.executable, "-m", "stages.train_scratch"]
     environ = environment(DVC_STAGE="train_scratch")
@@ -80,4 +81,4 @@ def test_stopped_it_leaves_no_process_behind_and_goes_on(trainable, number):
     assert not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
     result = trainable.run(*command)
     assert "going on after epoch" in result.stderr
-    assert len(pd.read_csv(trainable.path / "reports/scratch/history.csv")) == 6
+    assert len(pd.read_csv(trainable.path / "reports/scratch/history.csv")) == 4
