@@ -2,12 +2,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help setup repro test test-fast lint format ui
+.PHONY: help setup repro test test-all test-fast lint format ui
 
 help:
 	@echo "make repro      rebuild everything that changed (first time: set-up and the whole pipeline)"
 	@echo "make ui         compare the runs in the browser, http://127.0.0.1:5000"
-	@echo "make test       every test          make test-fast   without the slow ones"
+	@echo "make test       the tests           make test-fast   without the slow ones"
+	@echo "make test-all   with kills, several processes and benchmarks, as .ci/run does"
 	@echo "make lint       ruff and mypy       make format      ruff's formatter"
 
 setup: .venv/.installed
@@ -27,8 +28,13 @@ repro: .venv/.installed
 	@echo "Models    models/scratch, models/extractor, models/finetune"
 	@echo "Compare   make ui (MLflow), $(BIN)/dvc metrics show, $(BIN)/dvc plots show"
 
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
 test: .venv/.installed
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	$(PYTEST) -m "not exhaustive"
+
+test-all: .venv/.installed
+	$(PYTEST)
 
 test-fast: .venv/.installed
 	$(BIN)/python -m pytest -m "not slow"

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,10 @@ from ruamel.yaml import YAML
 # Before torch is loaded: small work is faster on one thread, and threads that wait must not keep a core from the tests that
 # run beside these. Stages that are started take their number of threads from params.yaml.
 os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
+
+# Whoever starts the tests in the background may have Ctrl-C ignored, and the stages that the tests start would inherit that.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent

@@ -7,7 +7,7 @@ import sys
 import pytest
 from conftest import ROOT, environment
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.exhaustive]
 
 
 def run(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -16,7 +16,7 @@ import psutil
 import pytest
 from conftest import Project, environment
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.exhaustive]
 EPOCHS = 5
 OUTPUTS = ("models/{}/model.safetensors", "models/{}/card.json", "reports/{}/history.csv", "reports/{}/metrics.json")
 

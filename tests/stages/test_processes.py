@@ -11,7 +11,7 @@ import psutil
 import pytest
 from conftest import Project, environment
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.exhaustive]
 
 
 def train(project: Project, approach: str, processes: int, **section) -> pd.DataFrame:
