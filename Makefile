@@ -1,6 +1,7 @@
 # The whole set-up is one virtual environment; everything below makes it first when it is missing or outdated.
 PYTHON ?= python3
 BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help setup repro test test-all test-fast lint format ui
 
@@ -27,8 +28,6 @@ repro: .venv/.installed
 	@echo "Results   reports/evaluate/metrics.json and the pictures in reports/evaluate/figures/"
 	@echo "Models    models/scratch, models/extractor, models/finetune"
 	@echo "Compare   make ui (MLflow), $(BIN)/dvc metrics show, $(BIN)/dvc plots show"
-
-PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test: .venv/.installed
 	$(PYTEST) -m "not exhaustive"

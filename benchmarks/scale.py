@@ -27,7 +27,7 @@ import typer
 from PIL import Image
 from ruamel.yaml import YAML
 
-from fakeface.errors import UserError, run_app
+from fakeface.errors import UserError, run
 
 ROOT = Path(__file__).resolve().parents[1]
 START = 32  # images of the runs that measure the start-up
@@ -192,6 +192,4 @@ def say(line: str) -> None:
 
 
 if __name__ == "__main__":
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-    app.command(help=(__doc__ or "").replace("\n\n", "\n\n\b\n"))(scale)
-    run_app(app)
+    run(scale, __doc__)

@@ -25,7 +25,7 @@ from ruamel.yaml import YAML
 from sides import Task
 
 from fakeface.data.store import Dataset
-from fakeface.errors import UserError, run_app
+from fakeface.errors import UserError, run
 from fakeface.evaluation.predictor import Predictor
 from fakeface.training.device import configure
 
@@ -170,6 +170,4 @@ def plot(results: dict[str, dict[str, Any]]) -> Figure:
 
 
 if __name__ == "__main__":
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-    app.command(help=__doc__)(time_to_accuracy)
-    run_app(app)
+    run(time_to_accuracy, __doc__)

@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 from time_to_accuracy import accuracy_on_test, stage, write_params
 
-from fakeface.errors import UserError, run_app
+from fakeface.errors import UserError, run
 
 
 def views(
@@ -52,6 +52,4 @@ def views(
 
 
 if __name__ == "__main__":
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-    app.command(help=__doc__)(views)
-    run_app(app)
+    run(views, __doc__)

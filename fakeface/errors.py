@@ -46,9 +46,8 @@ def run_app(app: Callable[[], Any]) -> None:
 
 
 def _stop(*_: object) -> None:
-    signal.signal(
-        signal.SIGTERM, signal.SIG_IGN
-    )  # a second one, from DVC's end perhaps, must not disturb the tidying up
+    # a second one, from DVC's end perhaps, must not disturb the tidying up
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     sys.exit(143)
 
 

@@ -10,9 +10,11 @@ experiment's folder.
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
@@ -140,8 +142,8 @@ def stage_run(
     Args:
         params: sections of params.yaml by name, logged as `section.key`.
         tags: what ties the run to its data and code, beside the tags added here.
-        run_file: holds the id of the run; if it is there already, that run is gone on with, so that a stage that was killed
-            and started again is one run. Whoever knows that the stage is done removes it.
+        run_file: holds a name that the run carries as its tag `training`; if it is there already, that run is gone on with,
+            so that a stage that was killed and started again is one run. Whoever knows that the stage is done removes it.
     """
     tracker = Tracker(enabled)
     status = "FAILED"
@@ -200,18 +202,16 @@ def _start(
     tracker.client, experiment = _open()
     from mlflow.entities import Param
 
-    known = _known_run(tracker.client, run_file)
+    training = _training(run_file)
+    known = _known_run(tracker.client, experiment, training)
     if known:
         tracker.run_id = known
         tracker.client.update_run(known, status="RUNNING")
         tracker.logged = {m.step for m in tracker.client.get_metric_history(known, "val_loss")}
     else:
         name = f"{stage} {os.environ.get('DVC_EXP_NAME', '')}".strip()
-        tags = {"dvc.stage": stage, **_provenance(), **tags}
+        tags = {"dvc.stage": stage, **_provenance(), **tags} | ({"training": training} if training else {})
         tracker.run_id = tracker.client.create_run(experiment, run_name=name, tags=tags).info.run_id
-        if run_file:
-            write_text(run_file, tracker.run_id)
-
     flat = flatten({name: section.model_dump() for name, section in params.items()})
     with (
         suppress(Exception) if known else nullcontext()
@@ -224,15 +224,21 @@ def _start(
         tracker.monitor.start()
 
 
-def _known_run(client: Any, run_file: Path | None) -> str:
-    """The id in `run_file`, if the store has that run; else an empty string, also when the store is another one by now."""
-    if run_file is None or not run_file.exists():
+def _training(run_file: Path | None) -> str:
+    """The name in `run_file`, or a new one, on disk before the run is: whenever the stage is killed, its run is found again."""
+    if run_file is None:
         return ""
-    with suppress(Exception):
-        run = client.get_run(run_file.read_text().strip())
-        if run.info.lifecycle_stage == "active":
-            return str(run.info.run_id)
-    return ""
+    if not run_file.exists():
+        write_text(run_file, uuid.uuid4().hex)
+    return run_file.read_text().strip()
+
+
+def _known_run(client: Any, experiment: str, training: str) -> str:
+    """The id of the run that carries the name; an empty string if the store, which may be another one by now, has none."""
+    if not training:
+        return ""
+    runs = client.search_runs([experiment], f"tags.training = '{training}'")
+    return str(runs[0].info.run_id) if runs else ""
 
 
 def _open() -> tuple[Any, str]:
@@ -250,6 +256,7 @@ def _open() -> tuple[Any, str]:
     lock = root() / ".fakeface"
     lock.mkdir(exist_ok=True)
     with FileLock(lock / "mlflow.lock", timeout=120):
+        _create_sqlite(uri)
         mlflow.set_tracking_uri(uri)
         client = mlflow.MlflowClient(uri)
         experiment = client.get_experiment_by_name(EXPERIMENT)
@@ -261,6 +268,23 @@ def _open() -> tuple[Any, str]:
         # which a temporary experiment deletes.
         location = (root() / "mlruns").as_uri() if uri.startswith("sqlite:") else None
         return client, str(client.create_experiment(EXPERIMENT, artifact_location=location, tags=EXPERIMENT_TAGS))
+
+
+def _create_sqlite(uri: str) -> None:
+    """Makes a fresh SQLite store whole or not at all: a kill amid MLflow's migrations leaves one that nothing can open."""
+    from mlflow import MlflowClient
+    from sqlalchemy.engine import make_url
+
+    url = make_url(uri)
+    path = Path(url.database or "")
+    if url.get_backend_name() != "sqlite" or not path.name or (path.exists() and path.stat().st_size):
+        return
+    partial = path.with_name(path.name + ".partial")  # a folder, for SQLite keeps its journal beside the file
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    MlflowClient(f"sqlite:///{partial / path.name}")
+    (partial / path.name).replace(path)
+    shutil.rmtree(partial)
 
 
 def _provenance() -> dict[str, str]:

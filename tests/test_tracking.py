@@ -3,6 +3,7 @@
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,23 @@ def test_processes_that_open_a_fresh_store_at_once_all_log(tmp_path):
     assert query(store, "select distinct value from latest_metrics where key = 'confusion.real_as_real'") == [(3.0,)]
     assert query(store, "select distinct value from params where key = 'base.seed'") == [("0",)]
     assert query(store, "select distinct value from tags where key = 'model_sha256'") == [("123",)]
+
+
+@pytest.mark.slow
+def test_killed_while_the_store_is_being_made_the_next_one_makes_it(tmp_path):
+    process = start(tmp_path)
+    amid = tmp_path / "mlflow.db.partial" / "mlflow.db"
+    while not (amid.exists() and amid.stat().st_size > 0):  # migrations follow for a second or more
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    process.kill()
+    process.communicate(timeout=10)
+    assert not (tmp_path / "mlflow.db").exists()
+    (tmp_path / "mlflow.db").touch()  # as an onlooker with sqlite3 leaves it
+    _, err = start(tmp_path).communicate(timeout=120)
+    assert "tracking stopped" not in err
+    assert query(tmp_path / "mlflow.db", "select status from runs") == [("FINISHED",)]
+    assert not amid.parent.exists()
 
 
 @pytest.mark.slow

@@ -54,18 +54,18 @@ def uninterrupted(split) -> dict[str, dict[str, bytes]]:
     return expected
 
 
-def start(project: Project, approach: str, **options) -> subprocess.Popen[str]:
+def start(project: Project, approach: str, preexec_fn=None, **extra: str) -> subprocess.Popen[str]:
     for path in ("models", "reports"):
         shutil.rmtree(project.path / path / approach, ignore_errors=True)  # as DVC does before it runs a stage
     command = [sys.executable, "-m", f"stages.train_{approach}"]
     return subprocess.Popen(
         command,
         cwd=project.path,
-        env=environment(),
+        env=environment(**extra),
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        **options,
+        preexec_fn=preexec_fn,
     )
 
 
@@ -95,45 +95,72 @@ def wait_for(condition, process: subprocess.Popen, seconds: float = 120) -> None
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         assert process.poll() is None, "the stage ended before it could be interrupted"
-        time.sleep(0.0005)  # to hit moments of milliseconds
+        time.sleep(0.01)
 
 
-# moment -> is it there, and is the run logged
+# Python imports it at its start, so the stage itself is the one that users run; it dies at a moment that no clock would hit.
+DIE = """
+import os, pathlib, signal
+
+def dying(name, real):
+    def act(path, *args, **kwargs):
+        if name == os.environ["DIE_IN"] and path.match(os.environ["DIE_AT"]):
+            os.environ["DIE_AFTER"] = str(int(os.environ["DIE_AFTER"]) - 1)
+            if os.environ["DIE_AFTER"] == "0":
+                if path.suffix == ".partial" and path.is_file():
+                    os.truncate(path, path.stat().st_size // 2)
+                os.kill(os.getpid(), signal.SIGKILL)
+        return real(path, *args, **kwargs)
+    return act
+
+for name in ("replace", "unlink"):
+    setattr(pathlib.Path, name, dying(name, getattr(pathlib.Path, name)))
+"""
+
+# moment -> Path's method, the file that it is called for, which call; is the run logged; are there epochs to go on from
 MOMENTS = {
-    "as soon as its run is logged": (lambda project, before: len(runs(project, "scratch")) > before, True),
-    "after an epoch": (lambda project, before: states(project), False),
-    "while the state is being written": (lambda project, before: states(project, "*.safetensors.partial"), False),
-    "while the outputs are being written": (
-        lambda project, before: (project.path / "models/scratch.partial").exists(),
-        False,
-    ),
-    "before the end": (lambda project, before: (project.path / "reports/scratch/metrics.json").exists(), True),
+    "while the first state is being written": ("replace", "resume/*.safetensors.partial", 1, False, False),
+    "while the third state is being written": ("replace", "resume/*.safetensors.partial", 3, True, True),
+    "before the outputs are written": ("replace", "models/scratch.partial", 1, False, True),
+    "while the last output is being written": ("replace", "reports/scratch/metrics.json.partial", 1, True, True),
+    "when all is done but the state is still there": ("unlink", "resume/*.safetensors", 1, True, True),
 }
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_killed_and_started_again_it_ends_with_the_same_bits_and_one_run(split, uninterrupted, moment):
-    there, tracked = MOMENTS[moment]
+def test_killed_at_a_moment_and_started_again_it_ends_with_the_same_bits_and_one_run(
+    split, uninterrupted, moment, tmp_path
+):
+    method, file, call, tracked, kept = MOMENTS[moment]
     split.set(base={"tracking": tracked})
     before = len(runs(split, "scratch"))
-    for _ in range(5):
-        process = start(split, "scratch")
-        wait_for(lambda: there(split, before), process)
-        process.kill()
-        process.wait(10)
-        if moment != "while the state is being written" or states(split, "*.safetensors.partial"):
-            break  # else the kill came too late for this moment: once more, from the next epoch
-    else:
-        pytest.fail("the moment was never hit")
-    kept = states(split)
+    (tmp_path / "sitecustomize.py").write_text(DIE)
+    dying = {"PYTHONPATH": str(tmp_path), "DIE_IN": method, "DIE_AT": file, "DIE_AFTER": str(call)}
+    assert start(split, "scratch", **dying).wait(120) == -signal.SIGKILL
+    assert len(states(split)) == kept
+    goes_on_to_the_same_end(split, uninterrupted, tracked, kept, before)
+
+
+@pytest.mark.parametrize("moment", ["as soon as its run is logged", "after an epoch"])
+def test_killed_from_outside_and_started_again_it_ends_with_the_same_bits_and_one_run(split, uninterrupted, moment):
+    split.set(base={"tracking": True})
+    before = len(runs(split, "scratch"))
+    process = start(split, "scratch")
+    wait_for(lambda: states(split) if moment == "after an epoch" else len(runs(split, "scratch")) > before, process)
+    process.kill()
+    assert process.wait(10) == -signal.SIGKILL
+    goes_on_to_the_same_end(split, uninterrupted, True, bool(states(split)), before)
+
+
+def goes_on_to_the_same_end(split: Project, uninterrupted, tracked: bool, kept: bool, before: int) -> None:
     again = start(split, "scratch")
     _, said = again.communicate(timeout=120)
     assert again.returncode == 0, said
-    assert ("going on after epoch" in said) == bool(kept)
+    assert ("going on after epoch" in said) == kept
     assert outputs(split, "scratch") == uninterrupted["scratch"]
     assert states(split) == states(split, "*.safetensors.partial") == []
     new = runs(split, "scratch")[before:]
-    assert [status for _, status in new] == ["FINISHED"] * tracked
+    assert [status for _, status in new] == ["FINISHED"] * tracked, said
     for run, _ in new:
         assert logged_epochs(split, run) == list(range(1, EPOCHS + 1))
 
