@@ -49,7 +49,7 @@ def time_to_accuracy(
         raise UserError(f"{data}: no such folder; give --data a folder with 0_real and 1_fake")
     weights = str(Path(weights).resolve()) if Path(weights).exists() else weights
     resnet = {"network": "resnet18", "weights": weights}
-    settings = {
+    settings: dict[str, tuple[str, dict[str, Any]]] = {
         "the article's schedule, ResNet-18": ("article", resnet),
         "recipe stargan128, ResNet-18": ("stargan128", resnet),
         "recipe stargan128, EfficientNet-Lite0": ("stargan128", {"network": "efficientnet_lite0"}),

@@ -17,7 +17,7 @@ class UserError(Exception):
     """A mistake in data, parameters or files; the message names the file, the key and the remedy."""
 
 
-def run(stage: Callable[[], None], description: str | None) -> None:
+def run(stage: Callable[..., None], description: str | None) -> None:
     """Runs a stage as a Typer program; `description` (its module's docstring) is the --help, line by line."""
     import typer
 

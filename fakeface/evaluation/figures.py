@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from sklearn.metrics import confusion_matrix, roc_curve
 
 from fakeface.training.networks import CLASSES
 
@@ -86,6 +85,8 @@ def prediction_grid(pixels: np.ndarray, labels: np.ndarray, scores: np.ndarray, 
 
 def roc(labels: np.ndarray, scores: dict[str, np.ndarray], areas: dict[str, float]) -> Figure:
     """ROC curves of all approaches; the areas come from the metrics, so that figure and table agree."""
+    from sklearn.metrics import roc_curve  # here: the curves alone, which training stages draw, do without
+
     figure = Figure(figsize=(5.2, 5), layout="constrained")
     axis = figure.subplots()
     for name, values in scores.items():
@@ -101,6 +102,8 @@ def roc(labels: np.ndarray, scores: dict[str, np.ndarray], areas: dict[str, floa
 
 def confusion(labels: np.ndarray, scores: dict[str, np.ndarray]) -> Figure:
     """A confusion matrix an approach, in images, at 0.5."""
+    from sklearn.metrics import confusion_matrix
+
     figure = Figure(figsize=(3.2 * len(scores), 3.2), layout="constrained")
     for axis, (name, values) in zip(figure.subplots(1, len(scores), squeeze=False)[0], scores.items(), strict=True):
         matrix = confusion_matrix(labels, values >= 0.5, labels=[0, 1])

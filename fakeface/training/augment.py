@@ -60,48 +60,49 @@ def boxes_for(augment: str, n: int, size: int, crop: int, generator: torch.Gener
     return boxes, torch.rand(n, generator=generator) < 0.5
 
 
-def crop_and_resize(pixels: Tensor, boxes: Tensor, flip: Tensor, crop: int) -> Tensor:
+def native_crop(pixels: Tensor, boxes: Tensor, flip: Tensor, crop: int) -> Tensor:
+    """`resized_crop` for boxes that are all `crop` x `crop`: pixels are copied exactly."""
+    rows = boxes[:, 0, None] + torch.arange(crop, device=pixels.device)
+    columns = torch.arange(crop, device=pixels.device).expand(len(boxes), crop)
+    columns = boxes[:, 1, None] + torch.where(flip[:, None], columns.flip(1), columns)
+    image = torch.arange(len(boxes), device=pixels.device)
+    # [B, crop, crop, 3] indexed from a channels-last view, then back
+    return (
+        pixels.permute(0, 2, 3, 1)[image[:, None, None], rows[:, :, None], columns[:, None, :]]
+        .permute(0, 3, 1, 2)
+        .float()
+    )
+
+
+def resized_crop(pixels: Tensor, boxes: Tensor, flip: Tensor, crop: int) -> Tensor:
     """Cuts a box out of each image and resizes it, antialiased, to `crop` x `crop`; flips where asked.
 
     Args:
         pixels: uint8 [B, 3, S, S].
-        boxes: int64 [B, 4], top, left, height, width in pixels.
-        flip: bool [B], left-right.
+        boxes: int64 [B, 4], top, left, height, width in pixels, on the same device.
+        flip: bool [B], left-right, on the same device.
 
     Returns:
-        float32 [B, 3, crop, crop] in 0..255. Boxes of the crop's own size are copied exactly.
+        float32 [B, 3, crop, crop] in 0..255.
     """
-    if bool((boxes[:, 2:] == crop).all()):
-        rows = boxes[:, 0, None] + torch.arange(crop)
-        columns = torch.arange(crop).expand(len(boxes), crop)
-        columns = boxes[:, 1, None] + torch.where(flip[:, None], columns.flip(1), columns)
-        rows, columns = rows.to(pixels.device), columns.to(pixels.device)
-        image = torch.arange(len(boxes), device=pixels.device)
-        # [B, crop, crop, 3] indexed from a channels-last view, then back
-        return (
-            pixels.permute(0, 2, 3, 1)[image[:, None, None], rows[:, :, None], columns[:, None, :]]
-            .permute(0, 3, 1, 2)
-            .float()
-        )
-    if pixels.device.type == "cpu":
-        from torchvision.transforms.v2 import functional
+    if pixels.device.type != "cpu":
+        return matrix_crop(pixels, boxes, flip, crop)
+    from torchvision.transforms.v2 import functional
 
-        cut = [
-            functional.resized_crop(pixels[i], *box, [crop, crop], antialias=True)
-            for i, box in enumerate(boxes.tolist())
-        ]
-        return torch.stack(
-            [functional.horizontal_flip(c) if f else c for c, f in zip(cut, flip.tolist(), strict=True)]
-        ).float()
-    return matrix_crop(pixels, boxes, flip, crop)
+    cut = [
+        functional.resized_crop(pixels[i], *box, [crop, crop], antialias=True) for i, box in enumerate(boxes.tolist())
+    ]
+    return torch.stack(
+        [functional.horizontal_flip(c) if f else c for c, f in zip(cut, flip.tolist(), strict=True)]
+    ).float()
 
 
 def matrix_crop(pixels: Tensor, boxes: Tensor, flip: Tensor, crop: int) -> Tensor:
-    """`crop_and_resize` as two batched matrix products, the way of a GPU; not rounded to whole grey levels."""
+    """`resized_crop` as two batched matrix products, the way of a GPU; not rounded to whole grey levels."""
     size = pixels.shape[-1]
-    rows = resize_matrices(boxes[:, 0], boxes[:, 2], size, crop).to(pixels.device)
+    rows = resize_matrices(boxes[:, 0], boxes[:, 2], size, crop)
     columns = resize_matrices(boxes[:, 1], boxes[:, 3], size, crop)
-    columns = torch.where(flip[:, None, None], columns.flip(1), columns).to(pixels.device)
+    columns = torch.where(flip[:, None, None], columns.flip(1), columns)
     # Two plain batched products: columns first on [B, 3 S, S], then rows on [B, S, 3 crop].
     batch = len(pixels)
     narrow = torch.bmm(pixels.float().view(batch, 3 * size, size), columns.transpose(1, 2))
@@ -117,8 +118,8 @@ def resize_matrices(start: Tensor, length: Tensor, size: int, out: int) -> Tenso
     """
     scale = (length / out)[:, None, None]
     width = scale.clamp(min=1)
-    centre = (torch.arange(out)[None, :, None] + 0.5) * scale
-    position = torch.arange(size)[None, None, :] - start[:, None, None] + 0.5
+    centre = (torch.arange(out, device=start.device)[None, :, None] + 0.5) * scale
+    position = torch.arange(size, device=start.device)[None, None, :] - start[:, None, None] + 0.5
     weights = (1 - (position - centre).abs() / width).clamp(min=0)
     inside = (position > 0) & (position < length[:, None, None])
     weights = weights * inside

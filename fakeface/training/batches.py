@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from fakeface.training import distributed
-from fakeface.training.augment import boxes_for, crop_and_resize
+from fakeface.training.augment import boxes_for, native_crop, resized_crop
 from fakeface.training.networks import Network, normalise
 
 
@@ -72,33 +72,40 @@ class PixelBatches:
         """Shuffled and augmented; the same batches for the same (seed, epoch)."""
         generator = epoch_generator(self.seed, epoch)
         order = torch.randperm(len(self.rows), generator=generator)
-        places = [distributed.mine(batch) for batch in torch.arange(len(order)).split(self.batch_size)]
+        places = [distributed.mine(batch) for batch in self._places().split(self.batch_size)]
         return self._batches(order, places, generator, self.augment)
 
     def in_order(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Centre crops in the order of `rows`; of several processes each has every n-th of all (`distributed.gather_rows`)."""
-        order = torch.arange(len(self.rows))
-        return self._batches(order, distributed.mine(order).split(self.batch_size), torch.Generator(), "none")
+        places = distributed.mine(self._places()).split(self.batch_size)
+        return self._batches(self._places(), places, torch.Generator(), "none")
 
     def view(self, number: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Augmented, in the order of `rows`: one view of every image for the feature cache."""
-        order = torch.arange(len(self.rows))
-        places = order.split(self.batch_size)
-        return self._batches(order, places, epoch_generator(self.seed, number), self.augment)
+        places = self._places().split(self.batch_size)
+        return self._batches(self._places(), places, epoch_generator(self.seed, number), self.augment)
+
+    def _places(self) -> Tensor:
+        return torch.arange(len(self.rows), device=self.device)
 
     def _batches(
         self, order: Tensor, places: Iterable[Tensor], generator: torch.Generator, augment: str
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """`places`: int64 [B] for each batch, where in `order` its images stand; boxes and flips are drawn for all of `order`."""
+        """`places`: int64 [B] for each batch, where in `order` its images stand; boxes and flips are drawn for all of `order`.
+
+        What the batches need goes to the device here, once: a copy in each batch would make the host wait for a GPU.
+        """
         boxes, flips = boxes_for(augment, len(order), self.pixels.shape[-1], self.crop_size, generator)
+        crop = native_crop if bool((boxes[:, 2:] == self.crop_size).all()) else resized_crop
+        boxes, flips, order = boxes.to(self.device), flips.to(self.device), order.to(self.device)
         for place in places:
             index = order[place]
-            images = crop_and_resize(self._take(index), boxes[place], flips[place], self.crop_size)
-            yield normalise(images, self.network), self.labels[index.to(self.device)]
+            images = crop(self._take(index), boxes[place], flips[place], self.crop_size)
+            yield normalise(images, self.network), self.labels[index]
 
     def _take(self, index: Tensor) -> Tensor:
         if self.resident is not None:
-            return self.resident[index.to(self.device)]
+            return self.resident[index]
         return torch.from_numpy(self.pixels[self.rows[index.numpy()]])
 
 
@@ -131,15 +138,15 @@ class FeatureBatches:
 
     def train(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Shuffled; the same batches for the same (seed, epoch)."""
-        order = torch.randperm(len(self.labels), generator=epoch_generator(self.seed, epoch))
+        order = torch.randperm(len(self.labels), generator=epoch_generator(self.seed, epoch)).to(self.labels.device)
         return self._batches(epoch, [distributed.mine(batch) for batch in order.split(self.batch_size)])
 
     def in_order(self) -> Iterator[tuple[Tensor, Tensor]]:
         """The first view in the order of the rows; of several processes each has every n-th."""
-        return self._batches(0, distributed.mine(torch.arange(len(self.labels))).split(self.batch_size))
+        order = torch.arange(len(self.labels), device=self.labels.device)
+        return self._batches(0, distributed.mine(order).split(self.batch_size))
 
     def _batches(self, epoch: int, batches: Iterable[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
         view = self.views[epoch % len(self.views)]
-        for batch in batches:
-            index = batch.to(self.labels.device)
+        for index in batches:
             yield view[index], self.labels[index]

@@ -15,6 +15,7 @@ from fakeface.errors import UserError
 from fakeface.training import distributed
 from fakeface.training.batches import Batches
 from fakeface.training.device import Compute
+from fakeface.training.graphs import GraphedPasses, Passes
 from fakeface.training.inference import predict
 from fakeface.training.progress import ProgressBar
 from fakeface.training.resume import Progress, ResumeFile, Row
@@ -74,6 +75,7 @@ def fit(
     for row in progress.history:
         on_epoch(row)
     network = distributed.wrap(model)
+    passes = make_passes(network, compute)
     done = len(progress.history)
     with ProgressBar(section.epochs, train.count, done) as bar:
         for epoch in range(done + 1, section.epochs + 1):
@@ -81,7 +83,9 @@ def fit(
                 break
             torch.manual_seed(distributed.stream(seed, epoch))
             lr = optimizer.param_groups[0]["lr"]
-            loss, accuracy = _train_epoch(network, train, epoch, optimizer, schedule, section, compute, bar)
+            loss, accuracy = _train_epoch(
+                network, passes, train, epoch, optimizer, schedule, section, compute.device, bar
+            )
             if section.schedule != "onecycle":
                 schedule.step()
             distributed.share_buffers(model)
@@ -111,35 +115,50 @@ def fit(
     return Fit(progress.history, progress.best_epoch, progress.best_logits)
 
 
+def make_passes(network: nn.Module, compute: Compute) -> Passes:
+    """Forward and backward pass of this process's part of a batch of `size`: (x, y, size) -> (sum of losses, number right).
+
+    Both stay on the device: reading them each step would make a GPU wait. On one GPU the passes are a CUDA graph.
+    """
+
+    def passes(x: Tensor, y: Tensor, size: int) -> tuple[Tensor, Tensor]:
+        with compute.autocast():
+            logits = network(x)
+        loss = cross_entropy(logits.float(), y)
+        mine = distributed.part(size)
+        # gradients are averaged over the processes: so weighted, that is the mean over the whole batch
+        (loss * (mine * distributed.world() / size)).backward()
+        return loss.detach() * mine, (logits.argmax(1) == y)[:mine].sum()
+
+    if compute.device.type == "cuda" and distributed.world() == 1:
+        return GraphedPasses(passes, network)
+    return passes
+
+
 def _train_epoch(
     network: nn.Module,
+    passes: Passes,
     train: Batches,
     epoch: int,
     optimizer: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.LRScheduler,
     section: Training,
-    compute: Compute,
+    device: torch.device,
     bar: ProgressBar,
 ) -> tuple[float, float]:
     """Mean loss and accuracy over the training images, as they were seen."""
     network.train()
-    # What is counted stays on the device: reading it each step would make a GPU wait.
-    losses = torch.zeros(len(train), device=compute.device)
-    right = torch.zeros((), device=compute.device, dtype=torch.int64)
+    losses = torch.zeros(len(train), device=device)
+    right = torch.zeros((), device=device, dtype=torch.int64)
     for step, (x, y) in enumerate(train.train(epoch - 1)):
-        with compute.autocast():
-            logits = network(x)
         size = min(train.batch_size, train.count - step * train.batch_size)
-        mine = distributed.part(size)
-        loss = cross_entropy(logits.float(), y)
         optimizer.zero_grad(set_to_none=True)
-        # gradients are averaged over the processes: so weighted, that is the mean over the whole batch
-        (loss if distributed.world() == 1 else loss * (mine * distributed.world() / size)).backward()
+        loss, correct = passes(x, y, size)
         optimizer.step()
         if section.schedule == "onecycle":
             schedule.step()
-        losses[step] = loss.detach() * mine
-        right += (logits.argmax(1) == y)[:mine].sum()
+        losses[step] = loss
+        right += correct
         bar.update(size)
     distributed.sum_over_processes(losses, right)
     wrong = torch.nonzero(~torch.isfinite(losses))

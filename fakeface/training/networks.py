@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from fakeface.errors import UserError
+from fakeface.training.efficientnet import EfficientNetLite0
 
 CLASSES = ("real", "fake")  # index = label; the score is the probability of class 1, fake
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -129,16 +131,20 @@ def backbone(name: str, weights: str) -> nn.Module:
 
 def normalise(pixels: Tensor, network: Network) -> Tensor:
     """Pixels in 0..255 (any dtype) [B, 3, S, S] -> float32, mean and std of the network, channels_last."""
-    mean = torch.tensor(network.mean, device=pixels.device).mul(255).view(1, 3, 1, 1)
-    std = torch.tensor(network.std, device=pixels.device).mul(255).view(1, 3, 1, 1)
+    mean, std = _moments(network, pixels.device)
     return ((pixels.float() - mean) / std).contiguous(memory_format=torch.channels_last)
+
+
+@cache  # once a device: a copy in each batch would make the host wait for a GPU
+@torch.inference_mode(False)
+def _moments(network: Network, device: torch.device) -> tuple[Tensor, Tensor]:
+    mean, std = (torch.tensor(v, device=device).mul(255).view(1, 3, 1, 1) for v in (network.mean, network.std))
+    return mean, std
 
 
 def _build_imagenet(name: str) -> nn.Module:
     if name == "efficientnet_lite0":
-        import timm
-
-        return timm.create_model("tf_efficientnet_lite0", pretrained=False)
+        return EfficientNetLite0()
     import torchvision
 
     return getattr(torchvision.models, name)(weights=None)

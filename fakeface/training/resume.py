@@ -64,7 +64,7 @@ class ResumeFile:
 
     Attributes:
         path: the state; it may not exist.
-        run: beside it, the id of the MLflow run that the training logs to.
+        run: beside it, the name under which MLflow's run of the training is found again.
     """
 
     def __init__(self, folder: Path, approach: str, key: str) -> None:

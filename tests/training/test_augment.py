@@ -10,10 +10,11 @@ from torchvision.transforms.v2 import functional
 from fakeface.training.augment import (
     boxes_for,
     centre_boxes,
-    crop_and_resize,
     matrix_crop,
+    native_crop,
     random_crop_boxes,
     resize_matrices,
+    resized_crop,
     resized_crop_boxes,
 )
 
@@ -94,7 +95,7 @@ def test_random_crops_reach_every_place_and_keep_their_size(size, crop):
 def test_centre_crop_is_torchvisions(size, crop):
     pixels = pictures(2, size)
     boxes = centre_boxes(2, size, crop)
-    got = crop_and_resize(pixels, boxes, torch.zeros(2, dtype=torch.bool), crop)
+    got = native_crop(pixels, boxes, torch.zeros(2, dtype=torch.bool), crop)
     assert torch.equal(got, CenterCrop(crop)(pixels).float())
 
 
@@ -123,7 +124,7 @@ def test_native_crops_are_copied_exactly_and_flipped_exactly():
     pixels = pictures(4)
     boxes = torch.tensor([[0, 0, 40, 40], [24, 24, 40, 40], [3, 17, 40, 40], [3, 17, 40, 40]])
     flips = torch.tensor([False, True, False, True])
-    got = crop_and_resize(pixels, boxes, flips, 40)
+    got = native_crop(pixels, boxes, flips, 40)
     assert got.dtype == torch.float32
     for i, (top, left, _, _) in enumerate(boxes.tolist()):
         cut = pixels[i, :, top : top + 40, left : left + 40].float()
@@ -137,7 +138,7 @@ FLIPS = torch.tensor([False, True, False, True, True, False])
 @pytest.mark.parametrize("crop", [16, 31, 48, 64, 90])
 def test_cpu_path_is_torchvisions_resized_crop(crop):
     pixels = pictures()
-    got = crop_and_resize(pixels, BOXES, FLIPS, crop)
+    got = resized_crop(pixels, BOXES, FLIPS, crop)
     assert got.shape == (6, 3, crop, crop)
     for i, box in enumerate(BOXES.tolist()):
         wanted = functional.resized_crop(pixels[i], *box, [crop, crop], antialias=True)
@@ -156,14 +157,14 @@ def test_matrix_crop_is_torchvisions_in_floating_point(crop):
 @pytest.mark.parametrize("crop", [16, 31, 48, 64, 90])
 def test_matrix_crop_is_within_a_grey_level_of_the_cpu_path(crop):
     pixels = pictures()
-    difference = matrix_crop(pixels, BOXES, FLIPS, crop) - crop_and_resize(pixels, BOXES, FLIPS, crop)
+    difference = matrix_crop(pixels, BOXES, FLIPS, crop) - resized_crop(pixels, BOXES, FLIPS, crop)
     assert difference.abs().max() <= 1.001  # rounded twice there, half a level each
 
 
 def test_drawn_boxes_give_the_same_on_both_paths():
     pixels = pictures(32, 96)
     boxes, flips = boxes_for("article", 32, 96, 64, generator())
-    difference = matrix_crop(pixels, boxes, flips, 64) - crop_and_resize(pixels, boxes, flips, 64)
+    difference = matrix_crop(pixels, boxes, flips, 64) - resized_crop(pixels, boxes, flips, 64)
     assert difference.abs().max() <= 1.001  # rounded twice there, half a level each
     assert difference.mean().abs() < 0.05
 
@@ -186,6 +187,6 @@ def test_matrix_of_the_same_size_is_the_identity():
 def test_pixels_are_left_as_they_were():
     pixels = pictures()
     before = pixels.clone()
-    crop_and_resize(pixels, BOXES, FLIPS, 40)
+    resized_crop(pixels, BOXES, FLIPS, 40)
     matrix_crop(pixels, BOXES, FLIPS, 40)
     assert torch.equal(pixels, before)
