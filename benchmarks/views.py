@@ -1,7 +1,7 @@
 """What augmented views of the cached features buy: the extractor's accuracy and seconds for K = 1, 2, 4, ... views.
 
 Runs the stages split, features and train_extractor with a recipe's values in a temporary folder, MLflow off, and prints a table.
-The test images are scored to show the effect; choose K by val. Takes 5 minutes on two cores for StarGAN's 1999 + 1999 faces.
+The test images are scored to show the effect; choose K by val. Takes 8 minutes on two cores for StarGAN's 1999 + 1999 faces.
 """
 
 import json
