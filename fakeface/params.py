@@ -15,6 +15,7 @@ from fakeface.errors import UserError
 Positive = Annotated[int, Field(ge=1, le=1_000_000)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Accuracy = Annotated[float, Field(ge=0.5, le=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
 
@@ -81,6 +82,15 @@ class Split(Section):
         return self
 
 
+class Audit(Section):
+    on_shortcut: Literal["fail", "warn"]
+    max_metadata: Accuracy
+    max_file_size: Accuracy
+    max_picture: Accuracy
+    folds: Annotated[int, Field(ge=2, le=20)]
+    pairs_shown: Annotated[int, Field(ge=0, le=48)]
+
+
 class Features(Section):
     network: Literal["resnet18", "efficientnet_lite0"]
     weights: Annotated[str, Field(min_length=1)]
@@ -133,6 +143,7 @@ class Params(Section):
     base: Base
     sample: Sample
     split: Split
+    audit: Audit
     features: Features
     train_scratch: TrainScratch
     train_extractor: TrainExtractor

@@ -47,6 +47,24 @@ def test_code_dependencies_are_complete_and_not_more(name):
 
 
 @pytest.mark.parametrize("name", STAGES)
+def test_a_stage_that_writes_a_page_depends_on_its_templates(name):
+    folder = ROOT / "fakeface" / "evaluation" / "templates"
+    used = set()
+    if "fakeface/evaluation/page.py" in STAGES[name]["deps"]:
+        code = "".join((ROOT / dep).read_text() for dep in STAGES[name]["deps"] if dep.endswith(".py"))
+        used = {"page.html", "page.css"} | {path.name for path in folder.iterdir() if f'"{path.name}"' in code}
+        assert len(used) > 2
+    declared = {Path(dep).name for dep in STAGES[name]["deps"] if Path(dep).parent == folder.relative_to(ROOT)}
+    assert declared == used
+
+
+def test_the_audit_comes_before_everything_that_trains():
+    """DVC runs stages that do not rest on each other in the file's order: a failing audit stops before a training starts."""
+    names = list(STAGES)
+    assert names.index("audit") < min(names.index(name) for name in names if name.startswith("train_"))
+
+
+@pytest.mark.parametrize("name", STAGES)
 def test_every_parameter_read_is_declared(name):
     """Attributes read from `params.base` in the stage and its modules are listed as `base.<key>`; its own section is whole."""
     declared = set(STAGES[name]["params"])

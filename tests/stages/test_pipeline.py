@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from fakeface.training.networks import build_pretrained
 
 pytestmark = pytest.mark.slow
-STAGES = ["sample", "split", "features", "train_scratch", "train_extractor", "train_finetune", "evaluate"]
+STAGES = ["sample", "split", "audit", "features", "train_scratch", "train_extractor", "train_finetune", "evaluate"]
 
 
 def repro(project: Project, *arguments: str) -> list[str]:
