@@ -11,11 +11,15 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from fakeface.errors import UserError
+from fakeface.evaluation.cells import CELLS
 
 Positive = Annotated[int, Field(ge=1, le=1_000_000)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
+Augment = Literal["article", "crop", "robust", "none"]
+
+APPROACHES = ("scratch", "extractor", "finetune")
 
 
 # Smaller inputs are pooled away, or leave BatchNorm a single value a channel.
@@ -85,7 +89,7 @@ class Features(Section):
     network: Literal["resnet18", "efficientnet_lite0"]
     weights: Annotated[str, Field(min_length=1)]
     crop_size: Annotated[int, Field(ge=16)]
-    augment: Literal["article", "crop", "none"]
+    augment: Augment
     views: Positive
     batch_size: Positive
 
@@ -110,7 +114,7 @@ class TrainScratch(Training):
     network: Literal["mynet", "vgg11"]
     init: Literal["he", "torch"]
     crop_size: Annotated[int, Field(ge=16)]
-    augment: Literal["article", "crop", "none"]
+    augment: Augment
 
 
 class TrainExtractor(Training):
@@ -121,12 +125,32 @@ class TrainFinetune(Training):
     network: Literal["resnet18", "efficientnet_lite0"]
     weights: Annotated[str, Field(min_length=1)]
     crop_size: Annotated[int, Field(ge=16)]
-    augment: Literal["article", "crop", "none"]
+    augment: Augment
 
 
 class Evaluate(Section):
     batch_size: Positive
     grid_images: Annotated[int, Field(ge=1, le=64)]
+
+
+class Robustness(Section):
+    images: Annotated[int, Field(ge=0, le=1_000_000)]
+    batch_size: Positive
+    budget: dict[str, dict[str, Annotated[float, Field(ge=0, le=1)]]]
+
+    @model_validator(mode="after")
+    def _budget_names_are_known(self) -> "Robustness":
+        cells = [cell.name for cell in CELLS if cell.steps]
+        for approach, losses in self.budget.items():
+            for what, name, names in [
+                ("approach", approach, list(APPROACHES)),
+                *(("perturbation", cell, cells) for cell in losses),
+            ]:
+                if name not in names:
+                    close = difflib.get_close_matches(name, names, n=1)
+                    hint = f"did you mean {close[0]}?" if close else f"allowed here: {', '.join(names)}"
+                    raise ValueError(f"budget: {name!r} is no {what}; {hint}")
+        return self
 
 
 class Params(Section):
@@ -138,6 +162,7 @@ class Params(Section):
     train_extractor: TrainExtractor
     train_finetune: TrainFinetune
     evaluate: Evaluate
+    robustness: Robustness
 
     @model_validator(mode="after")
     def _crops_fit(self) -> "Params":

@@ -85,3 +85,11 @@ def test_batches_are_within_a_grey_level_of_the_cpus(augment):
     for (x, y), (a, b) in zip(on_gpu, on_cpu, strict=True):
         assert torch.equal(y.cpu(), b)
         assert (x.cpu() - a).abs().max() <= level
+
+
+def test_robust_is_that_of_the_cpu():
+    """Blur and JPEG are the host's on both sides, so only normalising may round otherwise."""
+    sides = [batches("mynet", torch.device(device), "robust").train(1) for device in ("cpu", "cuda")]
+    for (x, y), (on_gpu, labels) in zip(*sides, strict=True):
+        assert torch.equal(labels.cpu(), y)
+        assert (on_gpu.cpu() - x).abs().max() < 1e-5
