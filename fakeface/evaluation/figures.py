@@ -1,6 +1,7 @@
 """The pictures: training images, curves, prediction grids, ROC, confusion, robustness. Matplotlib without a global state."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -128,10 +129,16 @@ def perturbation_curves(table: pd.DataFrame, kind: str) -> Figure:
     cells = of_kind(kind)
     figure = Figure(figsize=(6.4, 4.2), layout="constrained")
     axis = figure.subplots()
-    for name, rows in table.set_index("cell").groupby("approach", sort=False):
+    for i, (name, rows) in enumerate(table.set_index("cell").groupby("approach", sort=False)):
         rows = rows.loc[[cell.name for cell in cells]]
         places, colour = range(len(cells)), COLOURS.get(str(name))
-        axis.plot(places, rows["accuracy"], color=colour, marker="o", label=name)
+        # thinner one after the other: where curves lie on each other, all of them are seen
+        style: dict[str, Any] = {
+            "marker": "osD^v"[i % 5],
+            "markersize": max(4, 10 - 3 * i),
+            "linewidth": max(1.5, 4 - i),
+        }
+        axis.plot(places, rows["accuracy"], color=colour, label=name, **style)
         axis.plot(places, rows["accuracy_at_threshold"], "--", color=colour, linewidth=1, alpha=0.7)
     axis.axhline(0.5, linestyle=":", color="grey", label="chance")
     axis.set_xticks(range(len(cells)), ["clean", *(f"{cell.steps[0][1]:g}" for cell in cells[1:])])
