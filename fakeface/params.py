@@ -11,12 +11,16 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from fakeface.errors import UserError
+from fakeface.evaluation.cells import CELLS
 
 Positive = Annotated[int, Field(ge=1, le=1_000_000)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Accuracy = Annotated[float, Field(ge=0.5, le=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
+Augment = Literal["article", "crop", "robust", "none"]
+
+APPROACHES = ("scratch", "extractor", "finetune")
 
 
 # Smaller inputs are pooled away, or leave BatchNorm a single value a channel.
@@ -95,7 +99,7 @@ class Features(Section):
     network: Literal["resnet18", "efficientnet_lite0"]
     weights: Annotated[str, Field(min_length=1)]
     crop_size: Annotated[int, Field(ge=16)]
-    augment: Literal["article", "crop", "none"]
+    augment: Augment
     views: Positive
     batch_size: Positive
 
@@ -120,7 +124,7 @@ class TrainScratch(Training):
     network: Literal["mynet", "vgg11"]
     init: Literal["he", "torch"]
     crop_size: Annotated[int, Field(ge=16)]
-    augment: Literal["article", "crop", "none"]
+    augment: Augment
 
 
 class TrainExtractor(Training):
@@ -131,12 +135,32 @@ class TrainFinetune(Training):
     network: Literal["resnet18", "efficientnet_lite0"]
     weights: Annotated[str, Field(min_length=1)]
     crop_size: Annotated[int, Field(ge=16)]
-    augment: Literal["article", "crop", "none"]
+    augment: Augment
 
 
 class Evaluate(Section):
     batch_size: Positive
     grid_images: Annotated[int, Field(ge=1, le=64)]
+
+
+class Robustness(Section):
+    images: Annotated[int, Field(ge=0, le=1_000_000)]
+    batch_size: Positive
+    budget: dict[str, dict[str, Annotated[float, Field(ge=0, le=1)]]]
+
+    @model_validator(mode="after")
+    def _budget_names_are_known(self) -> "Robustness":
+        cells = [cell.name for cell in CELLS if cell.steps]
+        for approach, losses in self.budget.items():
+            for what, name, names in [
+                ("approach", approach, list(APPROACHES)),
+                *(("perturbation", cell, cells) for cell in losses),
+            ]:
+                if name not in names:
+                    close = difflib.get_close_matches(name, names, n=1)
+                    hint = f"did you mean {close[0]}?" if close else f"allowed here: {', '.join(names)}"
+                    raise ValueError(f"budget: {name!r} is no {what}; {hint}")
+        return self
 
 
 class Params(Section):
@@ -149,6 +173,7 @@ class Params(Section):
     train_extractor: TrainExtractor
     train_finetune: TrainFinetune
     evaluate: Evaluate
+    robustness: Robustness
 
     @model_validator(mode="after")
     def _crops_fit(self) -> "Params":

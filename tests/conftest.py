@@ -33,6 +33,7 @@ TINY = {
     "train_extractor": {"epochs": 3},
     "train_finetune": {"crop_size": 48, "epochs": 1},
     "evaluate": {"grid_images": 8},
+    "robustness": {"images": 3},
 }
 
 

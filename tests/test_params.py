@@ -197,6 +197,13 @@ def test_number_as_text_is_answered_with_the_number_to_write(text):
         ("train_finetune", "gamma", 0),
         ("train_finetune", "keep", "first"),
         ("evaluate", "grid_images", 65),
+        ("robustness", "images", -1),
+        ("robustness", "batch_size", 0),
+        ("robustness", "budget", []),
+        ("robustness", "budget", {"scratch": 0.1}),
+        ("robustness", "budget", {"scratch": {"jpeg_65": 1.5}}),
+        ("robustness", "budget", {"scratch": {"jpeg_65": -0.1}}),
+        ("robustness", "budget", {"scratch": {"jpeg_65": "0.1"}}),
     ],
 )
 def test_value_out_of_range_names_the_key(section, key, value):
@@ -373,3 +380,32 @@ def test_a_misspelt_key_is_named_rather_than_the_one_that_is_then_missing(key):
 def test_the_remedy_for_a_whole_number_is_one_that_is_accepted(value):
     message = refusal(changed("train_scratch", "epochs", value))
     assert "(20)" in message
+
+
+@pytest.mark.parametrize(
+    ("budget", "answer"),
+    [
+        ({"finetun": {}}, "'finetun' is no approach; did you mean finetune?"),
+        ({"all": {}}, "allowed here: scratch, extractor, finetune"),
+        ({"finetune": {"jpeg_66": 0.1}}, "'jpeg_66' is no perturbation; did you mean jpeg_65?"),
+        ({"finetune": {"clean": 0.1}}, "'clean' is no perturbation; "),
+    ],
+)
+def test_a_budget_for_what_does_not_exist_names_what_does(budget, answer):
+    message = refusal(changed("robustness", "budget", budget))
+    assert "robustness: budget: " in message
+    assert answer in message
+
+
+@pytest.mark.parametrize("budget", [{}, {"finetune": {}}, {"scratch": {"jpeg_65": 0, "blur_2_jpeg_50": 0.25}}])
+def test_budgets_that_are_accepted(budget):
+    values = changed("robustness", "budget", budget)
+    assert check_params(values, "params.yaml").robustness.budget == budget
+
+
+def test_robust_is_stargan128_with_blur_and_jpeg_alone():
+    """Two recipes that differ in the augmentation and in nothing else show what it does."""
+    plain, robust = (load_params(ROOT / "recipes" / f"{name}.yaml").model_dump() for name in ("stargan128", "robust"))
+    for section in ("features", "train_scratch", "train_finetune"):
+        assert (plain[section].pop("augment"), robust[section].pop("augment")) == ("crop", "robust")
+    assert plain == robust

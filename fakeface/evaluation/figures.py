@@ -1,11 +1,13 @@
-"""The pictures: training images, curves, prediction grids, ROC, confusion. Matplotlib without a global state or a window."""
+"""The pictures: training images, curves, prediction grids, ROC, confusion, robustness. Matplotlib without a global state."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from fakeface.evaluation.cells import KINDS, of_kind
 from fakeface.training.networks import CLASSES
 
 COLOURS = {"scratch": "#0072b2", "extractor": "#e69f00", "finetune": "#009e73"}  # Okabe and Ito: told apart by all eyes
@@ -115,4 +117,63 @@ def confusion(labels: np.ndarray, scores: dict[str, np.ndarray]) -> Figure:
             xticks=[0, 1], yticks=[0, 1], xticklabels=CLASSES, yticklabels=CLASSES, xlabel="predicted", ylabel="true"
         )
         axis.set_title(name)
+    return figure
+
+
+def perturbation_curves(table: pd.DataFrame, kind: str) -> Figure:
+    """Accuracy against the strength of one kind of perturbation, all approaches: at 0.5 solid, at the val threshold dashed.
+
+    Args:
+        table: a row for each approach and cell, with `accuracy` and `accuracy_at_threshold` (fractions).
+    """
+    cells = of_kind(kind)
+    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+    axis = figure.subplots()
+    for i, (name, rows) in enumerate(table.set_index("cell").groupby("approach", sort=False)):
+        rows = rows.loc[[cell.name for cell in cells]]
+        places, colour = range(len(cells)), COLOURS.get(str(name))
+        # thinner one after the other: where curves lie on each other, all of them are seen
+        style: dict[str, Any] = {
+            "marker": "osD^v"[i % 5],
+            "markersize": max(4, 10 - 3 * i),
+            "linewidth": max(1.5, 4 - i),
+        }
+        axis.plot(places, rows["accuracy"], color=colour, label=name, **style)
+        axis.plot(places, rows["accuracy_at_threshold"], "--", color=colour, linewidth=1, alpha=0.7)
+    axis.axhline(0.5, linestyle=":", color="grey", label="chance")
+    axis.set_xticks(range(len(cells)), ["clean", *(f"{cell.steps[0][1]:g}" for cell in cells[1:])])
+    least = table[["accuracy", "accuracy_at_threshold"]].to_numpy().min()
+    axis.set(xlabel=KINDS[kind], ylabel="accuracy", ylim=(min(0.45, least - 0.05), 1.02))  # one scale in all pictures
+    axis.set_title("Perturbed test images (solid: at 0.5, dashed: at the val threshold)")
+    axis.grid(alpha=0.3)
+    axis.legend()
+    return figure
+
+
+def all_cells(table: pd.DataFrame) -> Figure:
+    """Accuracy at 0.5 of every approach in every cell, in per cent."""
+    wide = table.pivot(index="approach", columns="cell", values="accuracy") * 100
+    wide = wide.loc[table["approach"].unique(), table["cell"].unique()]
+    figure = Figure(figsize=(0.62 * len(wide.columns) + 1.5, 0.6 * len(wide) + 1.6), layout="constrained")
+    axis = figure.subplots()
+    axis.imshow(wide, cmap="cividis", vmin=50, vmax=100, aspect="auto")
+    for (i, j), value in np.ndenumerate(wide.to_numpy()):
+        axis.text(j, i, f"{value:.0f}", ha="center", va="center", color="white" if value < 75 else "black")
+    axis.set_xticks(range(len(wide.columns)), list(wide.columns), rotation=45, ha="right", rotation_mode="anchor")
+    axis.set_yticks(range(len(wide)), list(wide.index))
+    axis.set_title("Accuracy at 0.5 on perturbed test images, %")
+    return figure
+
+
+def perturbed_examples(images: dict[str, np.ndarray]) -> Figure:
+    """One image in every cell: name -> uint8 [3, S, S]."""
+    columns = 6
+    lines = -(-len(images) // columns)
+    figure = Figure(figsize=(2 * columns, 2.3 * lines), layout="constrained")
+    axes = figure.subplots(lines, columns, squeeze=False).ravel()
+    for axis in axes:
+        axis.axis("off")
+    for axis, (name, image) in zip(axes, images.items(), strict=False):
+        axis.imshow(image.transpose(1, 2, 0))
+        axis.set_title(name, fontsize=9)
     return figure

@@ -3,12 +3,23 @@
 On a CPU each box goes through torchvision's uint8 kernel (0.6 ms an image of 256 pixels; the matrices below take 4.4 ms).
 On a GPU one launch an image is what costs: there a crop with antialiased resizing, linear in rows and in columns, is
 `R @ image @ C^T` for the whole batch, the triangle filter of Pillow and torchvision inside the matrices.
+
+`robust` is "Blur+JPEG (0.5)" of Wang, Wang, Zhang, Owens, Efros: CNN-generated images are surprisingly easy to spot... for
+now, CVPR 2020 (https://github.com/PeterWang512/CNNDetection, data/datasets.py): the whole image is blurred and saved as JPEG,
+each with probability 0.5, and then cropped and flipped. Two differences: JPEG is Pillow's alone, not OpenCV's every other
+time, and the blur is rounded once, not cut off to whole levels after rows and after columns.
 """
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from fakeface.data import degrade
+
+BLUR_PROBABILITY, BLUR_SIGMA = 0.5, 3.0  # sigma in pixels, uniform in 0..3
+JPEG_PROBABILITY, JPEG_QUALITY = 0.5, (30, 100)  # uniform, both ends included
 
 
 def resized_crop_boxes(
@@ -52,12 +63,44 @@ def centre_boxes(n: int, size: int, crop: int) -> Tensor:
 
 
 def boxes_for(augment: str, n: int, size: int, crop: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Boxes and flips (bool [n]) of one epoch. `article`: RandomResizedCrop, flip; `crop`: native crop, flip; `none`."""
+    """Boxes and flips (bool [n]) of one epoch.
+
+    `article`: RandomResizedCrop, flip; `crop`, `robust`: native crop, flip; `none`: the centre.
+    """
     if augment == "none":
         return centre_boxes(n, size, crop), torch.zeros(n, dtype=torch.bool)
     article = augment == "article"
     boxes = resized_crop_boxes(n, size, generator) if article else random_crop_boxes(n, size, crop, generator)
     return boxes, torch.rand(n, generator=generator) < 0.5
+
+
+def degradations_for(augment: str, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Blur (sigma in pixels, float32 [n]) and JPEG quality (int64 [n]) of one epoch; 0 is none, for all unless `robust`."""
+    if augment != "robust":
+        return torch.zeros(n), torch.zeros(n, dtype=torch.int64)
+    blurred, saved, sigma = torch.rand(3, n, generator=generator)
+    quality = torch.randint(JPEG_QUALITY[0], JPEG_QUALITY[1] + 1, (n,), generator=generator)
+    return sigma * BLUR_SIGMA * (blurred < BLUR_PROBABILITY), quality * (saved < JPEG_PROBABILITY)
+
+
+def blur_and_jpeg(pixels: Tensor, sigma: Tensor, quality: Tensor, threads: int) -> Tensor:
+    """Each image blurred by its sigma, then saved as JPEG of its quality and read again; 0 leaves that step out.
+
+    On the CPU: pixels that lie on a GPU come to the host for it and go back.
+
+    Args:
+        pixels: uint8 [B, 3, S, S], whole images.
+        sigma: float32 [B], in pixels; `quality`: int64 [B], 1..100; both on the CPU.
+        threads: that share the images; no influence on the result.
+    """
+    sigmas, qualities = sigma.tolist(), quality.tolist()
+
+    def change(i: int, image: np.ndarray) -> np.ndarray:
+        if sigmas[i]:
+            image = degrade.blur(image, sigmas[i])
+        return degrade.jpeg(image, qualities[i]) if qualities[i] else image
+
+    return torch.from_numpy(degrade.each(pixels.cpu().numpy(), change, threads)).to(pixels.device)
 
 
 def native_crop(pixels: Tensor, boxes: Tensor, flip: Tensor, crop: int) -> Tensor:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from fakeface.training import distributed
-from fakeface.training.augment import boxes_for, native_crop, resized_crop
+from fakeface.training.augment import blur_and_jpeg, boxes_for, degradations_for, native_crop, resized_crop
 from fakeface.training.networks import Network, normalise
 
 
@@ -42,7 +42,7 @@ class PixelBatches:
         pixels: uint8 [N, 3, S, S], an array or a store's `PixelFile`.
         labels: int64 [N], 0 real, 1 fake.
         rows: int64, which images.
-        augment: `article`, `crop` or `none`, for `train`.
+        augment: `article`, `crop`, `robust` or `none`, for `train`.
     """
 
     def __init__(
@@ -91,16 +91,21 @@ class PixelBatches:
     def _batches(
         self, order: Tensor, places: Iterable[Tensor], generator: torch.Generator, augment: str
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """`places`: int64 [B] for each batch, where in `order` its images stand; boxes and flips are drawn for all of `order`.
+        """`places`: int64 [B] for each batch, where in `order` its images stand; all that is random is drawn for all of `order`.
 
         What the batches need goes to the device here, once: a copy in each batch would make the host wait for a GPU.
         """
         boxes, flips = boxes_for(augment, len(order), self.pixels.shape[-1], self.crop_size, generator)
+        sigma, quality = degradations_for(augment, len(order), generator)
         crop = native_crop if bool((boxes[:, 2:] == self.crop_size).all()) else resized_crop
         boxes, flips, order = boxes.to(self.device), flips.to(self.device), order.to(self.device)
         for place in places:
             index = order[place]
-            images = crop(self._take(index), boxes[place], flips[place], self.crop_size)
+            pixels = self._take(index)
+            if augment == "robust":
+                drawn = place.cpu()
+                pixels = blur_and_jpeg(pixels, sigma[drawn], quality[drawn], torch.get_num_threads())
+            images = crop(pixels, boxes[place], flips[place], self.crop_size)
             yield normalise(images, self.network), self.labels[index]
 
     def _take(self, index: Tensor) -> Tensor:

@@ -13,7 +13,17 @@ from safetensors.torch import load_file
 from fakeface.training.networks import build_pretrained
 
 pytestmark = pytest.mark.slow
-STAGES = ["sample", "split", "audit", "features", "train_scratch", "train_extractor", "train_finetune", "evaluate"]
+STAGES = [
+    "sample",
+    "split",
+    "audit",
+    "features",
+    "train_scratch",
+    "train_extractor",
+    "train_finetune",
+    "evaluate",
+    "robustness",
+]
 
 
 def repro(project: Project, *arguments: str) -> list[str]:
@@ -69,7 +79,7 @@ def test_a_second_repro_runs_nothing_and_the_tree_is_clean(built):
 def test_every_training_stage_is_one_mlflow_run_with_its_curve_and_checkpoint(built):
     with sqlite3.connect(built.path / "mlflow.db") as store:
         runs = dict(store.execute("select name, run_uuid from runs where status = 'FINISHED'"))
-        assert set(runs) == {"train_scratch", "train_extractor", "train_finetune", "evaluate"}
+        assert set(runs) == {"train_scratch", "train_extractor", "train_finetune", "evaluate", "robustness"}
         query = "select step, value from metrics where run_uuid = ? and key = 'val_loss' and step > 0 order by step"
         logged = dict(store.execute(query, (runs["train_extractor"],)))
         keys = {
@@ -97,9 +107,9 @@ def test_every_training_stage_is_one_mlflow_run_with_its_curve_and_checkpoint(bu
         assert (artifacts / name).is_file()
 
 
-def test_the_finetune_lr_reruns_finetune_and_evaluate_only(built):
+def test_the_finetune_lr_reruns_finetune_and_what_scores_it_only(built):
     built.set(train_finetune={"lr": 0.002})
-    assert repro(built) == ["train_finetune", "evaluate"]
+    assert repro(built) == ["train_finetune", "evaluate", "robustness"]
     diff = built.run("dvc", "metrics", "diff", "--json").stdout
     assert "reports/finetune/metrics.json" in diff
     assert "history.csv" in built.run("dvc", "plots", "diff", "--json").stdout

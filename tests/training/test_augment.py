@@ -7,9 +7,12 @@ from scipy.stats import kstest
 from torchvision.transforms import CenterCrop, RandomResizedCrop
 from torchvision.transforms.v2 import functional
 
+from fakeface.data import degrade
 from fakeface.training.augment import (
+    blur_and_jpeg,
     boxes_for,
     centre_boxes,
+    degradations_for,
     matrix_crop,
     native_crop,
     random_crop_boxes,
@@ -99,7 +102,7 @@ def test_centre_crop_is_torchvisions(size, crop):
     assert torch.equal(got, CenterCrop(crop)(pixels).float())
 
 
-@pytest.mark.parametrize("augment", ["article", "crop", "none"])
+@pytest.mark.parametrize("augment", ["article", "crop", "robust", "none"])
 def test_one_generator_state_one_draw(augment):
     first, again, other = (boxes_for(augment, 20, 64, 48, generator(seed)) for seed in (0, 0, 1))
     assert torch.equal(first[0], again[0])
@@ -107,7 +110,7 @@ def test_one_generator_state_one_draw(augment):
     assert torch.equal(first[0], other[0]) == (augment == "none")
 
 
-@pytest.mark.parametrize("augment", ["article", "crop"])
+@pytest.mark.parametrize("augment", ["article", "crop", "robust"])
 def test_half_of_the_images_are_flipped(augment):
     _, flips = boxes_for(augment, 4000, 64, 48, generator())
     assert flips.dtype == torch.bool
@@ -190,3 +193,50 @@ def test_pixels_are_left_as_they_were():
     resized_crop(pixels, BOXES, FLIPS, 40)
     matrix_crop(pixels, BOXES, FLIPS, 40)
     assert torch.equal(pixels, before)
+
+
+def test_robust_draws_blur_and_jpeg_as_cnndetection_trains():
+    """Each with probability 0.5, independent; sigma uniform in 0..3, quality uniform in 30..100."""
+    sigma, quality = (draw.numpy() for draw in degradations_for("robust", 20_000, generator()))
+    blurred, saved = sigma > 0, quality > 0
+    for chosen in (blurred, saved):
+        assert abs(chosen.mean() - 0.5) < 0.015
+    assert abs((blurred & saved).mean() - 0.25) < 0.015
+    assert kstest(sigma[blurred] / 3, "uniform").pvalue > 0.001
+    assert set(quality[saved]) == set(range(30, 101))
+    counts = np.bincount(quality[saved])[30:]
+    assert counts.min() > 0.6 * counts.mean()
+    assert counts.max() < 1.4 * counts.mean()
+    assert abs(np.corrcoef(sigma[blurred & saved], quality[blurred & saved])[0, 1]) < 0.05
+
+
+@pytest.mark.parametrize("augment", ["article", "crop", "none"])
+def test_other_augmentations_degrade_nothing_and_draw_nothing(augment):
+    source = generator()
+    before = source.get_state()
+    sigma, quality = degradations_for(augment, 50, source)
+    assert not sigma.any()
+    assert not quality.any()
+    assert torch.equal(source.get_state(), before)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_each_image_is_blurred_and_then_saved(threads):
+    pixels = pictures(4)
+    before = pixels.clone()
+    sigma, quality = torch.tensor([0, 1.5, 0, 2.5]), torch.tensor([0, 0, 40, 70])
+    got = blur_and_jpeg(pixels, sigma, quality, threads).numpy()
+    images = pixels.numpy()
+    assert np.array_equal(got[0], images[0])
+    assert np.array_equal(got[1], degrade.blur(images[1], 1.5))
+    assert np.array_equal(got[2], degrade.jpeg(images[2], 40))
+    assert np.array_equal(got[3], degrade.jpeg(degrade.blur(images[3], 2.5), 70))
+    assert torch.equal(pixels, before)
+
+
+def test_robust_crops_where_crop_does():
+    """The contrast between the two is blur and JPEG alone."""
+    for ours, theirs in zip(
+        boxes_for("robust", 30, 64, 48, generator()), boxes_for("crop", 30, 64, 48, generator()), strict=True
+    ):
+        assert torch.equal(ours, theirs)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from fakeface.training.augment import blur_and_jpeg, boxes_for, degradations_for, native_crop
 from fakeface.training.batches import FeatureBatches, PixelBatches, epoch_generator
 from fakeface.training.networks import NETWORKS, normalise
 
@@ -90,7 +91,7 @@ def test_in_order_gives_centre_crops_in_the_order_of_the_rows():
     assert torch.equal(x, normalise(torch.from_numpy(PIXELS[ROWS])[:, :, 2:18, 2:18], NETWORK))
 
 
-@pytest.mark.parametrize("augment", ["article", "crop"])
+@pytest.mark.parametrize("augment", ["article", "crop", "robust"])
 def test_augmented_images_differ_between_epochs(augment):
     batches = pixel_batches(augment=augment)
     first, second = (gathered(batches.train(epoch)) for epoch in (0, 1))
@@ -137,3 +138,42 @@ def test_features_in_order_are_the_first_view():
     x, y = gathered(feature_batches().in_order())
     assert y.tolist() == NAMES.tolist()
     assert torch.equal(x[:, 0], y.float())
+
+
+def test_robust_is_the_crop_of_the_degraded_whole_image_with_its_own_label():
+    generator = epoch_generator(0, 3)
+    order = torch.randperm(len(ROWS), generator=generator)
+    boxes, flips = boxes_for("robust", len(ROWS), SIZE, 16, generator)
+    sigma, quality = degradations_for("robust", len(ROWS), generator)
+    rows = ROWS[order.numpy()]
+    whole = blur_and_jpeg(torch.from_numpy(PIXELS[rows]), sigma, quality, 1)
+    x, y = gathered(pixel_batches(augment="robust").train(3))
+    assert y.tolist() == rows.tolist()
+    assert torch.equal(x, normalise(native_crop(whole, boxes, flips, 16), NETWORK))
+    plain, _ = gathered(pixel_batches(augment="crop").train(3))
+    untouched = (sigma == 0) & (quality == 0)
+    assert 0 < untouched.sum() < len(ROWS)
+    assert torch.equal(x[untouched], plain[untouched])
+
+
+@pytest.mark.parametrize("augment", ["crop", "robust"])
+@pytest.mark.parametrize("world", [2, 3])
+def test_the_parts_of_several_processes_are_the_batches_of_one(augment, world, monkeypatch):
+    whole = list(pixel_batches(augment=augment).train(1))
+    parts = []
+    for rank in range(world):
+        for key, value in (("LOCAL_RANK", rank), ("RANK", rank), ("WORLD_SIZE", world)):
+            monkeypatch.setenv(key, str(value))
+        parts.append(list(pixel_batches(augment=augment).train(1)))
+    for number, (x, y) in enumerate(whole):
+        for rank in range(world):
+            mine = slice(rank, None, world)
+            if len(y[mine]):  # else the process keeps the pace with an image that is not counted
+                assert torch.equal(parts[rank][number][0], x[mine])
+                assert torch.equal(parts[rank][number][1], y[mine])
+
+
+@pytest.mark.parametrize("augment", ["crop", "robust"])
+def test_batch_size_changes_no_image(augment):
+    one, four = (gathered(pixel_batches(augment=augment, batch_size=size).train(2)) for size in (1, 4))
+    assert all(torch.equal(a, b) for a, b in zip(one, four, strict=True))

@@ -77,7 +77,7 @@ def test_an_epoch_never_makes_the_host_wait(augment):
     assert torch.isfinite(losses).all()
 
 
-@pytest.mark.parametrize("augment", ["article", "crop", "none"])
+@pytest.mark.parametrize("augment", ["article", "crop", "robust", "none"])
 def test_batches_are_within_a_grey_level_of_the_cpus(augment):
     on_gpu = batches("mynet", torch.device("cuda"), augment).train(0)
     on_cpu = batches("mynet", torch.device("cpu"), augment).train(0)
