@@ -25,7 +25,7 @@ repro: .venv/.installed
 	@$(BIN)/fakeface check
 	$(BIN)/dvc repro
 	@echo
-	@echo "Results   reports/evaluate/metrics.json and the pictures in reports/evaluate/figures/"
+	@echo "Results   reports/evaluate/table.md and the pictures in reports/evaluate/figures/"
 	@echo "Models    models/scratch, models/extractor, models/finetune"
 	@echo "Compare   make ui (MLflow), $(BIN)/dvc metrics show, $(BIN)/dvc plots show"
 

@@ -1,5 +1,6 @@
 """The only way from pixels to a score: a checkpoint, its transform, its network."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from fakeface.training.device import Compute
 from fakeface.training.inference import predict
 from fakeface.training.networks import NETWORKS
 
+APPROACHES = ("scratch", "extractor", "finetune")
+
 
 class Predictor:
     """A loaded detector. `card` says what it is and what it was trained on."""
@@ -29,7 +32,10 @@ class Predictor:
         return cls(*load(folder), compute, batch_size)
 
     def scores(self, pixels: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Probability of fake for `rows` of a pixel store (uint8 [N, 3, S, S]): float64 [len(rows)].
+        """Probability of fake, calibrated by the card's temperature: float64 [len(rows)].
+
+        Args:
+            pixels: a pixel store, uint8 [N, 3, S, S]; `rows`: which of its images.
 
         Raises:
             UserError: the store's size is not the one that the detector was trained with.
@@ -50,4 +56,21 @@ class Predictor:
             device=self.compute.device,
         )
         logits, _ = predict(self.model, batches, self.compute)
-        return scores_from_logits(logits.numpy())
+        return scores_from_logits(logits.numpy(), self.card["temperature"])
+
+
+def score_all(
+    approaches: Iterable[str], pixels: np.ndarray, rows: np.ndarray, data_hash: str, compute: Compute, batch_size: int
+) -> tuple[dict[str, np.ndarray], dict[str, dict[str, Any]]]:
+    """Scores of `rows` (`Predictor.scores`) and the card of each approach, from `models/<approach>`.
+
+    Raises:
+        UserError: as `Predictor`, or a detector was not trained on the split that `data_hash` names.
+    """
+    scores, cards = {}, {}
+    for approach in approaches:
+        predictor = Predictor.load(f"models/{approach}", compute, batch_size)
+        if predictor.card["data_hash"] != data_hash:
+            raise UserError(f"models/{approach}: was trained on another split (data_hash differs); run `dvc repro`")
+        scores[approach], cards[approach] = predictor.scores(pixels, rows), predictor.card
+    return scores, cards
