@@ -25,7 +25,7 @@ repro: .venv/.installed
 	@$(BIN)/fakeface check
 	$(BIN)/dvc repro
 	@echo
-	@echo "Results   reports/evaluate/metrics.json and the pictures in reports/evaluate/figures/"
+	@echo "Results   reports/evaluate/table.md and the pictures in reports/evaluate/figures/"
 	@echo "Data      reports/audit/index.html: what is in it besides the faces"
 	@echo "Models    models/scratch, models/extractor, models/finetune"
 	@echo "Compare   make ui (MLflow), $(BIN)/dvc metrics show, $(BIN)/dvc plots show"

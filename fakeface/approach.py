@@ -13,7 +13,7 @@ from torch import nn
 from fakeface import tracking
 from fakeface.data.store import Dataset
 from fakeface.errors import UserError
-from fakeface.evaluation.threshold import best_threshold, scores_from_logits
+from fakeface.evaluation.threshold import best_threshold, fit_temperature, scores_from_logits
 from fakeface.files import sha256, write_text
 from fakeface.params import Params, Training
 from fakeface.training import checkpoints, distributed
@@ -116,11 +116,14 @@ def train_approach(
             seconds = time.perf_counter() - tracked
             best = result.history[result.best_epoch - 1]
             val_labels = dataset.labels[dataset.rows("val")]
-            threshold = best_threshold(val_labels, scores_from_logits(result.val_logits.numpy()))
+            val_logits = result.val_logits.numpy()
+            temperature = fit_temperature(val_labels, val_logits)
+            threshold = best_threshold(val_labels, scores_from_logits(val_logits, temperature))
             final = {key: best[key] for key in HISTORY if key not in ("epoch", "lr")} | {
                 "best_epoch": result.best_epoch,
                 "epochs": len(result.history),
                 "threshold": threshold,
+                "temperature": temperature,
             }
             card = {
                 "approach": approach,
@@ -129,6 +132,7 @@ def train_approach(
                 "image_size": params.base.image_size,
                 "crop_size": crop_size,
                 "threshold": threshold,
+                "temperature": temperature,
                 "data_hash": dataset.data_hash,
                 "seed": params.base.seed,
                 "threads": params.base.threads,

@@ -28,6 +28,7 @@ def recipe(
 @app.command()
 def check() -> None:
     """Check params.yaml and the data folder before a run: a slip is said in one line, in a second."""
+    from fakeface.data.extra import find_extra
     from fakeface.data.images import SUFFIXES, find_images
     from fakeface.data.protocols import class_sizes
     from fakeface.params import load_params
@@ -52,6 +53,8 @@ def check() -> None:
             raise UserError(
                 f"params.yaml: {name}.weights = {weights!r}: no such file; set it to imagenet, none, or a state dict"
             )
+    for name, folder in params.evaluate.extra_sets.items():
+        find_extra(name, folder, split.real, split.fake)
     folders = [f"{split.data}/{split.real}", f"{split.data}/{split.fake}"]
     class_sizes(split.protocol, split.train, split.val, split.test, available, folders)
     print(f"params.yaml is valid; data: {available[0]} real and {available[1]} fake images in {split.data}")

@@ -4,6 +4,7 @@ No key has a default here: what stands in params.yaml is all there is, so DVC se
 """
 
 import difflib
+import re
 from decimal import Decimal
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
@@ -141,6 +142,18 @@ class TrainFinetune(Training):
 class Evaluate(Section):
     batch_size: Positive
     grid_images: Annotated[int, Field(ge=1, le=64)]
+    resamples: Annotated[int, Field(ge=100, le=100_000)]
+    extra_sets: dict[str, Annotated[str, Field(min_length=1)]]
+
+    @model_validator(mode="after")
+    def _names_are_safe(self) -> "Evaluate":
+        for name in self.extra_sets:
+            if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,39}", name):
+                raise ValueError(
+                    f"extra_sets: the name {name!r} is also a folder's: write it in lower-case letters, digits, - and _, "
+                    "40 at most"
+                )
+        return self
 
 
 class Robustness(Section):

@@ -1,20 +1,18 @@
 """Score val and test once with all approaches: metrics, predictions, figures.
 
 Reads   data/split, models/, reports/*/history.csv and params.yaml (base, evaluate)
-Writes  reports/evaluate/metrics.json, predictions.csv, roc_*.csv and figures/*.png; one MLflow run
-Takes   about 25 s on the sample (240 images, three approaches, two cores)
+Writes  reports/evaluate/: metrics.json, figures.csv, pairs.csv, table.md, predictions.csv, roc_*.csv and figures/*.png;
+        one MLflow run
+Takes   about 30 s on the sample (240 images, three approaches, two cores)
 """
 
 from fakeface.errors import run
-from fakeface.params import load_params
-
-APPROACHES = ("scratch", "extractor", "finetune")
+from fakeface.params import APPROACHES, load_params
 
 
 def evaluate() -> None:
     params = load_params()  # before the heavy imports: a wrong value is answered at once
 
-    import json
     from pathlib import Path
 
     import numpy as np
@@ -23,9 +21,10 @@ def evaluate() -> None:
 
     from fakeface import tracking
     from fakeface.data.store import Dataset
-    from fakeface.errors import UserError
-    from fakeface.evaluation import figures, metrics
-    from fakeface.evaluation.predictor import Predictor
+    from fakeface.evaluation import figures
+    from fakeface.evaluation.predictor import load_all
+    from fakeface.evaluation.summary import summarise
+    from fakeface.evaluation.threshold import uncalibrated
     from fakeface.files import whole, write_text
     from fakeface.training.device import configure
 
@@ -35,27 +34,27 @@ def evaluate() -> None:
     rows = np.concatenate([dataset.rows("val"), dataset.rows("test")])
     is_test = dataset.manifest["split"].to_numpy()[rows] == "test"
     test_rows, labels = rows[is_test], dataset.labels[rows[is_test]]
+    source = dataset.manifest["source"].to_numpy()[test_rows]
+    predictors = load_all(APPROACHES, dataset.data_hash, compute, p.batch_size)
+    both = {name: predictor.scores(dataset.pixels, rows) for name, predictor in predictors.items()}
+    cards = {name: predictor.card for name, predictor in predictors.items()}
+    scores = {name: values[is_test] for name, values in both.items()}
+    summary = summarise(labels, scores, cards, source, resamples=p.resamples, seed=base.seed)
+    results = summary.headline()
     predictions = dataset.manifest.loc[rows, ["path", "label", "split"]].copy()
-    results: dict[str, dict[str, object]] = {}
-    scores: dict[str, np.ndarray] = {}
-    digests: dict[str, str] = {}
-    for approach in APPROACHES:
-        predictor = Predictor.load(f"models/{approach}", compute, p.batch_size)
-        card = predictor.card
-        if card["data_hash"] != dataset.data_hash:
-            raise UserError(f"models/{approach}: was trained on another split (data_hash differs); run `dvc repro`")
-        both = predictor.scores(dataset.pixels, rows)
-        predictions[f"score_{approach}"] = np.round(both, 6)
-        scores[approach] = both[is_test]
-        results[approach] = metrics.evaluate(labels, scores[approach], card["threshold"])
-        digests[approach] = card["sha256"]
+    for name, values in both.items():
+        predictions[f"score_{name}"] = np.round(values, 6)
 
     histories = {name: pd.read_csv(f"reports/{name}/history.csv") for name in APPROACHES}
     shown = np.sort(np.random.default_rng(base.seed).permutation(len(labels))[: p.grid_images])
     pictures = {
         "training_images": figures.training_images(dataset.pixels, dataset.labels, dataset.rows("train")),
         "curves": figures.curves(histories),
-        "roc": figures.roc(labels, scores, {name: float(str(results[name]["roc_auc"])) for name in APPROACHES}),
+        "roc": figures.roc(labels, scores, {name: results[name]["roc_auc"] for name in APPROACHES}),
+        "intervals": figures.intervals(summary.figures, summary.intervals),
+        "reliability": figures.reliability(
+            labels, {name: uncalibrated(scores[name], cards[name]["temperature"]) for name in APPROACHES}, scores
+        ),
         "confusion": figures.confusion(labels, scores),
     }
     for name in APPROACHES:
@@ -76,11 +75,11 @@ def evaluate() -> None:
             false_positive, true_positive, _ = roc_curve(labels, scores[name])
             curve = pd.DataFrame({"false_positive_rate": false_positive, "true_positive_rate": true_positive}).round(6)
             write_text(f"reports/evaluate/roc_{name}.csv", curve.to_csv(index=False, lineterminator="\n"))
-        write_text("reports/evaluate/metrics.json", json.dumps(results, indent=2) + "\n")
+        summary.write("reports/evaluate", "Test set")
         tracker.finish(results, [Path("reports/evaluate")], histories)
+    digests = {name: card["sha256"] for name, card in cards.items()}
     tracking.log_test_metrics(digests, results, enabled=base.tracking)
-    for name, row in results.items():
-        print(f"{name:10} accuracy {row['accuracy']:.4f}  AP {row['average_precision']:.4f}  n {row['n_test']}")
+    print(summary.markdown("Test set"))
 
 
 if __name__ == "__main__":

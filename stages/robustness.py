@@ -29,7 +29,7 @@ def robustness() -> None:
     from fakeface.evaluation import figures, metrics
     from fakeface.evaluation.cells import CELLS, KINDS
     from fakeface.evaluation.perturb import perturb
-    from fakeface.evaluation.predictor import Predictor
+    from fakeface.evaluation.predictor import load_all
     from fakeface.evaluation.robustness import FIGURES, broken, choose_images, markdown, summary
     from fakeface.files import whole, write_text
     from fakeface.training.device import configure
@@ -41,10 +41,7 @@ def robustness() -> None:
     sources = dataset.manifest["source"].to_numpy(dtype=str)
     rows = test[choose_images(dataset.labels[test], sources[test], p.images, base.seed)]
     labels, digests = dataset.labels[rows], dataset.manifest["sha256"].to_numpy(dtype=str)
-    predictors = {name: Predictor.load(f"models/{name}", compute, p.batch_size) for name in APPROACHES}
-    for name, predictor in predictors.items():
-        if predictor.card["data_hash"] != dataset.data_hash:
-            raise UserError(f"models/{name}: was trained on another split (data_hash differs); run `dvc repro`")
+    predictors = load_all(APPROACHES, dataset.data_hash, compute, p.batch_size)
 
     found: list[dict[str, object]] = []
     examples: dict[str, np.ndarray] = {}

@@ -189,6 +189,18 @@ def test_check_says_in_one_line_what_a_run_would_stumble_over(root, split, words
     assert all(word in result.stderr for word in words)
 
 
+def test_check_names_an_extra_set_that_is_not_there(root):
+    text = (root / "params.yaml").read_text()
+    assert "extra_sets: {}" in text
+    (root / "params.yaml").write_text(text.replace("extra_sets: {}", "extra_sets: {other: nowhere}"))
+    result = run_check(root)
+    assert result.returncode == 1
+    assert "evaluate.extra_sets.other = 'nowhere': no such folder" in result.stderr
+    apply_recipe("default", None, root)
+    assert load_params(root / "params.yaml").evaluate.extra_sets == {}
+    assert run_check(root).returncode == 0
+
+
 def test_check_names_weights_that_are_not_there_and_files_it_leaves_out(root):
     for name in ("0_real", "1_fake"):
         (root / "faces" / name).mkdir(parents=True)

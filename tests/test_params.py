@@ -204,6 +204,12 @@ def test_number_as_text_is_answered_with_the_number_to_write(text):
         ("robustness", "budget", {"scratch": {"jpeg_65": 1.5}}),
         ("robustness", "budget", {"scratch": {"jpeg_65": -0.1}}),
         ("robustness", "budget", {"scratch": {"jpeg_65": "0.1"}}),
+        ("evaluate", "resamples", 99),
+        ("evaluate", "extra_sets", None),
+        ("evaluate", "extra_sets", ["faces"]),
+        ("evaluate", "extra_sets", {"a": 3}),
+        ("evaluate", "extra_sets", {"a": ""}),
+        ("evaluate", "extra_sets", {3: "faces"}),
     ],
 )
 def test_value_out_of_range_names_the_key(section, key, value):
@@ -270,6 +276,17 @@ def test_a_crop_that_the_network_pools_away_is_refused(network, least):
     check_params(values, "params.yaml")
     values["train_scratch"]["crop_size"] = least - 1
     assert f"{network} needs {least}" in refusal(values)
+
+
+@pytest.mark.parametrize("name", ["", "A", "a b", "../a", "a/b", ".a", "-a", "a\n", "é", "a" * 41])
+def test_a_set_whose_name_is_no_safe_folder_is_refused(name):
+    message = refusal(changed("evaluate", "extra_sets", {name: "faces"}))
+    assert "evaluate: extra_sets: the name" in message
+
+
+@pytest.mark.parametrize("name", ["a", "stylegan2-tpdne_248", "0", "a" * 40])
+def test_a_set_with_a_safe_name_is_accepted(name):
+    assert check_params(changed("evaluate", "extra_sets", {name: "faces"}), "x").evaluate.extra_sets == {name: "faces"}
 
 
 def test_several_mistakes_are_counted():

@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from PIL import Image
-from scipy.ndimage import gaussian_filter
 
 
 def jpeg(image: np.ndarray, quality: int) -> np.ndarray:
@@ -27,6 +26,8 @@ def jpeg(image: np.ndarray, quality: int) -> np.ndarray:
 
 def blur(image: np.ndarray, sigma: float) -> np.ndarray:
     """Gaussian blur, `sigma` in pixels, cut off at 4 sigma; the border is mirrored. 0 changes nothing."""
+    from scipy.ndimage import gaussian_filter  # here: a training without blur does without
+
     # rounded once, at the end: with uint8 between rows and columns SciPy would cut off the fraction, twice
     return np.rint(gaussian_filter(image.astype(np.float32), (0, sigma, sigma))).astype(np.uint8)
 

@@ -54,18 +54,21 @@ def find_images(folder: Path | str, real: str, fake: str) -> list[Found]:
         raise UserError(
             f"{folder}: no such data folder; put your faces there, `dvc pull` them, or set split.data in params.yaml"
         )
-    found: list[Found] = []
-    for label, (key, name) in enumerate((("real", real), ("fake", fake))):
-        root = folder / name
-        if not root.is_dir():
-            raise UserError(f"{root}: the folder of {key} faces is missing; make it or set split.{key} in params.yaml")
-        paths = [Path(parent, file) for parent, _, files in os.walk(root) for file in files]
-        images = sorted(path.relative_to(root) for path in paths if path.suffix.lower() in SUFFIXES)
-        if not images:
-            allowed = " ".join(sorted(SUFFIXES))
-            raise UserError(f"{root}: no image in the folder of {key} faces; put some there ({allowed})")
-        found += [Found((Path(name) / path).as_posix(), path.with_suffix("").as_posix(), label) for path in images]
-    return found
+    return class_images(folder, real, 0) + class_images(folder, fake, 1)
+
+
+def class_images(folder: Path, name: str, label: int) -> list[Found]:
+    """The images of one class folder, at any depth, by path. Raises UserError when it is missing or has no image."""
+    root = folder / name
+    key = ("real", "fake")[label]
+    if not root.is_dir():
+        raise UserError(f"{root}: the folder of {key} faces is missing; make it or set split.{key} in params.yaml")
+    paths = [Path(parent, file) for parent, _, files in os.walk(root) for file in files]
+    images = sorted(path.relative_to(root) for path in paths if path.suffix.lower() in SUFFIXES)
+    if not images:
+        allowed = " ".join(sorted(SUFFIXES))
+        raise UserError(f"{root}: no image in the folder of {key} faces; put some there ({allowed})")
+    return [Found((Path(name) / path).as_posix(), path.with_suffix("").as_posix(), label) for path in images]
 
 
 def decode(path: Path | str, image_size: int, max_megapixels: float) -> Decoded:

@@ -1,5 +1,6 @@
-"""The pictures: training images, curves, prediction grids, ROC, confusion, robustness. Matplotlib without a global state."""
+"""The pictures, from training images to intervals. Matplotlib without a global state or a window."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -89,16 +90,79 @@ def roc(labels: np.ndarray, scores: dict[str, np.ndarray], areas: dict[str, floa
     """ROC curves of all approaches; the areas come from the metrics, so that figure and table agree."""
     from sklearn.metrics import roc_curve  # here: the curves alone, which training stages draw, do without
 
-    figure = Figure(figsize=(5.2, 5), layout="constrained")
-    axis = figure.subplots()
+    figure = Figure(figsize=(9.6, 5), layout="constrained")
+    whole, low = figure.subplots(1, 2)
     for name, values in scores.items():
         false_positive, true_positive, _ = roc_curve(labels, values)
-        axis.plot(false_positive, true_positive, color=COLOURS.get(name), label=f"{name}, area {areas[name]:.4f}")
-    axis.plot([0, 1], [0, 1], ":", color="grey", label="chance")
-    axis.set(xlabel="reals called fake", ylabel="fakes called fake", title="ROC on the test set", aspect="equal")
-    axis.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
-    axis.grid(alpha=0.3)
-    axis.legend(loc="lower right")
+        for axis in (whole, low):
+            axis.plot(false_positive, true_positive, color=COLOURS.get(name), label=f"{name}, area {areas[name]:.4f}")
+    whole.plot([0, 1], [0, 1], ":", color="grey", label="chance")
+    whole.set(title="ROC on the test set", aspect="equal", xlim=(-0.01, 1.01))
+    low.set(title="its left edge: few reals called fake", xlim=(-0.001, 0.1), box_aspect=1)
+    for limit in (0.01, 0.05):
+        low.axvline(limit, linestyle=":", color="grey")
+    for axis in (whole, low):
+        axis.set(xlabel="reals called fake", ylabel="fakes called fake", ylim=(-0.01, 1.01))
+        axis.grid(alpha=0.3)
+    whole.legend(loc="lower right")
+    return figure
+
+
+def reliability(labels: np.ndarray, before: dict[str, np.ndarray], after: dict[str, np.ndarray]) -> Figure:
+    """Can the scores be taken for probabilities? Part of fakes among the images of each bin of scores, a picture an approach.
+
+    Args:
+        labels: int [N]; `before`, `after`: approach -> scores [N] at temperature 1 and at the one fitted on val.
+    """
+    from fakeface.evaluation import metrics  # sklearn: as in `roc`
+
+    figure = Figure(figsize=(3.6 * len(after), 4), layout="constrained")
+    for axis, name in zip(figure.subplots(1, len(after), squeeze=False)[0], after, strict=True):
+        axis.plot([0, 1], [0, 1], ":", color="grey")
+        errors = []
+        for scores, style, faint in ((before[name], "--", 0.45), (after[name], "-", 1.0)):
+            count, mean, part = metrics.reliability(labels, scores)
+            used = count > 0
+            colour = COLOURS.get(name)
+            axis.plot(mean[used], part[used], style, color=colour, alpha=faint)
+            axis.scatter(mean[used], part[used], s=6 + 150 * count[used] / len(labels), color=colour, alpha=faint)
+            errors.append(metrics.expected_calibration_error(labels, scores))
+        axis.set(xlabel="probability of fake", ylabel="part that is fake", aspect="equal")
+        axis.set_title(f"{name}, ECE {errors[0]:.3f} → {errors[1]:.3f}", fontsize=10)
+        axis.set(xlim=(-0.05, 1.05), ylim=(-0.05, 1.05))
+        axis.grid(alpha=0.3)
+    title = f"Reliability on {len(labels)} test images (dashed: temperature 1, solid: calibrated; large points: many images)"
+    figure.suptitle(title, fontsize=11)
+    return figure
+
+
+def intervals(
+    figures: Mapping[str, Mapping[str, Any]], spans: Mapping[str, Mapping[str, tuple[float, float]]]
+) -> Figure:
+    """The figures that are parts of images, with their 95 % intervals where there are any, approaches beside each other."""
+    rows = {
+        "accuracy": "accuracy",
+        "accuracy_real": "reals called real",
+        "accuracy_fake": "fakes called fake",
+        "accuracy_at_threshold": "accuracy at the val threshold",
+        "tpr_at_5pct_fpr": "fakes found at 5 % FPR",
+        "average_precision": "average precision",
+        "roc_auc": "ROC-AUC",
+    }
+    figure = Figure(figsize=(8.5, 4.4), layout="constrained")
+    axis = figure.subplots()
+    for k, (name, values) in enumerate(figures.items()):
+        for row, key in enumerate(rows):
+            y = row + (k - (len(figures) - 1) / 2) * 0.22
+            if key in spans[name]:
+                axis.plot(spans[name][key], [y, y], color=COLOURS.get(name), linewidth=2)
+            label = name if row == 0 else None
+            axis.plot(values[key], y, "o", color=COLOURS.get(name), markersize=6, label=label)
+    axis.set(yticks=range(len(rows)), yticklabels=rows.values(), xlabel="fraction, 1 is best")
+    axis.invert_yaxis()
+    axis.grid(alpha=0.3, axis="x")
+    axis.legend(loc="best")
+    axis.set_title("Test figures with 95 % intervals, photos drawn anew")
     return figure
 
 

@@ -1,5 +1,6 @@
 """The only way from pixels to a score: a checkpoint, its transform, its network."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,10 @@ class Predictor:
         return cls(*load(folder), compute, batch_size)
 
     def scores(self, pixels: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Probability of fake for `rows` of a pixel store (uint8 [N, 3, S, S]): float64 [len(rows)].
+        """Probability of fake, calibrated by the card's temperature: float64 [len(rows)].
+
+        Args:
+            pixels: a pixel store, uint8 [N, 3, S, S]; `rows`: which of its images.
 
         Raises:
             UserError: the store's size is not the one that the detector was trained with.
@@ -50,4 +54,17 @@ class Predictor:
             device=self.compute.device,
         )
         logits, _ = predict(self.model, batches, self.compute)
-        return scores_from_logits(logits.numpy())
+        return scores_from_logits(logits.numpy(), self.card["temperature"])
+
+
+def load_all(approaches: Iterable[str], data_hash: str, compute: Compute, batch_size: int) -> dict[str, Predictor]:
+    """The detectors of `approaches`, from `models/<approach>`.
+
+    Raises:
+        UserError: as `Predictor`, or one was not trained on the split that `data_hash` names.
+    """
+    predictors = {name: Predictor.load(f"models/{name}", compute, batch_size) for name in approaches}
+    for name, predictor in predictors.items():
+        if predictor.card["data_hash"] != data_hash:
+            raise UserError(f"models/{name}: was trained on another split (data_hash differs); run `dvc repro`")
+    return predictors

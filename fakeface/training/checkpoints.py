@@ -14,7 +14,7 @@ from fakeface.errors import UserError
 from fakeface.files import sha256, whole
 from fakeface.training.networks import CLASSES, NETWORKS, build
 
-FORMAT = 1
+FORMAT = 2  # 2: temperature
 REQUIRED = {
     "format": int,
     "approach": str,
@@ -22,13 +22,14 @@ REQUIRED = {
     "image_size": int,
     "crop_size": int,
     "threshold": float,
+    "temperature": float,
     "data_hash": str,
     "sha256": str,
 }
 
 
 def save(folder: Path | str, model: nn.Module, card: dict[str, Any]) -> None:
-    """Writes the folder whole. `card` needs approach, network, image_size, crop_size, threshold, data_hash; more may follow."""
+    """Writes the folder whole. `card` needs the keys of REQUIRED but format and sha256; more may follow."""
     network = NETWORKS[card["network"]]
     with whole(folder) as partial:
         partial.mkdir()
@@ -37,7 +38,7 @@ def save(folder: Path | str, model: nn.Module, card: dict[str, Any]) -> None:
             "format": FORMAT,
             **card,
             "classes": list(CLASSES),
-            "score": "probability of fake (class 1)",
+            "score": "probability of fake (class 1): sigmoid((logit of fake - logit of real) / temperature)",
             "transform": f"resize the shorter side to {card['image_size']} (antialiased bilinear), "
             f"centre crop {card['image_size']}, centre crop {card['crop_size']}",
             "mean": list(network.mean),
@@ -91,6 +92,8 @@ def read_card(folder: Path) -> dict[str, Any]:
         raise UserError(f"{path}: missing; run `dvc repro` or `dvc pull`") from None
     except ValueError as error:
         raise UserError(f"{path}: not readable as JSON ({error}); run `dvc checkout`") from None
+    if isinstance(card, dict) and type(card.get("format")) is int and card["format"] < FORMAT:
+        raise UserError(f"{path}: format {card['format']}, made by an older version of fakeface; run `dvc repro`")
     for key, kind in REQUIRED.items():
         if not isinstance(card, dict) or type(card.get(key)) is not kind:
             raise UserError(f"{path}: {key} is missing or not of type {kind.__name__}; run `dvc checkout`")
@@ -98,6 +101,8 @@ def read_card(folder: Path) -> dict[str, Any]:
         raise UserError(
             f"{path}: format {card['format']}, network {card['network']!r}: made by another version of fakeface"
         )
+    if not 0 < card["temperature"] < float("inf"):
+        raise UserError(f"{path}: temperature {card['temperature']} is not above 0 and finite; run `dvc checkout`")
     if not 16 <= card["crop_size"] <= card["image_size"] <= 1024:  # the limits of params.yaml
         raise UserError(
             f"{path}: crop_size {card['crop_size']} of image_size {card['image_size']} is impossible; run `dvc checkout`"

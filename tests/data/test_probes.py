@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from fakeface.data import probes
 from fakeface.data.audit import file_facts
 from fakeface.data.probes import (
     Probe,
@@ -27,6 +28,12 @@ PAIRS = 60
 LABELS = np.repeat([0, 1], PAIRS)
 SOURCE = np.tile(np.arange(PAIRS), 2)
 JPEG = {"kind": "JPEG", "quality": 85}
+
+
+@pytest.fixture(autouse=True)
+def small_forests(monkeypatch):
+    """A fifth of the trees: these tests plant what any forest finds."""
+    monkeypatch.setattr(probes, "TREES", 20)
 
 
 def facts(real, fake, seed=0):

@@ -47,7 +47,31 @@ def confusion():
     return figures.confusion(LABELS, {"scratch": SCORES, "finetune": LABELS * 1.0})
 
 
-@pytest.mark.parametrize("make", [training_images, curves, single_curve, grid, roc, confusion])
+def reliability():
+    return figures.reliability(
+        LABELS, {"scratch": SCORES, "finetune": LABELS * 1.0}, {"scratch": SCORES, "finetune": SCORES}
+    )
+
+
+SHARES = (
+    "accuracy",
+    "accuracy_real",
+    "accuracy_fake",
+    "accuracy_at_threshold",
+    "tpr_at_5pct_fpr",
+    "average_precision",
+    "roc_auc",
+)
+
+
+def intervals():
+    values = {name: dict.fromkeys(SHARES, 0.9) for name in ("scratch", "finetune")}
+    return figures.intervals(
+        values, {"scratch": dict.fromkeys(SHARES, (0.8, 0.95)), "finetune": {"accuracy": (0.85, 0.92)}}
+    )
+
+
+@pytest.mark.parametrize("make", [training_images, curves, single_curve, grid, roc, confusion, reliability, intervals])
 def test_same_data_gives_the_same_bytes(make, tmp_path):
     figures.save(make(), tmp_path / "a.png")
     figures.save(make(), tmp_path / "b.png")
@@ -145,6 +169,26 @@ def test_roc_names_the_areas_it_is_given():
     assert {"scratch, area 0.7500", "finetune, area 1.0000"} <= set(
         t.get_text() for t in roc().axes[0].get_legend().get_texts()
     )
+
+
+def test_roc_has_a_second_picture_of_its_left_edge():
+    whole, low = roc().axes
+    assert low.get_xlim()[1] == 0.1
+    assert [len(axis.get_legend_handles_labels()[1]) for axis in (whole, low)] == [3, 2]
+
+
+def test_reliability_draws_before_and_after_with_their_errors():
+    scratch, finetune = reliability().axes
+    assert [line.get_linestyle() for line in finetune.lines] == [":", "--", "-"]
+    assert finetune.get_title().startswith("finetune, ECE 0.000 → 0.")
+    assert scratch.get_title().startswith("scratch, ECE 0.")
+
+
+def test_intervals_are_drawn_where_there_are_any():
+    [axis] = intervals().axes
+    spans = [line for line in axis.lines if line.get_linestyle() == "-" and len(line.get_xdata()) == 2]
+    assert len(spans) == len(SHARES) + 1
+    assert [float(x) for x in spans[-1].get_xdata()] == [0.85, 0.92]
 
 
 def test_confusion_counts_are_true_by_row_and_predicted_by_column():

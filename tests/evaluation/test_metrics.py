@@ -7,8 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from scipy.optimize import brentq
 from scipy.special import softmax
+from sklearn.calibration import calibration_curve
+from sklearn.metrics import roc_curve
 
+from fakeface.evaluation import metrics
 from fakeface.evaluation.metrics import evaluate
 from fakeface.evaluation.threshold import best_threshold, scores_from_logits
 
@@ -154,6 +158,148 @@ def test_accuracy_of_integers_is_a_fraction():
     assert (got["accuracy"], got["accuracy_real"]) == (0.99875, 0.9975)
     assert all(type(got[key]) is float for key in ("accuracy", "roc_auc", "threshold", "accuracy_at_threshold"))
     assert all(type(value) is int for value in (*got["confusion"].values(), got["n_test"]))
+
+
+# ------------------------------------------------------------------ equal error rate, rates at a limit, calibration
+
+
+def naive_eer(labels, scores):
+    """Where the ROC polyline meets the diagonal from (0, 1) to (1, 0), found by a root finder."""
+    false_positive, true_positive, _ = roc_curve(labels, scores, drop_intermediate=False)
+    # by the length along the curve, since the polyline has upright pieces
+    along = np.concatenate([[0], np.cumsum(np.diff(false_positive) + np.diff(true_positive))])
+
+    def gap(x):
+        return 1 - np.interp(x, along, true_positive) - np.interp(x, along, false_positive)
+
+    return np.interp(brentq(gap, 0, 2), along, false_positive)
+
+
+def naive_rate_at(labels, scores, limit):
+    reals, fakes = scores[labels == 0], scores[labels == 1]
+    cuts = [np.inf, *scores]
+    return max((fakes >= cut).mean() for cut in cuts if (reals >= cut).mean() <= limit)
+
+
+def naive_ece(labels, scores, bins=15):
+    total = 0.0
+    for k in range(bins):
+        inside = [
+            i for i, s in enumerate(scores) if (k / bins < s or k == 0) and (s <= (k + 1) / bins or k == bins - 1)
+        ]
+        if inside:
+            total += len(inside) / len(scores) * abs(np.mean(scores[inside]) - np.mean(labels[inside]))
+    return total
+
+
+@given(
+    data=scored(st.integers(0, 20).map(lambda i: i / 20)) | ANY
+)  # no score of 20 steps lies on an inner edge of 15 bins
+@QUICK
+def test_eer_rates_and_calibration_are_those_of_second_implementations(data):
+    labels, scores = data
+    got = evaluate(labels, scores, 0.5)
+    assert got["eer"] == pytest.approx(naive_eer(labels, scores), abs=2e-6)
+    assert got["tpr_at_1pct_fpr"] == pytest.approx(naive_rate_at(labels, scores, 0.01), abs=1e-6)
+    assert got["tpr_at_5pct_fpr"] == pytest.approx(naive_rate_at(labels, scores, 0.05), abs=1e-6)
+    assert got["ece"] == pytest.approx(naive_ece(labels, scores), abs=1e-6)
+    assert got["brier"] == pytest.approx(
+        sum((s - y) ** 2 for s, y in zip(scores, labels, strict=True)) / len(labels), abs=1e-6
+    )
+    likely = np.clip([s if y else 1 - s for s, y in zip(scores, labels, strict=True)], np.finfo(float).eps, 1)
+    assert got["log_loss"] == pytest.approx(-sum(math.log(p) for p in likely) / len(labels), abs=2e-6)
+    assert got["balanced_accuracy"] == pytest.approx(balanced(labels, scores, 0.5), abs=1e-6)
+
+
+def test_eer_on_worked_examples():
+    """Four of each class. Cut at 0.5: one real of four above, one fake of four below."""
+    labels = np.repeat([0, 1], 4)
+    assert evaluate(labels, np.array([0.1, 0.2, 0.3, 0.6, 0.4, 0.7, 0.8, 0.9]), 0.5)["eer"] == 0.25
+    assert evaluate(labels, np.repeat([0.2, 0.8], 4), 0.5)["eer"] == 0.0
+    assert evaluate(labels, np.repeat([0.8, 0.2], 4), 0.5)["eer"] == 1.0
+    assert evaluate(labels, np.full(8, 0.5), 0.5)["eer"] == 0.5  # all tied: half way along the diagonal
+    # two reals and one fake: from (0, 0) up to (0, 1): no fake is missed, no real called fake
+    assert evaluate(np.array([0, 0, 1]), np.array([0.1, 0.2, 0.9]), 0.5)["eer"] == 0.0
+    # one real above the fake, one below: (0.5, 0) to (0.5, 1) meets the other diagonal at a half
+    assert evaluate(np.array([0, 0, 1]), np.array([0.1, 0.9, 0.5]), 0.5)["eer"] == 0.5
+
+
+def test_rate_at_a_limit_uses_the_limit_whole_and_never_more():
+    """100 reals: 1 % are one real, 5 % five."""
+    labels = np.array([0] * 100 + [1] * 10)
+    reals = np.append(np.linspace(0.0, 0.3, 94), [0.90, 0.91, 0.92, 0.93, 0.94, 0.95])
+    fakes = np.array([0.99, 0.98, 0.945, 0.935, 0.925, 0.915, 0.905, 0.5, 0.4, 0.1])
+    got = evaluate(labels, np.concatenate([reals, fakes]), 0.5)
+    assert got["tpr_at_1pct_fpr"] == 0.3  # one real at 0.95 lets in 0.945
+    assert got["tpr_at_5pct_fpr"] == 0.7  # five reals, down to above 0.90
+
+
+def test_calibration_error_on_a_worked_example():
+    """Four images at 0.9, of which three are fake; four at 0.2, of which none is: (4 * 0.15 + 4 * 0.2) / 8."""
+    labels, scores = np.array([1, 1, 1, 0, 0, 0, 0, 0]), np.repeat([0.9, 0.2], 4)
+    assert metrics.expected_calibration_error(labels, scores) == pytest.approx(0.175)
+
+
+def test_reliability_bins_are_those_of_scikit_learn():
+    rng = np.random.default_rng(0)
+    scores = np.concatenate([rng.random(200), [0.0, 1.0, 1 / 15, 0.2]])
+    labels = (rng.random(204) < scores).astype(int)
+    count, mean, part = metrics.reliability(labels, scores)
+    wanted_part, wanted_mean = calibration_curve(labels, scores, n_bins=15)
+    assert count.sum() == 204
+    assert np.allclose(mean[count > 0], wanted_mean)
+    assert np.allclose(part[count > 0], wanted_part)
+
+
+def test_perfectly_calibrated_scores_have_next_to_no_calibration_error():
+    rng = np.random.default_rng(0)
+    scores = rng.random(200_000)
+    assert metrics.expected_calibration_error((rng.random(200_000) < scores).astype(int), scores) < 0.01
+
+
+# ------------------------------------------------------------------ edges
+
+
+EVERY = ("balanced_accuracy", "eer", "tpr_at_1pct_fpr", "tpr_at_5pct_fpr", "brier", "ece", "log_loss")
+
+
+def test_all_right_and_certain():
+    got = evaluate(np.array([0, 0, 1, 1]), np.array([0.0, 0.0, 1.0, 1.0]), 0.5)
+    assert [got[key] for key in EVERY] == [1, 0, 1, 1, 0, 0, 0]
+
+
+def test_all_wrong_and_certain():
+    got = evaluate(np.array([0, 0, 1, 1]), np.array([1.0, 1.0, 0.0, 0.0]), 0.5)
+    assert [got[key] for key in EVERY[:-1]] == [0, 1, 0, 0, 1, 1]
+    assert got["log_loss"] == pytest.approx(-math.log(np.finfo(float).eps), abs=1e-4)  # bounded, not infinite
+
+
+def test_all_tied():
+    got = evaluate(np.array([0, 0, 1, 1]), np.full(4, 0.5), 0.5)
+    assert [got[key] for key in EVERY] == pytest.approx([0.5, 0.5, 0, 0, 0.25, 0, math.log(2)], abs=1e-6)
+
+
+@pytest.mark.parametrize("n", [1, 5])
+def test_reals_alone_give_the_false_positive_rate(n):
+    scores = np.linspace(0.1, 0.9, n) if n > 1 else np.array([0.7])
+    got = evaluate(np.zeros(n, dtype=int), scores, 0.95)
+    assert got["accuracy"] == got["accuracy_real"] == pytest.approx((scores < 0.5).mean())
+    assert got["false_positive_rate"] == pytest.approx(1 - got["accuracy"])
+    assert (got["accuracy_at_threshold"], got["false_positive_rate_at_threshold"]) == (1.0, 0.0)
+    assert not {"accuracy_fake", "roc_auc", "average_precision", *EVERY} & set(got)
+
+
+@pytest.mark.parametrize("n", [1, 5])
+def test_fakes_alone_give_their_recall(n):
+    got = evaluate(np.ones(n, dtype=int), np.full(n, 0.7), 0.8)
+    assert (got["accuracy"], got["accuracy_fake"], got["accuracy_fake_at_threshold"]) == (1.0, 1.0, 0.0)
+    assert not {"accuracy_real", "false_positive_rate", "roc_auc", "average_precision", *EVERY} & set(got)
+    assert got["confusion"]["fake_as_fake"] == got["n_test"] == n
+
+
+def test_no_image_is_refused():
+    with pytest.raises(ValueError, match="no image"):
+        evaluate(np.array([], dtype=int), np.array([]), 0.5)
 
 
 # ------------------------------------------------------------------ threshold

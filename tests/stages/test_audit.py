@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+pytestmark = pytest.mark.slow
 FRACTIONS = {"protocol": "fractions", "train": 0.5, "val": 0.25, "test": 0.25}
 DATA = os.environ.get("FAKEFACE_DATA", "")
 JPEG = {"suffix": "jpg", "quality": 90}
@@ -120,7 +121,6 @@ def test_a_file_that_changed_since_the_split_is_named(audit, project, tmp_path):
     assert "0003.jpg: is not the file that the split read; run `dvc repro split`" in result.stderr
 
 
-@pytest.mark.slow
 def test_dvc_stops_before_any_training_and_the_page_is_there(project, tmp_path):
     write_set(project.path / "data/raw", JPEG, {"suffix": "png"})
     project.set(split={"data": "data/raw", **FRACTIONS}, sample={"count": 0}, audit={"on_shortcut": "fail"})
@@ -136,7 +136,6 @@ def test_dvc_stops_before_any_training_and_the_page_is_there(project, tmp_path):
     assert re.findall(r"Running stage '(\w+)'", project.run("dvc", "repro", "audit").stdout) == ["audit"]
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not DATA, reason="FAKEFACE_DATA is not set: name the folder that holds stargan-celeba-128")
 def test_real_faces_and_their_stargan_edits_pass(project):
     faces = Path(DATA, "stargan-celeba-128").resolve()

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import sqlite3
 
 import pandas as pd
@@ -29,7 +30,7 @@ STAGES = [
 def repro(project: Project, *arguments: str) -> list[str]:
     """Runs `dvc repro`, returns the stages that really ran."""
     output = project.run("dvc", "repro", *arguments).stdout
-    return re.findall(r"Running stage '(\w+)'", output)
+    return re.findall(r"Running stage '([\w@-]+)'", output)
 
 
 @pytest.fixture(scope="module")
@@ -154,6 +155,74 @@ def test_tracking_is_no_result_and_can_be_switched_off(built):
     built.run("python", "-c", code)
     built.run("git", "checkout", "-q", "params.yaml")
     assert built.run("dvc", "status", "-q", check=False).returncode == 0
+
+
+def test_extra_sets_are_scored_without_training_and_watched_by_dvc(built, tmp_path):
+    write_faces(tmp_path / "both", 5, seed=3)
+    write_faces(tmp_path / "reals", 4, seed=4)
+    shutil.rmtree(tmp_path / "reals" / "1_fake")
+    sets = {"both": str(tmp_path / "both"), "only-reals": str(tmp_path / "reals")}
+    try:
+        built.set(evaluate={"extra_sets": sets})
+        assert repro(built) == ["extra@both", "extra@only-reals"]
+        report = built.path / "reports/extra"
+        both = json.loads((report / "both/metrics.json").read_text())
+        assert both["scratch"]["n_test"] == 10
+        assert (both["skipped"], both["images_seen_in_training"]) == (0, 0)
+        predictions = pd.read_csv(report / "both/predictions.csv")
+        assert predictions["label"].tolist() == [0] * 5 + [1] * 5
+        assert predictions["source"].tolist() == [0, 1, 2, 3, 4] * 2
+        for approach in ("scratch", "extractor", "finetune"):
+            right = (predictions[f"score_{approach}"] >= 0.5) == predictions["label"]
+            assert right.mean() == pytest.approx(both[approach]["accuracy"])
+        reals = json.loads((report / "only-reals/metrics.json").read_text())["scratch"]
+        assert reals["false_positive_rate"] == pytest.approx(1 - reals["accuracy"])
+        assert "roc_auc" not in reals
+        assert "no difference shown on 4 images of 4 photos" in (report / "only-reals/table.md").read_text()
+        assert repro(built) == []
+        assert built.run("dvc", "metrics", "show").returncode == 0
+        assert not list((built.path / ".fakeface").glob("extra*"))
+
+        # an image of the training set in it is counted; a change in the folder runs that set alone
+        manifest = pd.read_csv(built.path / "data/split/manifest.csv")
+        seen = manifest.loc[(manifest["split"] == "train") & (manifest["label"] == 0), "path"].iloc[0]
+        shutil.copy(built.path / "data/sample" / seen, tmp_path / "reals/0_real/9999.jpg")
+        assert repro(built) == ["extra@only-reals"]
+        assert json.loads((report / "only-reals/metrics.json").read_text())["images_seen_in_training"] == 1
+
+        (tmp_path / "both/1_fake/0000.jpg").write_bytes(b"")
+        result = built.run("python", "-m", "stages.extra", "both", check=False)
+        assert result.returncode == 1
+        assert "1_fake/0000.jpg: is empty" in result.stderr
+        assert "Traceback" not in result.stderr
+        result = built.run("python", "-m", "stages.extra", "other", check=False)
+        assert "evaluate.extra_sets has no 'other'; it has both, only-reals" in result.stderr
+    finally:
+        shutil.rmtree(built.path / "reports/extra", ignore_errors=True)
+        built.run("git", "checkout", "-q", "params.yaml", "dvc.lock")
+    assert repro(built) == []
+    assert built.run("git", "status", "--porcelain").stdout == ""
+
+
+def test_calibration_and_comparisons_are_in_the_reports(built):
+    for approach in ("scratch", "extractor", "finetune"):
+        card = json.loads((built.path / "models" / approach / "card.json").read_text())
+        assert card["temperature"] > 0
+        assert (
+            card["temperature"]
+            == json.loads((built.path / "reports" / approach / "metrics.json").read_text())["temperature"]
+        )
+    pairs = pd.read_csv(built.path / "reports/evaluate/pairs.csv")
+    assert pairs["pair"].tolist() == ["scratch - extractor", "scratch - finetune", "extractor - finetune"]
+    assert pairs["images"].tolist() == [12] * 3
+    manifest = pd.read_csv(built.path / "data/split/manifest.csv")
+    photos = manifest.loc[manifest["split"] == "test", "source"].nunique()
+    assert pairs["photos"].tolist() == [photos] * 3
+    table = pd.read_csv(built.path / "reports/evaluate/figures.csv").set_index(["approach", "figure"])
+    metrics = json.loads((built.path / "reports/evaluate/metrics.json").read_text())
+    for approach, row in metrics.items():
+        assert row["accuracy"] == table.loc[(approach, "accuracy"), "value"]
+        assert row["accuracy_low"] == table.loc[(approach, "accuracy"), "low"]
 
 
 def test_an_experiment_lands_in_the_store_at_the_root(built):

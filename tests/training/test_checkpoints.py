@@ -19,6 +19,7 @@ CARD = {
     "image_size": 128,
     "crop_size": 96,
     "threshold": 0.5,
+    "temperature": 1.5,
     "data_hash": "abc",
     "metrics": {"val_accuracy": 0.9},
 }
@@ -83,7 +84,7 @@ def test_card_says_how_to_use_it(saved):
     assert load(saved)[1] == card
     assert CARD.items() <= card.items()
     assert card["classes"] == ["real", "fake"]
-    assert card["score"] == "probability of fake (class 1)"
+    assert card["score"].startswith("probability of fake (class 1)")
     assert card["mean"] == [0.485, 0.456, 0.406]
     assert card["std"] == [0.229, 0.224, 0.225]
     assert "128" in card["transform"]
@@ -189,13 +190,18 @@ def test_card_without_a_key_is_refused(folder, key):
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("format", 2),
+        ("format", 1),
+        ("format", 3),
         ("format", "1"),
         ("network", "resnet50"),
         ("network", 3),
         ("crop_size", "96"),
         ("crop_size", 96.0),
         ("threshold", "0.5"),
+        ("temperature", 0.0),
+        ("temperature", -1.0),
+        ("temperature", float("nan")),
+        ("temperature", float("inf")),
         ("sha256", 5),
         ("crop_size", 0),
         ("crop_size", -5),
