@@ -179,7 +179,13 @@ class Fakeface:
         if task.kind == "train":
             fit(self.model, self.train, self.val, section(1, task.our_batch), self.compute)
         elif task.kind == "evaluate":
-            card = {"network": task.network, "crop_size": task.crop, "image_size": STORE, "approach": "finetune"}
+            card = {
+                "network": task.network,
+                "crop_size": task.crop,
+                "image_size": STORE,
+                "approach": "finetune",
+                "temperature": 1.0,
+            }
             Predictor(self.model, card, self.compute, task.our_batch).scores(self.pixels, self.val_rows)
         else:
             n = len(task.train)
