@@ -9,7 +9,7 @@ help:
 	@echo "make repro      rebuild everything that changed (first time: set-up and the whole pipeline)"
 	@echo "make ui         compare the runs in the browser, http://127.0.0.1:5000"
 	@echo "make test       the tests           make test-fast   without the slow ones"
-	@echo "make test-all   with kills, several processes and benchmarks, as .ci/run does"
+	@echo "make test-all   with kills, several processes, whole pipelines again and benchmarks, as .ci/run does"
 	@echo "make lint       ruff and mypy       make format      ruff's formatter"
 
 setup: .venv/.installed

@@ -18,6 +18,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive
 def test_prints_a_table_and_writes_what_it_measured(tmp_path: Path) -> None:
     write_faces(tmp_path / "faces", 8, size=64)
     approaches = ["scratch", "extractor", "evaluation"]

@@ -27,6 +27,7 @@ def run(*arguments, cwd):
 
 
 @pytest.mark.slow
+@pytest.mark.exhaustive
 def test_table_has_a_row_a_size_and_nothing_is_left_behind(tmp_path):
     quick = ["--epoch-images", "90", "--repeats", "1", "--folder", "."]
     result = run("--sizes", "200,100", *quick, cwd=tmp_path)

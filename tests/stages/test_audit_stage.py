@@ -52,6 +52,7 @@ def audit(project, tmp_path):
     return run
 
 
+@pytest.mark.exhaustive
 def test_a_clean_set_passes_with_the_same_bytes_again(audit, project):
     result, figures = audit()
     assert result.returncode == 0, result.stderr
@@ -91,6 +92,7 @@ def test_a_shortcut_fails_in_one_line_and_leaves_the_page(audit, project, real, 
     assert json.loads((project.path / "reports/audit/audit.json").read_text())["verdict"] == "warn"
 
 
+@pytest.mark.exhaustive
 def test_planted_copies_and_leaks_are_found_and_names_are_only_text(audit, project):
     def plant(folder):
         shutil.copy(folder / "0_real/0000.jpg", folder / "0_real/<script>alert(1).jpg")
@@ -113,6 +115,7 @@ def test_planted_copies_and_leaks_are_found_and_names_are_only_text(audit, proje
     assert re.search(r"near,0_real/0002\.jpg,0_real/near\.jpg", pairs)
 
 
+@pytest.mark.exhaustive
 def test_a_file_that_changed_since_the_split_is_named(audit, project, tmp_path):
     audit(on_shortcut="warn")
     (tmp_path / "set/1_fake/0003.jpg").write_bytes((tmp_path / "set/1_fake/0004.jpg").read_bytes())
@@ -121,6 +124,7 @@ def test_a_file_that_changed_since_the_split_is_named(audit, project, tmp_path):
     assert "0003.jpg: is not the file that the split read; run `dvc repro split`" in result.stderr
 
 
+@pytest.mark.exhaustive
 def test_dvc_stops_before_any_training_and_the_page_is_there(project, tmp_path):
     write_set(project.path / "data/raw", JPEG, {"suffix": "png"})
     project.set(split={"data": "data/raw", **FRACTIONS}, sample={"count": 0}, audit={"on_shortcut": "fail"})

@@ -130,6 +130,7 @@ def test_the_head_lr_reruns_no_backbone_and_takes_under_20_seconds(built):
     repro(built)
 
 
+@pytest.mark.exhaustive
 def test_frozen_is_bit_identical_and_moving_is_the_articles_way(built):
     """BatchNorm statistics of the extractor: those of the pretrained weights, or moved by training images."""
     pretrained = build_pretrained("efficientnet_lite0", "imagenet").state_dict()
@@ -157,6 +158,7 @@ def test_tracking_is_no_result_and_can_be_switched_off(built):
     assert built.run("dvc", "status", "-q", check=False).returncode == 0
 
 
+@pytest.mark.exhaustive
 def test_extra_sets_are_scored_without_training_and_watched_by_dvc(built, tmp_path):
     write_faces(tmp_path / "both", 5, seed=3)
     write_faces(tmp_path / "reals", 4, seed=4)
@@ -225,6 +227,7 @@ def test_calibration_and_comparisons_are_in_the_reports(built):
         assert row["accuracy_low"] == table.loc[(approach, "accuracy"), "low"]
 
 
+@pytest.mark.exhaustive
 def test_an_experiment_lands_in_the_store_at_the_root(built):
     built.run("dvc", "exp", "run", "--temp", "-n", "warm", "-S", "train_finetune.lr=0.01")
     with sqlite3.connect(built.path / "mlflow.db") as store:
@@ -234,6 +237,7 @@ def test_an_experiment_lands_in_the_store_at_the_root(built):
     assert "warm" in built.run("dvc", "exp", "show", "--csv").stdout
 
 
+@pytest.mark.exhaustive
 def test_a_fresh_run_gives_a_byte_identical_lock(built, tmp_path):
     again = copy_project(tmp_path / "again")
     (again.path / "params.yaml").write_bytes((built.path / "params.yaml").read_bytes())
@@ -243,6 +247,7 @@ def test_a_fresh_run_gives_a_byte_identical_lock(built, tmp_path):
     assert (again.path / "dvc.lock").read_bytes() == (built.path / "dvc.lock").read_bytes()
 
 
+@pytest.mark.exhaustive
 def test_own_faces_travel_with_dvc_add_push_and_pull(project, tmp_path):
     """The commands of docs/data.md with a local remote: add, push, clone, pull, and nothing has to run again."""
     write_faces(project.path / "data" / "raw", 12)
@@ -265,6 +270,7 @@ def test_own_faces_travel_with_dvc_add_push_and_pull(project, tmp_path):
     assert (clone.path / "data/split/pixels.npy").read_bytes() == (project.path / "data/split/pixels.npy").read_bytes()
 
 
+@pytest.mark.exhaustive
 def test_own_faces_come_from_elsewhere_with_import_url(project, tmp_path):
     write_faces(tmp_path / "elsewhere", 12)
     project.run("dvc", "import-url", str(tmp_path / "elsewhere"), "data/raw")

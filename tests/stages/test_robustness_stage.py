@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from conftest import TINY, Project, copy_project, write_faces
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.exhaustive]
 OUT = "reports/robustness"
 
 
