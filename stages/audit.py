@@ -21,8 +21,8 @@ def audit() -> None:
     import pandas as pd
     from tqdm import tqdm
 
-    from fakeface.data import audit, probes, spectra, store
-    from fakeface.evaluation import audit_page
+    from fakeface.data import audit, spectra, store
+    from fakeface.evaluation import audit_page, probes
     from fakeface.files import write_text
 
     p, split, seed = params.audit, params.split, params.base.seed

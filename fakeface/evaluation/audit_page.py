@@ -8,9 +8,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from fakeface.data.audit import Copies
-from fakeface.data.probes import RESAMPLES, Probe, shares, widest_gap
 from fakeface.data.spectra import Pictures, class_curves
 from fakeface.evaluation.page import figure_uri, images_uri, render
+from fakeface.evaluation.probes import RESAMPLES, Probe, shares, widest_gap
 
 TITLES = {"metadata": "metadata alone", "file_size": "the file size alone", "mean_colour": "the mean colour alone",
           "thumbnail": "an 8x8 thumbnail", "spectrum": "the radial spectrum"}  # fmt: skip

@@ -12,11 +12,11 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from fakeface.data.audit import Copies
-from fakeface.data.probes import Probe
 from fakeface.data.spectra import look
 from fakeface.evaluation import audit_page
 from fakeface.evaluation.audit_page import TITLES, judge, page, summary
 from fakeface.evaluation.page import figure_uri, images_uri
+from fakeface.evaluation.probes import Probe
 
 EVIL = '0_real/<script>alert(1)</script>" onerror="x.jpg'
 N = 12

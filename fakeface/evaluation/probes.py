@@ -1,11 +1,11 @@
 """Shortcut probes: how well simple classifiers tell real from fake by what a detector should not need.
 
 Each probe is cross-validated in folds that keep the images of one photo together. Its figure is the balanced accuracy of
-the predictions on the left-out folds; its 95 % interval comes from resampling photos, not images, because a photo and its
-fake are no independent draws. The interval takes the predictions as given: it holds no variance of the training itself.
+the predictions on the left-out folds, with a 95 % interval by the bootstrap of photos (`intervals`). The interval takes the
+predictions as given: it holds no variance of the training itself.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,10 +17,11 @@ from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from fakeface.evaluation.intervals import bootstrap, interval
+
 RESAMPLES = 1000
 TREES = 100
 LEAST_IMAGES = 5  # with one value of a fact, for it to become a feature; and in a leaf of a tree
-LOW, HIGH = 2.5, 97.5  # percentiles of a 95 % interval
 # What the file's header says. The exact tables stand beside the quality, which two tables may share.
 CATEGORIES = ("format", "mode", "size", "quantization", "subsampling")
 
@@ -86,41 +87,15 @@ def probe(
     """
     if fold is None:
         return Probe(None, None, None)
-    right = np.empty(len(labels), dtype=bool)
+    told = np.empty(len(labels))
     for k in np.unique(fold):
         left_out = fold == k
-        model = make().fit(features[~left_out], labels[~left_out])
-        right[left_out] = model.predict(features[left_out]) == labels[left_out]
-    low, high = interval(right, labels, source, seed)
-    accuracy = np.mean([right[labels == c].mean() for c in (0, 1)])
-    return Probe(round(float(accuracy), 4), round(low, 4), round(high, 4))
-
-
-def interval(right: np.ndarray, labels: np.ndarray, source: np.ndarray, seed: int) -> tuple[float, float]:
-    """95 % percentile interval of balanced accuracy, photos drawn with replacement (cluster bootstrap).
-
-    Args:
-        right: bool [N], whether each image was told right.
-        labels: int [N], 0 or 1, both present; `source`: [N], equal values are one photo.
-    """
-    _, photo = np.unique(source, return_inverse=True)
-    counts = np.zeros((photo.max() + 1, 4))  # of each photo: reals, reals right, fakes, fakes right
-    for c in (0, 1):
-        np.add.at(counts[:, 2 * c], photo[labels == c], 1)
-        np.add.at(counts[:, 2 * c + 1], photo[(labels == c) & right], 1)
-    values = []
-    for drawn in _resamples(len(counts), seed):
-        n_real, real, n_fake, fake = drawn @ counts
-        if n_real and n_fake:
-            values.append((real / n_real + fake / n_fake) / 2)
-    low, high = np.percentile(values, [LOW, HIGH])
-    return float(low), float(high)
-
-
-def _resamples(n: int, seed: int) -> Iterator[np.ndarray]:
-    rng = np.random.default_rng(seed)
-    for _ in range(RESAMPLES):
-        yield np.bincount(rng.integers(0, n, n), minlength=n)
+        told[left_out] = make().fit(features[~left_out], labels[~left_out]).predict(features[left_out])
+    accuracy = np.mean([(told[labels == c] == c).mean() for c in (0, 1)])
+    figures = bootstrap(labels, {"probe": told}, {"probe": 0.5}, source, resamples=RESAMPLES, seed=seed)["probe"]
+    found = interval("balanced_accuracy", figures["balanced_accuracy"], labels, source)
+    low, high = found or (accuracy, accuracy)  # one answer for all images: 0.5 in every resample
+    return Probe(*(round(float(value), 4) for value in (accuracy, low, high)))
 
 
 def metadata_features(facts: pd.DataFrame) -> np.ndarray:

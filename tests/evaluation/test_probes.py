@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from sklearn.dummy import DummyClassifier
 
-from fakeface.data import probes
 from fakeface.data.audit import file_facts
-from fakeface.data.probes import (
+from fakeface.evaluation import probes
+from fakeface.evaluation.probes import (
     Probe,
     folds_by_source,
     forest,
-    interval,
     linear,
     metadata_features,
     probe,
@@ -155,23 +155,15 @@ def test_too_few_photos_are_not_measured():
     assert not result.above(0.5)
 
 
-@given(st.lists(st.tuples(st.booleans(), st.integers(0, 1), st.integers(0, 5)), min_size=2, max_size=40))
-@settings(max_examples=30, deadline=None)
-def test_the_interval_lies_in_0_to_1_around_nothing_impossible(rows):
-    right, labels, source = (np.array(column) for column in zip(*rows, strict=True))
-    if len(set(labels.tolist())) < 2:
-        return
-    low, high = interval(right.astype(bool), labels, source, 0)
-    assert 0 <= low <= high <= 1
-    if right.all():
-        assert low == high == 1
+def test_a_probe_that_is_always_right_has_the_exact_interval_of_its_photos():
+    fold = folds_by_source(LABELS, SOURCE, 5, 0)
+    result = probe(linear, LABELS[:, None].astype(float), LABELS, SOURCE, fold, 0)
+    assert result == Probe(1.0, round(0.025 ** (1 / PAIRS), 4), 1.0)  # Clopper & Pearson with all of PAIRS right
 
 
-def test_the_interval_of_independent_images_is_the_binomials():
-    rng = np.random.default_rng(0)
-    labels, right = np.repeat([0, 1], 500), rng.random(1000) < 0.8
-    low, high = interval(right, labels, np.arange(1000), 0)
-    assert high - low == pytest.approx(2 * 1.96 * np.sqrt(0.8 * 0.2 / 1000), rel=0.15)
+def test_a_probe_that_gives_one_answer_is_at_chance_for_sure():
+    fold = folds_by_source(LABELS, SOURCE, 5, 0)
+    assert probe(DummyClassifier, LABELS[:, None], LABELS, SOURCE, fold, 0) == Probe(0.5, 0.5, 0.5)
 
 
 def test_shares_and_the_widest_gap_name_the_difference():
