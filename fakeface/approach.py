@@ -10,12 +10,12 @@ import pandas as pd
 import torch
 from torch import nn
 
-from fakeface import tracking
 from fakeface.data.store import Dataset
 from fakeface.errors import UserError
 from fakeface.evaluation.threshold import best_threshold, fit_temperature, scores_from_logits
 from fakeface.files import sha256, write_text
 from fakeface.params import Params, Training
+from fakeface.tracking import live, store
 from fakeface.training import checkpoints, distributed
 from fakeface.training.batches import Batches, PixelBatches
 from fakeface.training.device import Compute
@@ -89,7 +89,7 @@ def train_approach(
         "inputs": [sha256(path) for path in inputs],
     }
     key = resume_key(assemble(model), settings)
-    resume = ResumeFile(tracking.root() / ".fakeface" / "resume", approach, key)
+    resume = ResumeFile(store.root() / ".fakeface" / "resume", approach, key)
     first = distributed.rank() == 0
     tags = {
         "data_hash": dataset.data_hash,
@@ -99,7 +99,7 @@ def train_approach(
     }
     enabled = params.base.tracking and first
     with resume.alone() if first else nullcontext():
-        with tracking.stage_run(stage, enabled=enabled, params=shown, tags=tags, run_file=resume.run) as run:
+        with live.stage_run(stage, enabled=enabled, params=shown, tags=tags, run_file=resume.run) as run:
             tracked = time.perf_counter()
             model.to(compute.device).to(memory_format=torch.channels_last)
             try:
@@ -145,9 +145,10 @@ def train_approach(
             history = pd.DataFrame(result.history, columns=HISTORY)
             write_text(f"reports/{approach}/history.csv", history.to_csv(index=False, lineterminator="\n"))
             write_text(f"reports/{approach}/metrics.json", json.dumps(final, indent=2) + "\n")
-            run.tag("model_sha256", checkpoints.read_card(Path("models", approach))["sha256"])
             folders = [Path("models", approach), Path("reports", approach)]
             run.finish({**final, "train_seconds": seconds}, folders, {approach: history})
+            # last: a run without it is not whole, and `fakeface publish` makes another one
+            run.tag("model_sha256", checkpoints.read_card(Path("models", approach))["sha256"])
         resume.remove()  # last: killed before, the stage finds all its epochs again
     accuracy = f"val accuracy {best['val_accuracy']:.4f} in epoch {result.best_epoch} of {len(result.history)}"
     print(

@@ -19,13 +19,13 @@ def evaluate() -> None:
     import pandas as pd
     from sklearn.metrics import roc_curve
 
-    from fakeface import tracking
     from fakeface.data.store import Dataset
     from fakeface.evaluation import figures
     from fakeface.evaluation.predictor import load_all
     from fakeface.evaluation.summary import summarise
     from fakeface.evaluation.threshold import uncalibrated
     from fakeface.files import whole, write_text
+    from fakeface.tracking import live
     from fakeface.training.device import configure
 
     base, p = params.base, params.evaluate
@@ -63,9 +63,7 @@ def evaluate() -> None:
         )
         pictures[f"predictions_{name}"] = grid
     tags = {"data_hash": dataset.data_hash, "precision": compute.precision, "machine": compute.describe()}
-    with tracking.stage_run(
-        "evaluate", enabled=base.tracking, params={"base": base, "evaluate": p}, tags=tags
-    ) as tracker:
+    with live.stage_run("evaluate", enabled=base.tracking, params={"base": base, "evaluate": p}, tags=tags) as tracker:
         with whole("reports/evaluate/figures") as folder:
             folder.mkdir()
             for name, figure in pictures.items():
@@ -78,7 +76,7 @@ def evaluate() -> None:
         summary.write("reports/evaluate", "Test set")
         tracker.finish(results, [Path("reports/evaluate")], histories)
     digests = {name: card["sha256"] for name, card in cards.items()}
-    tracking.log_test_metrics(digests, results, enabled=base.tracking)
+    live.log_test_metrics(digests, results, enabled=base.tracking)
     print(summary.markdown("Test set"))
 
 

@@ -17,13 +17,13 @@ def extra(name: str) -> None:
 
     import numpy as np
 
-    from fakeface import tracking
     from fakeface.data.extra import find_extra, read_extra
     from fakeface.data.store import Dataset
     from fakeface.errors import UserError
     from fakeface.evaluation.predictor import load_all
     from fakeface.evaluation.summary import summarise
     from fakeface.files import write_text
+    from fakeface.tracking import live
     from fakeface.training.device import configure
 
     base, split, p = params.base, params.split, params.evaluate
@@ -60,7 +60,7 @@ def extra(name: str) -> None:
 
     report = Path("reports/extra", name)
     tags = {"data_hash": dataset.data_hash, "precision": compute.precision, "machine": compute.describe()}
-    with tracking.stage_run(
+    with live.stage_run(
         f"extra@{name}", enabled=base.tracking, params={"base": base, "evaluate": p}, tags=tags
     ) as tracker:
         summary.write(report, name, skipped=len(images.bad), images_seen_in_training=seen)

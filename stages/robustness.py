@@ -23,7 +23,6 @@ def robustness() -> None:
     import pandas as pd
     from tqdm import tqdm
 
-    from fakeface import tracking
     from fakeface.data.store import Dataset
     from fakeface.errors import UserError
     from fakeface.evaluation import figures, metrics
@@ -32,6 +31,7 @@ def robustness() -> None:
     from fakeface.evaluation.predictor import load_all
     from fakeface.evaluation.robustness import FIGURES, broken, choose_images, markdown, summary
     from fakeface.files import whole, write_text
+    from fakeface.tracking import live
     from fakeface.training.device import configure
 
     base, p = params.base, params.robustness
@@ -63,7 +63,7 @@ def robustness() -> None:
 
     tags = {"data_hash": dataset.data_hash, "precision": compute.precision, "machine": compute.describe()}
     shown = {"base": base, "robustness": p}
-    with tracking.stage_run("robustness", enabled=base.tracking, params=shown, tags=tags) as tracker:
+    with live.stage_run("robustness", enabled=base.tracking, params=shown, tags=tags) as tracker:
         pictures = {kind: figures.perturbation_curves(table, kind) for kind in KINDS}
         pictures |= {"all_cells": figures.all_cells(table), "examples": figures.perturbed_examples(examples)}
         with whole("reports/robustness/figures") as folder:

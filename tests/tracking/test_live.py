@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from conftest import environment
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 LOG = """
 import sys
 from pathlib import Path
 from fakeface.params import load_params
-from fakeface.tracking import stage_run
+from fakeface.tracking.live import stage_run
 params = load_params(sys.argv[1])
 with stage_run("train_scratch", enabled=True, params={"base": params.base}, tags={"data_hash": "abc"}) as run:
     run.epoch({"epoch": 1, "lr": 0.1, "val_loss": 0.5})

@@ -1,0 +1,181 @@
+"""Logging while a stage runs. MLflow is a view of what DVC owns: no stage fails because of it.
+
+mlflow is imported and called by one thread beside the training, in the order of the calls; the stage waits at its end alone.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fakeface.files import write_text
+from fakeface.params import Section
+from fakeface.tracking import runs
+from fakeface.tracking.store import open_store, provenance, set_environment
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Tracker:
+    """Logs to one run, in a thread of its own; after the first error it says so once and stays silent."""
+
+    def __init__(self, enabled: bool) -> None:
+        self.silent = not enabled
+        self.worker = ThreadPoolExecutor(1, thread_name_prefix="mlflow")
+        self.client: Any = None
+        self.run_id = ""
+        self.monitor: Any = None
+        self.curves: set[str] = set()
+        self.logged: set[int] = set()  # epochs that a run which is gone on with has already
+
+    def epoch(self, row: dict[str, float]) -> None:
+        """Logs one row of the history, step = epoch."""
+        self.curves |= set(row)
+        epoch, now = int(row["epoch"]), time.time()
+        self.attempt(lambda: None if epoch in self.logged else runs.log_epoch(self.client, self.run_id, row, now))
+
+    def tag(self, key: str, value: str) -> None:
+        """Adds a tag that is known only at the end, such as the checkpoint's hash."""
+        self.attempt(lambda: self.client.set_tag(self.run_id, key, value))
+
+    def finish(self, metrics: dict[str, Any], folders: list[Path], histories: dict[str, pd.DataFrame]) -> None:
+        """Logs final metrics (numbers; nested ones by dotted names), folders of files, and a picture of the histories."""
+        self.attempt(lambda: runs.log_final(self.client, self.run_id, metrics, self.curves))
+        for folder in folders:
+            self.attempt(lambda f=folder: self.client.log_artifacts(self.run_id, str(f), f.as_posix()))  # type: ignore[misc]
+        if histories:
+            self.attempt(lambda: runs.log_curves(self.client, self.run_id, histories))
+
+    def attempt(self, action: Callable[[], Any]) -> None:
+        """Runs `action` when its turn has come, unless an earlier one failed; an error is said, not raised."""
+        if not self.silent:
+            self.worker.submit(self._run, action)
+
+    def _run(self, action: Callable[[], Any]) -> None:
+        if self.silent:
+            return
+        try:
+            action()
+        except Exception as error:  # whatever a tracking server does wrong, the stage's outputs are what counts
+            self.silent = True
+            reason = " ".join(str(error).split())[:200]
+            print(
+                f"note: MLflow tracking stopped ({type(error).__name__}: {reason}); the stage goes on", file=sys.stderr
+            )
+
+    def close(self, status: str) -> None:
+        """Ends the run when all is logged, also after an error midway: a server that is back learns how it ended."""
+        # waiting for the thread itself would lose it when another signal interrupts the wait (CPython 3.11)
+        self.worker.submit(self._end, status).result()
+        self.worker.shutdown()
+
+    def _end(self, status: str) -> None:
+        if self.monitor is not None:
+            with suppress(Exception):  # one sample at least: a short stage is over before the monitor's first
+                self.monitor.collect_metrics()
+                self.monitor.publish_metrics(self.monitor.aggregate_metrics())
+            with suppress(Exception):
+                self.monitor.finish()
+        if self.run_id:
+            with suppress(Exception):
+                self.client.set_terminated(self.run_id, status)
+
+
+@contextmanager
+def stage_run(
+    stage: str, *, enabled: bool, params: dict[str, Section], tags: dict[str, str], run_file: Path | None = None
+) -> Iterator[Tracker]:
+    """One MLflow run for one run of a stage: params, tags, system figures, status. Without `enabled`, mlflow is not imported.
+
+    Args:
+        params: sections of params.yaml by name, logged as `section.key`.
+        tags: what ties the run to its data and code, beside the tags added here.
+        run_file: holds a name that the run carries as its tag `training`; if it is there already, that run is gone on with,
+            so that a stage that was killed and started again is one run. Whoever knows that the stage is done removes it.
+    """
+    tracker = Tracker(enabled)
+    status = "FAILED"
+    if enabled:  # here and not in the thread: the environment is not safe to change beside other threads
+        set_environment()
+    try:
+        tracker.attempt(lambda: _start(tracker, stage, params, tags, run_file))
+        yield tracker
+        status = "FINISHED"
+    except (KeyboardInterrupt, SystemExit):
+        status = "KILLED"
+        tracker.silent = True  # what is still waiting to be logged is logged by the run that goes on
+        raise
+    finally:
+        tracker.close(status)
+
+
+def log_test_metrics(models: dict[str, str], metrics: dict[str, dict[str, Any]], *, enabled: bool) -> None:
+    """Adds `test_...` metrics to the training runs that made the checkpoints, so that the comparison table shows them.
+
+    Args:
+        models: approach -> sha256 of its `model.safetensors`, which the training run carries as a tag.
+        metrics: approach -> metrics of `evaluate`.
+    """
+    tracker = Tracker(enabled)
+
+    def log() -> None:
+        tracker.client, experiment = open_store()
+        for approach, digest in models.items():
+            for run in tracker.client.search_runs([experiment], f"tags.model_sha256 = '{digest}'"):
+                runs.log_test(tracker.client, run.info.run_id, metrics[approach])
+
+    tracker.attempt(log)
+    tracker.worker.shutdown()
+
+
+def _start(
+    tracker: Tracker, stage: str, params: dict[str, Section], tags: dict[str, str], run_file: Path | None
+) -> None:
+    tracker.client, experiment = open_store()
+    training = _training(run_file)
+    known = _known_run(tracker.client, experiment, training)
+    if known:
+        tracker.run_id = known
+        tracker.client.update_run(known, status="RUNNING")
+        tracker.logged = {m.step for m in tracker.client.get_metric_history(known, "val_loss")}
+    else:
+        name = f"{stage} {os.environ.get('DVC_EXP_NAME', '')}".strip()
+        tags = {"dvc.stage": stage, **provenance(), **tags} | ({"training": training} if training else {})
+        tracker.run_id = tracker.client.create_run(experiment, run_name=name, tags=tags).info.run_id
+        if "data_hash" in tags:
+            runs.log_data(tracker.client, tracker.run_id, tags["data_hash"])
+    with (
+        suppress(Exception) if known else nullcontext()
+    ):  # what shapes no result may have changed, and MLflow keeps the first
+        shown = {name: section.model_dump() for name, section in params.items()}
+        runs.log_params(tracker.client, tracker.run_id, shown)
+    with suppress(Exception):  # system figures are an extra: where psutil cannot read them, the run does without
+        from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+        tracker.monitor = SystemMetricsMonitor(tracker.run_id, resume_logging=bool(known))
+        tracker.monitor.start()
+
+
+def _training(run_file: Path | None) -> str:
+    """The name in `run_file`, or a new one, on disk before the run is: whenever the stage is killed, its run is found again."""
+    if run_file is None:
+        return ""
+    if not run_file.exists():
+        write_text(run_file, uuid.uuid4().hex)
+    return run_file.read_text().strip()
+
+
+def _known_run(client: Any, experiment: str, training: str) -> str:
+    """The id of the run that carries the name; an empty string if the store, which may be another one by now, has none."""
+    if not training:
+        return ""
+    runs = client.search_runs([experiment], f"tags.training = '{training}'")
+    return str(runs[0].info.run_id) if runs else ""

@@ -1,0 +1,107 @@
+"""Where runs are kept: a SQLite file at the project's root (`mlflow.db`, artifacts in `mlruns/`), where a plain `mlflow ui`
+finds it; `MLFLOW_TRACKING_URI` names another one. Stages started by DVC find the root in `DVC_ROOT`, also in a temporary
+experiment's folder.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+EXPERIMENT = "fakeface"
+EXPERIMENT_TAGS = {
+    "mlflow.experimentKind": "custom_model_development",  # the page then opens with model metrics, not chat traces
+    "mlflow.note.content": "Real or computer-made faces: three ways of training. Compare test_accuracy and the val_loss curves.",
+}
+# Set before mlflow is imported: no telemetry, and a server that is away costs seconds, not minutes.
+ENVIRONMENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL": "5",
+    "MLFLOW_SYSTEM_METRICS_SAMPLES_BEFORE_LOGGING": "1",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+
+
+def set_environment() -> None:
+    """What mlflow reads when it is imported; values that are set already stay."""
+    for key, value in ENVIRONMENT.items():
+        os.environ.setdefault(key, value)
+
+
+def root() -> Path:
+    """The project's root: DVC names it for a stage; by hand it is the working folder."""
+    return Path(os.environ.get("DVC_ROOT") or ".").resolve()
+
+
+def open_store() -> tuple[Any, str]:
+    """A client and the experiment's id, one process at a time: opening a fresh SQLite store migrates it, and two at once fail."""
+    named = os.environ.get("MLFLOW_TRACKING_URI")  # read first: set_tracking_uri writes it
+    import logging
+
+    import mlflow
+    from filelock import FileLock
+
+    for noisy in ("alembic", "mlflow"):  # migrations and the monitor's comings and goings
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+    logging.getLogger("sqlalchemy").setLevel(logging.CRITICAL)  # a store that cannot be written is said by `attempt`
+    uri = named or f"sqlite:///{root() / 'mlflow.db'}"
+    lock = root() / ".fakeface"
+    lock.mkdir(exist_ok=True)
+    with FileLock(lock / "mlflow.lock", timeout=120):
+        _create_sqlite(uri)
+        mlflow.set_tracking_uri(uri)
+        client = mlflow.MlflowClient(uri)
+        experiment = client.get_experiment_by_name(EXPERIMENT)
+        if experiment is not None:
+            if experiment.lifecycle_stage == "deleted":  # in the web page, where it can also be brought back
+                client.restore_experiment(experiment.experiment_id)
+            return client, str(experiment.experiment_id)
+        # A server knows where its artifacts go; beside a SQLite file they go to the root, not to the working folder,
+        # which a temporary experiment deletes.
+        location = (root() / "mlruns").as_uri() if uri.startswith("sqlite:") else None
+        return client, str(client.create_experiment(EXPERIMENT, artifact_location=location, tags=EXPERIMENT_TAGS))
+
+
+def _create_sqlite(uri: str) -> None:
+    """Makes a fresh SQLite store whole or not at all: a kill amid MLflow's migrations leaves one that nothing can open."""
+    from mlflow import MlflowClient
+    from sqlalchemy.engine import make_url
+
+    url = make_url(uri)
+    path = Path(url.database or "")
+    if url.get_backend_name() != "sqlite" or not path.name or (path.exists() and path.stat().st_size):
+        return
+    partial = path.with_name(path.name + ".partial")  # a folder, for SQLite keeps its journal beside the file
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    MlflowClient(f"sqlite:///{partial / path.name}")
+    (partial / path.name).replace(path)
+    shutil.rmtree(partial)
+
+
+def provenance() -> dict[str, str]:
+    """Commit and state of the tree, and the DVC experiment if this is one."""
+    tags = {"mlflow.source.name": " ".join(sys.argv[:1]), "mlflow.user": os.environ.get("USER", "")}
+    if os.environ.get("DVC_EXP_NAME"):
+        tags |= {
+            "dvc.exp_name": os.environ["DVC_EXP_NAME"],
+            "dvc.baseline_rev": os.environ.get("DVC_EXP_BASELINE_REV", ""),
+        }
+    commit = git("rev-parse", "HEAD")
+    if commit:
+        dirty = git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!dvc.lock", ":!reports")
+        tags |= {"mlflow.source.git.commit": commit, "git.dirty": str(bool(dirty)).lower()}
+    return tags
+
+
+def git(*arguments: str) -> str:
+    try:
+        result = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=20)
+        return result.stdout.strip() if result.returncode == 0 else ""
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
