@@ -24,6 +24,7 @@ setup: .venv/.installed
 repro: .venv/.installed
 	@$(BIN)/fakeface check
 	$(BIN)/dvc repro
+	-@$(BIN)/fakeface publish
 	@echo
 	@echo "Results   reports/evaluate/table.md and the pictures in reports/evaluate/figures/"
 	@echo "Data      reports/audit/index.html: what is in it besides the faces"

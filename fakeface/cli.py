@@ -60,6 +60,29 @@ def check() -> None:
     print(f"params.yaml is valid; data: {available[0]} real and {available[1]} fake images in {split.data}")
 
 
+@app.command()
+def publish(
+    all_commits: Annotated[bool, typer.Option("--all-commits", help="Past commits on branches and tags too.")] = False,
+    exp: Annotated[bool, typer.Option("--exp", help="DVC's experiments too.")] = False,
+) -> None:
+    """Show in MLflow what DVC keeps: each training of dvc.lock is one run there. Again, it changes nothing."""
+    from fakeface.params import load_params
+    from fakeface.tracking import locks
+
+    states = [locks.workspace()]
+    states += locks.past_commits() if all_commits else []
+    states += locks.experiments() if exp else []
+    if not load_params().base.tracking:
+        print("base.tracking is false in params.yaml: nothing published")
+        return
+    from fakeface.tracking.publish import publish_states
+
+    result = publish_states(states)
+    for line in result.missing:
+        print(f"note: {line}; `dvc pull` may bring it")
+    print(f"MLflow: {result.made} runs made, {result.linked} linked to dvc.lock, {result.there} there already")
+
+
 def apply_recipe(name: str, data: Path | None, root: Path = Path(".")) -> None:
     """Merges `recipes/<name>.yaml` into `params.yaml`, whole and only if the recipe is valid.
 
