@@ -69,18 +69,30 @@ def publish(
     from fakeface.params import load_params
     from fakeface.tracking import locks
 
+    params = load_params()
     states = [locks.workspace()]
     states += locks.past_commits() if all_commits else []
     states += locks.experiments() if exp else []
-    if not load_params().base.tracking:
+    if not params.base.tracking:
         print("base.tracking is false in params.yaml: nothing published")
         return
     from fakeface.tracking.publish import publish_states
 
-    result = publish_states(states)
+    result = publish_states(states, params.registry.margin)
     for line in result.missing:
         print(f"note: {line}; `dvc pull` may bring it")
     print(f"MLflow: {result.made} runs made, {result.linked} linked to dvc.lock, {result.there} there already")
+    if result.registry:
+        print(f"Model fakeface: {result.registry}")
+
+
+@app.command()
+def promote(version: Annotated[int, typer.Argument(help="A version of the registered model fakeface.")]) -> None:
+    """Make a version of the registered model the champion, whatever it scored."""
+    from fakeface.tracking.publish import promote_version
+
+    promote_version(str(version))
+    print(f"models:/fakeface@champion is now version {version}")
 
 
 def apply_recipe(name: str, data: Path | None, root: Path = Path(".")) -> None:

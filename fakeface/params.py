@@ -176,6 +176,10 @@ class Robustness(Section):
         return self
 
 
+class Registry(Section):
+    margin: Annotated[float, Field(ge=0, le=1)]
+
+
 class Params(Section):
     base: Base
     sample: Sample
@@ -187,6 +191,7 @@ class Params(Section):
     train_finetune: TrainFinetune
     evaluate: Evaluate
     robustness: Robustness
+    registry: Registry
 
     @model_validator(mode="after")
     def _crops_fit(self) -> "Params":

@@ -72,17 +72,22 @@ def class_images(folder: Path, name: str, label: int) -> list[Found]:
 
 
 def decode(path: Path | str, image_size: int, max_megapixels: float) -> Decoded:
-    """Reads one file; the shorter side becomes `image_size` (Pillow's antialiased bilinear), then the centre square.
+    """Reads one file and decodes it (`decode_bytes`). Raises BadImage also when it cannot be read."""
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise BadImage(f"cannot be read ({error.strerror})") from None
+    return decode_bytes(data, image_size, max_megapixels)
+
+
+def decode_bytes(data: bytes, image_size: int, max_megapixels: float) -> Decoded:
+    """The shorter side becomes `image_size` (Pillow's antialiased bilinear), then the centre square.
 
     The same geometry as torchvision's `Resize(S)` and `CenterCrop(S)` on PIL images.
 
     Raises:
         BadImage: empty, truncated, not an image of `FORMATS`, or larger than `max_megapixels`.
     """
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise BadImage(f"cannot be read ({error.strerror})") from None
     if not data:
         raise BadImage("is empty (0 bytes)")
     try:

@@ -8,14 +8,15 @@ trainings of a lock, with their figures side by side.
 
 import hashlib
 import tempfile
-from collections.abc import Iterable
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from fakeface.errors import UserError
-from fakeface.tracking import runs
+from fakeface.params import APPROACHES
+from fakeface.tracking import registry, runs
 from fakeface.tracking.locks import NotThere, State, Training, outputs, read_test, read_training
 from fakeface.tracking.store import git, open_store, provenance, root, set_environment
 
@@ -30,31 +31,51 @@ class Published:
     linked: int = 0
     made: int = 0
     missing: list[str] = field(default_factory=list)
+    registry: str = ""
 
 
-def publish_states(states: Iterable[State]) -> Published:
+def publish_states(states: Iterable[State], margin: float) -> Published:
     """Brings the MLflow store up to date with the locks; a second call changes nothing.
+
+    Args:
+        states: the working tree's first; its best detector becomes a version of the registered model.
+        margin: as in `registry.register_best`.
 
     Raises:
         UserError: the store cannot be opened, or went away; what was published until then stays.
     """
+    result = Published()
+    with _store() as (client, experiment):
+        for state in states:
+            _publish_state(client, experiment, state, result)
+        if not result.missing and all(Path("models", name).is_dir() for name in APPROACHES):
+            result.registry = registry.register_best(client, experiment, margin)
+    return result
+
+
+def promote_version(version: str) -> None:
+    """Makes a version of the registered model the champion. Raises UserError as `publish_states`, or without that version."""
+    with _store() as (client, _):
+        registry.promote(client, version)
+
+
+@contextmanager
+def _store() -> Iterator[tuple[Any, str]]:
+    """Client and experiment, for one process at a time; what MLflow raises becomes one line."""
     set_environment()
     from filelock import FileLock
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
-    result = Published()
     try:
         client, experiment = open_store()
         with FileLock(root() / ".fakeface" / "publish.lock"):
-            for state in states:
-                _publish_state(client, experiment, state, result)
+            yield client, experiment
     except (MlflowException, SQLAlchemyError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(
             f"MLflow: {reason}; set MLFLOW_TRACKING_URI to a server that answers, or move mlflow.db away, and publish again"
         ) from None
-    return result
 
 
 def _publish_state(client: Any, experiment: str, state: State, result: Published) -> None:

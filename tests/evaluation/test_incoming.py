@@ -1,0 +1,101 @@
+"""Images from outside: each way of sending one gives the same score, and nothing that was sent stops the others."""
+
+import base64
+import io
+import os
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from fakeface.data.images import BadImage
+from fakeface.evaluation import incoming
+from fakeface.evaluation.incoming import judge, read_bytes
+
+
+class Brightness:
+    """A detector for which bright is fake."""
+
+    card = {"image_size": 32, "threshold": 0.25}  # noqa: RUF012
+
+    def scores(self, pixels, rows):
+        return pixels[rows].mean((1, 2, 3)) / 255
+
+
+def png(level: int) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (40, 36), (level,) * 3).save(file, "PNG")
+    return file.getvalue()
+
+
+def test_bytes_base64_and_paths_give_the_same_score_in_their_order(tmp_path):
+    (tmp_path / "a.png").write_bytes(png(204))
+    text = base64.b64encode(png(51)).decode()
+    broken = "\n".join(text[i : i + 60] for i in range(0, len(text), 60))  # as e-mail programs wrap it
+    table = judge(
+        Brightness(), [png(204), text, "a.png", str(tmp_path / "a.png"), broken, bytearray(png(51))], tmp_path
+    )
+    assert table["score"].tolist() == pytest.approx([0.8, 0.2, 0.8, 0.8, 0.2, 0.2])
+    assert table["label"].tolist() == [1, 0, 1, 1, 0, 0]
+    assert table["verdict"].tolist() == ["fake", "real", "fake", "fake", "real", "real"]
+    assert table["problem"].tolist() == [""] * 6
+
+
+def test_what_cannot_be_read_is_said_and_the_rest_is_answered():
+    table = judge(Brightness(), [b"", png(102), None, 3.5, "no base64!", png(102)[:50], "/etc/passwd"], None)
+    assert table["verdict"].tolist() == ["", "fake", "", "", "", "", ""]
+    assert table["label"].tolist() == [-1, 1, -1, -1, -1, -1, -1]
+    assert np.isnan(table["score"]).tolist() == [True, False, True, True, True, True, True]
+    for problem, words in zip(
+        table["problem"],
+        ["empty", "", "NoneType", "float", "FAKEFACE_IMAGES", "damaged", "FAKEFACE_IMAGES"],
+        strict=True,
+    ):
+        assert words in problem
+    assert "passwd" not in table["problem"].str.cat()
+
+
+def test_no_way_leads_out_of_the_folder(tmp_path):
+    inside, outside = tmp_path / "in", tmp_path / "out"
+    inside.mkdir(), outside.mkdir()
+    (outside / "secret.png").write_bytes(png(200))
+    (inside / "link.png").symlink_to(outside / "secret.png")
+    (inside / "circle").symlink_to(inside / "circle")
+    ways = ["../out/secret.png", str(outside / "secret.png"), "link.png", "circle", "x" * 5000, "a\0b", ".", ""]
+    table = judge(Brightness(), ways, inside)
+    assert table["label"].tolist() == [-1] * len(ways)  # a long text may be base64, but is then no image
+
+
+def test_too_many_bytes_are_refused_before_they_are_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(incoming, "MAX_BYTES", 1000)
+    (tmp_path / "a.png").write_bytes(b"x" * 1001)
+    for value in (b"x" * 1001, "A" * 2000, "a.png"):
+        with pytest.raises(BadImage, match="more than"):
+            read_bytes(value, tmp_path)
+
+
+def test_more_images_than_are_decoded_at_once(monkeypatch):
+    monkeypatch.setattr(incoming, "BATCH", 3)
+    levels = [0, 50, 100, 150, 200, 250, 25]
+    table = judge(Brightness(), [png(level) for level in levels], None)
+    assert table["score"].tolist() == pytest.approx([level / 255 for level in levels])
+    assert judge(Brightness(), [], None).empty
+
+
+@given(st.one_of(st.text(max_size=200), st.binary(max_size=200), st.none(), st.integers(), st.lists(st.integers())))
+@settings(max_examples=150, deadline=None)
+def test_whatever_is_sent_is_answered_by_one_row(value):
+    table = judge(Brightness(), [value], None)
+    assert len(table) == 1
+    assert bool(table["problem"][0]) == (table["label"][0] == -1)
+
+
+def test_a_file_that_may_not_be_read_is_a_problem_of_that_image(tmp_path):
+    path = tmp_path / "a.png"
+    path.write_bytes(png(10))
+    path.chmod(0)
+    if os.access(path, os.R_OK):
+        pytest.skip("this user may read every file")
+    assert judge(Brightness(), ["a.png"], tmp_path)["problem"][0]

@@ -1,0 +1,173 @@
+"""The registered model: val and a margin decide, promotion is never an accident, and it answers over HTTP without a pickle."""
+
+import base64
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import environment, write_faces
+
+from fakeface.data.images import decode
+from fakeface.errors import UserError
+from fakeface.evaluation.predictor import Predictor
+from fakeface.params import APPROACHES
+from fakeface.tracking import registry, store
+from fakeface.training.checkpoints import save
+from fakeface.training.device import configure
+from fakeface.training.networks import build
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory) -> Path:
+    """A store without runs: making one takes seconds."""
+    folder = tmp_path_factory.mktemp("store")
+    code = "from fakeface.tracking import store; store.set_environment(); store.open_store()"
+    subprocess.run([sys.executable, "-c", code], cwd=folder, env=environment(), check=True, timeout=120)
+    return folder / "mlflow.db"
+
+
+@pytest.fixture
+def opened(fresh, tmp_path, monkeypatch):
+    """Client and experiment of a store in the working folder."""
+    (tmp_path / "mlflow.db").write_bytes(fresh.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    store.set_environment()
+    client, _ = store.open_store()
+    experiment = client.create_experiment("here", artifact_location=(tmp_path / "mlruns").as_uri())
+    return client, experiment
+
+
+def train(opened, data_hash="a" * 64, seed=0, **accuracies: float) -> dict[str, dict]:
+    """Checkpoints with random weights and these val accuracies, each with its finished run."""
+    client, experiment = opened
+    torch.manual_seed(seed)
+    cards = {}
+    for approach in APPROACHES:
+        metrics = {"val_accuracy": accuracies.get(approach, 0.5), "val_loss": 0.5}
+        card = {"approach": approach, "network": "mynet", "image_size": 112, "crop_size": 96, "threshold": 0.5}
+        card |= {"temperature": 1.0, "data_hash": data_hash, "seed": 0, "threads": 1, "precision": "fp32"}
+        save(f"models/{approach}", build("mynet", 96), card | {"metrics": metrics})
+        cards[approach] = json.loads(Path("models", approach, "card.json").read_text())
+        run = client.create_run(experiment, tags={"model_sha256": cards[approach]["sha256"]})
+        client.set_terminated(run.info.run_id, "FINISHED")
+    return cards
+
+
+def champion(client) -> str:
+    return client.get_model_version_by_alias("fakeface", "champion").tags["model_sha256"]
+
+
+def test_val_and_the_margin_decide(opened):
+    client, experiment = opened
+    first = train(opened, scratch=0.8, finetune=0.9)
+    assert "finetune, val accuracy 0.9000) is the new champion" in registry.register_best(client, experiment, 0.01)
+    assert champion(client) == first["finetune"]["sha256"]
+    assert "is the champion" in registry.register_best(client, experiment, 0.01)
+    assert len(client.search_model_versions("name = 'fakeface'")) == 1  # again makes no second version
+
+    train(opened, seed=1, extractor=0.905)
+    assert "does not beat the champion, version 1 (0.9000), by more than 0.01" in registry.register_best(
+        client, experiment, 0.01
+    )
+    assert champion(client) == first["finetune"]["sha256"]
+    third = train(opened, seed=2, scratch=0.92)
+    assert "version 3 (scratch, val accuracy 0.9200) is the new champion" in registry.register_best(
+        client, experiment, 0.01
+    )
+    assert champion(client) == third["scratch"]["sha256"]
+
+
+def test_of_equal_accuracy_the_lower_loss_is_best_and_test_figures_do_not_count(opened):
+    client, experiment = opened
+    train(opened, scratch=0.9, extractor=0.9, finetune=0.8)
+    card = json.loads(Path("models/extractor/card.json").read_text())
+    card["metrics"] |= {"val_loss": 0.1}
+    Path("models/extractor/card.json").write_text(json.dumps(card))
+    for run in client.search_runs([experiment]):
+        client.log_metric(run.info.run_id, "test_accuracy", 1.0 if "scratch" in run.info.run_name else 0.0)
+    assert "(extractor" in registry.register_best(client, experiment, 0.0)
+
+
+def test_other_val_images_are_not_compared_and_promotion_is_asked_for(opened):
+    client, experiment = opened
+    first = train(opened, scratch=0.6)
+    registry.register_best(client, experiment, 0.01)
+    second = train(opened, data_hash="b" * 64, seed=1, scratch=0.99)
+    assert "`fakeface promote 2`" in registry.register_best(client, experiment, 0.01)
+    assert champion(client) == first["scratch"]["sha256"]
+    registry.promote(client, "2")
+    assert champion(client) == second["scratch"]["sha256"]
+    with pytest.raises(UserError, match=r"no version 7; it has 1, 2"):
+        registry.promote(client, "7")
+
+
+def test_without_a_whole_run_nothing_is_registered(opened):
+    client, experiment = opened
+    train(opened, scratch=0.9)
+    for run in client.search_runs([experiment]):
+        client.update_run(run.info.run_id, status="FAILED")
+    assert "no whole run" in registry.register_best(client, experiment, 0.0)
+    with pytest.raises(UserError, match="none yet"):
+        registry.promote(client, "1")
+
+
+@pytest.mark.exhaustive
+def test_served_over_http_it_gives_the_scores_of_the_predictor_and_reads_no_file(opened, tmp_path):
+    client, experiment = opened
+    train(opened, scratch=0.9)
+    registry.register_best(client, experiment, 0.0)
+    assert not [path for path in (tmp_path / "mlruns").rglob("*") if path.suffix in {".pkl", ".pickle"}]
+    write_faces(tmp_path / "faces", 2)
+    paths = sorted((tmp_path / "faces").rglob("*.jpg"))
+    expected = Predictor.load("models/scratch", configure(0, 1, "auto", "fp32"), 8).scores(
+        np.stack([decode(path, 112, 50).pixels for path in paths]), np.arange(len(paths))
+    )
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = ["mlflow", "models", "serve", "-m", "models:/fakeface@champion", "--env-manager", "local"]
+    env = environment(
+        MLFLOW_TRACKING_URI=os.environ["MLFLOW_TRACKING_URI"], MLFLOW_ALLOW_PICKLE_DESERIALIZATION="false"
+    )
+    server = subprocess.Popen([*command, "--host", "127.0.0.1", "--port", str(port)], env=env, start_new_session=True)
+    try:
+        images = [base64.b64encode(path.read_bytes()).decode() for path in paths]
+        answer = ask(
+            server, port, {"dataframe_split": {"columns": ["image"], "data": [[i] for i in [*images, str(paths[0])]]}}
+        )
+    finally:
+        os.killpg(server.pid, 15)
+        server.wait(30)
+    rows = answer["predictions"]
+    assert [row["score"] for row in rows[:-1]] == pytest.approx(expected.tolist(), abs=1e-6)
+    assert {row["verdict"] for row in rows[:-1]} <= {"real", "fake"}
+    assert "FAKEFACE_IMAGES names no folder" in rows[-1]["problem"]
+
+
+def ask(server: subprocess.Popen, port: int, question: dict) -> dict:
+    """The server's answer, as soon as it gives one."""
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/invocations", json.dumps(question).encode(), {"Content-Type": "application/json"}
+    )
+    for _ in range(240):
+        assert server.poll() is None
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
+                return json.load(answer)
+        except (ConnectionError, urllib.error.URLError) as error:
+            if isinstance(error, urllib.error.HTTPError):
+                raise AssertionError(error.read().decode()) from None
+            time.sleep(0.5)
+    raise AssertionError("no answer")
