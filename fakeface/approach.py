@@ -2,9 +2,10 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from pathlib import Path
+from types import MappingProxyType
 
 import pandas as pd
 import torch
@@ -28,22 +29,37 @@ VAL_BATCH = 64
 
 
 def pixel_batches(
-    dataset: Dataset, network: str, crop_size: int, augment: str, batch_size: int, seed: int, compute: Compute
+    dataset: Dataset,
+    network: str,
+    crop_size: int,
+    augment: str,
+    batch_size: int,
+    seed: int,
+    compute: Compute,
+    *,
+    crop_grid: int = 1,
+    val_crop_size: int | None = None,
 ) -> tuple[PixelBatches, PixelBatches]:
-    """The training images, augmented, and the val images, in centre crops, as batches for `network`."""
+    """The training images, augmented, and the val images, in centre crops, as batches for `network`.
+
+    Args:
+        crop_grid: pixels; native training crops start at its multiples.
+        val_crop_size: pixels; that of the training images unless given.
+    """
     train, val = (
         PixelBatches(
             dataset.pixels,
             dataset.labels,
             dataset.rows(split),
             NETWORKS[network],
-            crop_size=crop_size,
+            crop_size=crop,
             batch_size=size,
             device=compute.device,
             augment=augment,
+            crop_grid=crop_grid,
             seed=seed,
         )
-        for split, size in (("train", batch_size), ("val", VAL_BATCH))
+        for split, size, crop in (("train", batch_size, crop_size), ("val", VAL_BATCH, val_crop_size or crop_size))
     )
     return train, val
 
@@ -63,6 +79,7 @@ def train_approach(
     sections: tuple[str, ...],
     assemble: Callable[[nn.Module], nn.Module] = lambda model: model,
     inputs: tuple[str, ...] = (),
+    options: Mapping[str, bool] = MappingProxyType({}),
 ) -> None:
     """Trains one approach and writes `models/<approach>/` and `reports/<approach>/` (history.csv, metrics.json).
 
@@ -74,6 +91,8 @@ def train_approach(
         sections: names of the params.yaml sections that shaped this run, for MLflow.
         assemble: makes the whole network of the trained model.
         inputs: further files that the training rests on, beside the split.
+        crop_size: pixels, of the centre crop that val is scored on, and later every photo.
+        options: of `checkpoints.OPTIONS`, what is not as usual; for the card.
 
     Raises:
         UserError: the loss is no longer finite, or something cannot be written.
@@ -104,7 +123,15 @@ def train_approach(
             model.to(compute.device).to(memory_format=torch.channels_last)
             try:
                 result = fit(
-                    model, train, val, section, compute, seed=params.base.seed, on_epoch=run.epoch, resume=resume
+                    model,
+                    train,
+                    val,
+                    section,
+                    compute,
+                    seed=params.base.seed,
+                    with_mirrored=options.get("with_mirrored", False),
+                    on_epoch=run.epoch,
+                    resume=resume,
                 )
             except NotFinite as error:
                 kept = f"; the state before is kept in {resume.path}" if resume.path.exists() else ""
@@ -139,6 +166,7 @@ def train_approach(
                 "processes": distributed.world(),
                 "device": compute.device.type,
                 "precision": compute.precision,
+                **options,
                 "metrics": final,
             }
             checkpoints.save(f"models/{approach}", assemble(model), card)

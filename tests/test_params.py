@@ -216,10 +216,18 @@ def test_value_out_of_range_names_the_key(section, key, value):
     assert f"{section}.{key}" in refusal(changed(section, key, value))
 
 
-@pytest.mark.parametrize("section", ["features", "train_scratch", "train_finetune"])
-def test_crop_larger_than_the_stored_image_is_refused(section):
-    message = refusal(changed(section, "crop_size", VALID["base"]["image_size"] + 1))
-    assert f"{section}.crop_size" in message
+@pytest.mark.parametrize(
+    ("section", "key"),
+    [
+        ("features", "crop_size"),
+        ("train_scratch", "crop_size"),
+        ("train_finetune", "crop_size"),
+        ("train_finetune", "score_crop_size"),
+    ],
+)
+def test_crop_larger_than_the_stored_image_is_refused(section, key):
+    message = refusal(changed(section, key, VALID["base"]["image_size"] + 1))
+    assert f"{section}.{key}" in message
     assert "base.image_size" in message
 
 
@@ -420,9 +428,9 @@ def test_budgets_that_are_accepted(budget):
     assert check_params(values, "params.yaml").robustness.budget == budget
 
 
-def test_robust_is_stargan128_with_blur_and_jpeg_alone():
+def test_robust_is_best_with_blur_and_jpeg_alone():
     """Two recipes that differ in the augmentation and in nothing else show what it does."""
-    plain, robust = (load_params(ROOT / "recipes" / f"{name}.yaml").model_dump() for name in ("stargan128", "robust"))
+    plain, robust = (load_params(ROOT / "recipes" / f"{name}.yaml").model_dump() for name in ("best", "robust"))
     for section in ("features", "train_scratch", "train_finetune"):
         assert (plain[section].pop("augment"), robust[section].pop("augment")) == ("crop", "robust")
     assert plain == robust
