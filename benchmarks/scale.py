@@ -123,7 +123,8 @@ def run_stages(
     params = yaml.load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     train, _ = epoch_of(images, epoch_images)
     for section in params.values():
-        section.update({key: image_size for key in section if key.endswith("crop_size")})
+        if "crop_size" in section:
+            section["crop_size"] = image_size
     params["base"] |= {"seed": seed, "threads": threads, "device": "cpu", "image_size": image_size, "tracking": False}
     params["base"]["processes"] = 1
     val = train * VAL / TRAIN

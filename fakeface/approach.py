@@ -29,37 +29,22 @@ VAL_BATCH = 64
 
 
 def pixel_batches(
-    dataset: Dataset,
-    network: str,
-    crop_size: int,
-    augment: str,
-    batch_size: int,
-    seed: int,
-    compute: Compute,
-    *,
-    crop_grid: int = 1,
-    val_crop_size: int | None = None,
+    dataset: Dataset, network: str, crop_size: int, augment: str, batch_size: int, seed: int, compute: Compute
 ) -> tuple[PixelBatches, PixelBatches]:
-    """The training images, augmented, and the val images, in centre crops, as batches for `network`.
-
-    Args:
-        crop_grid: pixels; native training crops start at its multiples.
-        val_crop_size: pixels; that of the training images unless given.
-    """
+    """The training images, augmented, and the val images, in centre crops, as batches for `network`."""
     train, val = (
         PixelBatches(
             dataset.pixels,
             dataset.labels,
             dataset.rows(split),
             NETWORKS[network],
-            crop_size=crop,
+            crop_size=crop_size,
             batch_size=size,
             device=compute.device,
             augment=augment,
-            crop_grid=crop_grid,
             seed=seed,
         )
-        for split, size, crop in (("train", batch_size, crop_size), ("val", VAL_BATCH, val_crop_size or crop_size))
+        for split, size in (("train", batch_size), ("val", VAL_BATCH))
     )
     return train, val
 
@@ -91,7 +76,6 @@ def train_approach(
         sections: names of the params.yaml sections that shaped this run, for MLflow.
         assemble: makes the whole network of the trained model.
         inputs: further files that the training rests on, beside the split.
-        crop_size: pixels, of the centre crop that val is scored on, and later every photo.
         options: of `checkpoints.OPTIONS`, what is not as usual; for the card.
 
     Raises:

@@ -136,8 +136,6 @@ class TrainFinetune(Training):
     network: Literal["resnet18", "efficientnet_lite0"]
     weights: Annotated[str, Field(min_length=1)]
     crop_size: Annotated[int, Field(ge=16)]
-    crop_grid: Annotated[int, Field(ge=1, le=64)]
-    score_crop_size: Annotated[int, Field(ge=16)]
     with_mirrored: bool
     depthwise_fp32: bool
     augment: Augment
@@ -194,13 +192,12 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _crops_fit(self) -> "Params":
-        sections = {name: getattr(self, name) for name in ("features", "train_scratch", "train_finetune")}
-        crops = [(name, "crop_size", section) for name, section in sections.items()]
-        for name, key, section in [*crops, ("train_finetune", "score_crop_size", self.train_finetune)]:
-            least, crop = MIN_CROP[section.network], getattr(section, key)
-            if not least <= crop <= self.base.image_size:
+        for name in ("features", "train_scratch", "train_finetune"):
+            section = getattr(self, name)
+            least = MIN_CROP[section.network]
+            if not least <= section.crop_size <= self.base.image_size:
                 raise ValueError(
-                    f"{name}.{key} = {crop}: {section.network} needs {least} or more, "
+                    f"{name}.crop_size = {section.crop_size}: {section.network} needs {least} or more, "
                     f"and base.image_size allows {self.base.image_size} at most"
                 )
         return self

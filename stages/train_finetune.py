@@ -25,17 +25,7 @@ def train_finetune() -> None:
     p = params.train_finetune
     compute = configure(params.base.seed, params.base.threads, params.base.device, params.base.precision)
     dataset = Dataset.open()
-    train, val = pixel_batches(
-        dataset,
-        p.network,
-        p.crop_size,
-        p.augment,
-        p.batch_size,
-        params.base.seed,
-        compute,
-        crop_grid=p.crop_grid,
-        val_crop_size=p.score_crop_size,
-    )
+    train, val = pixel_batches(dataset, p.network, p.crop_size, p.augment, p.batch_size, params.base.seed, compute)
     options = {"with_mirrored": p.with_mirrored, "depthwise_fp32": p.depthwise_fp32}
     train_approach(
         "finetune",
@@ -46,7 +36,7 @@ def train_finetune() -> None:
         params,
         compute,
         network=p.network,
-        crop_size=p.score_crop_size,
+        crop_size=p.crop_size,
         weights=p.weights,
         sections=("train_finetune",),
         options={name: True for name, value in options.items() if value},

@@ -31,7 +31,7 @@ TINY = {
     "features": {"crop_size": 48, "views": 2},
     "train_scratch": {"network": "mynet", "crop_size": 96, "epochs": 2},
     "train_extractor": {"epochs": 3},
-    "train_finetune": {"crop_size": 48, "score_crop_size": 64, "epochs": 1},
+    "train_finetune": {"crop_size": 48, "epochs": 1},
     "evaluate": {"grid_images": 8},
     "robustness": {"images": 3},
 }

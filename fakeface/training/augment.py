@@ -50,9 +50,9 @@ def resized_crop_boxes(
     return torch.stack([top, left, height, width], 1)
 
 
-def random_crop_boxes(n: int, size: int, crop: int, generator: torch.Generator, grid: int = 1) -> Tensor:
-    """Crops at native resolution whose top and left are multiples of `grid` pixels: int64 [n, 4], top, left, `crop`, `crop`."""
-    place = torch.randint(0, (size - crop) // grid + 1, (n, 2), generator=generator) * grid
+def random_crop_boxes(n: int, size: int, crop: int, generator: torch.Generator) -> Tensor:
+    """Crops at native resolution, anywhere: int64 [n, 4], top, left, `crop`, `crop`."""
+    place = torch.randint(0, size - crop + 1, (n, 2), generator=generator)
     return torch.cat([place, torch.full((n, 2), crop)], 1)
 
 
@@ -62,17 +62,15 @@ def centre_boxes(n: int, size: int, crop: int) -> Tensor:
     return torch.tensor([[offset, offset, crop, crop]]).repeat(n, 1)
 
 
-def boxes_for(
-    augment: str, n: int, size: int, crop: int, generator: torch.Generator, grid: int = 1
-) -> tuple[Tensor, Tensor]:
+def boxes_for(augment: str, n: int, size: int, crop: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Boxes and flips (bool [n]) of one epoch.
 
-    `article`: RandomResizedCrop, flip; `crop`, `robust`: native crop on the grid, flip; `none`: the centre.
+    `article`: RandomResizedCrop, flip; `crop`, `robust`: native crop, flip; `none`: the centre.
     """
     if augment == "none":
         return centre_boxes(n, size, crop), torch.zeros(n, dtype=torch.bool)
     article = augment == "article"
-    boxes = resized_crop_boxes(n, size, generator) if article else random_crop_boxes(n, size, crop, generator, grid)
+    boxes = resized_crop_boxes(n, size, generator) if article else random_crop_boxes(n, size, crop, generator)
     return boxes, torch.rand(n, generator=generator) < 0.5
 
 

@@ -43,7 +43,6 @@ class PixelBatches:
         labels: int64 [N], 0 real, 1 fake.
         rows: int64, which images.
         augment: `article`, `crop`, `robust` or `none`, for `train`.
-        crop_grid: pixels; native crops start at its multiples.
     """
 
     def __init__(
@@ -57,12 +56,10 @@ class PixelBatches:
         batch_size: int,
         device: torch.device,
         augment: str = "none",
-        crop_grid: int = 1,
         seed: int = 0,
     ) -> None:
         self.pixels, self.rows, self.network = pixels, rows, network
         self.crop_size, self.batch_size, self.augment, self.seed = crop_size, batch_size, augment, seed
-        self.crop_grid = crop_grid
         self.device, self.count = device, len(rows)
         self.labels = torch.from_numpy(labels[rows]).to(device)
         self.resident = _on_device(pixels, rows, device) if device.type == "cuda" else None
@@ -98,7 +95,7 @@ class PixelBatches:
 
         What the batches need goes to the device here, once: a copy in each batch would make the host wait for a GPU.
         """
-        boxes, flips = boxes_for(augment, len(order), self.pixels.shape[-1], self.crop_size, generator, self.crop_grid)
+        boxes, flips = boxes_for(augment, len(order), self.pixels.shape[-1], self.crop_size, generator)
         sigma, quality = degradations_for(augment, len(order), generator)
         crop = native_crop if bool((boxes[:, 2:] == self.crop_size).all()) else resized_crop
         boxes, flips, order = boxes.to(self.device), flips.to(self.device), order.to(self.device)

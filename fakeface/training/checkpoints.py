@@ -40,11 +40,7 @@ def save(folder: Path | str, model: nn.Module, card: dict[str, Any]) -> None:
             **card,
             "classes": list(CLASSES),
             "score": "probability of fake (class 1): sigmoid((logit of fake - logit of real) / temperature)"
-            + (
-                "; logits are the mean of those of the image and of its mirror image"
-                if card.get("with_mirrored")
-                else ""
-            ),
+            + ("; each logit the mean over the image and its mirror image" if card.get("with_mirrored") else ""),
             "transform": f"resize the shorter side to {card['image_size']} (antialiased bilinear), "
             f"centre crop {card['image_size']}, centre crop {card['crop_size']}",
             "mean": list(network.mean),

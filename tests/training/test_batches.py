@@ -174,16 +174,6 @@ def test_the_parts_of_several_processes_are_the_batches_of_one(augment, world, m
 
 
 @pytest.mark.parametrize("augment", ["crop", "robust"])
-@pytest.mark.parametrize(("size", "crop", "grid"), [(20, 16, 2), (20, 15, 4), (64, 48, 8), (20, 20, 8), (20, 13, 1)])
-def test_crops_lie_on_the_grid_inside_the_image_and_use_all_of_its_places(augment, size, crop, grid):
-    boxes, _ = boxes_for(augment, 400, size, crop, torch.Generator().manual_seed(0), grid)
-    places = list(range(0, size - crop + 1, grid))
-    assert boxes[:, 2:].unique().tolist() == [crop]
-    for axis in (0, 1):
-        assert boxes[:, axis].unique().tolist() == places
-
-
-@pytest.mark.parametrize("augment", ["crop", "robust"])
 def test_batch_size_changes_no_image(augment):
     one, four = (gathered(pixel_batches(augment=augment, batch_size=size).train(2)) for size in (1, 4))
     assert all(torch.equal(a, b) for a, b in zip(one, four, strict=True))
