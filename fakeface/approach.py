@@ -2,9 +2,10 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from pathlib import Path
+from types import MappingProxyType
 
 import pandas as pd
 import torch
@@ -63,6 +64,7 @@ def train_approach(
     sections: tuple[str, ...],
     assemble: Callable[[nn.Module], nn.Module] = lambda model: model,
     inputs: tuple[str, ...] = (),
+    options: Mapping[str, bool] = MappingProxyType({}),
 ) -> None:
     """Trains one approach and writes `models/<approach>/` and `reports/<approach>/` (history.csv, metrics.json).
 
@@ -74,6 +76,7 @@ def train_approach(
         sections: names of the params.yaml sections that shaped this run, for MLflow.
         assemble: makes the whole network of the trained model.
         inputs: further files that the training rests on, beside the split.
+        options: of `checkpoints.OPTIONS`, what is not as usual; for the card.
 
     Raises:
         UserError: the loss is no longer finite, or something cannot be written.
@@ -104,7 +107,15 @@ def train_approach(
             model.to(compute.device).to(memory_format=torch.channels_last)
             try:
                 result = fit(
-                    model, train, val, section, compute, seed=params.base.seed, on_epoch=run.epoch, resume=resume
+                    model,
+                    train,
+                    val,
+                    section,
+                    compute,
+                    seed=params.base.seed,
+                    with_mirrored=options.get("with_mirrored", False),
+                    on_epoch=run.epoch,
+                    resume=resume,
                 )
             except NotFinite as error:
                 kept = f"; the state before is kept in {resume.path}" if resume.path.exists() else ""
@@ -139,6 +150,7 @@ def train_approach(
                 "processes": distributed.world(),
                 "device": compute.device.type,
                 "precision": compute.precision,
+                **options,
                 "metrics": final,
             }
             checkpoints.save(f"models/{approach}", assemble(model), card)

@@ -136,6 +136,8 @@ class TrainFinetune(Training):
     network: Literal["resnet18", "efficientnet_lite0"]
     weights: Annotated[str, Field(min_length=1)]
     crop_size: Annotated[int, Field(ge=16)]
+    with_mirrored: bool
+    depthwise_fp32: bool
     augment: Augment
 
 

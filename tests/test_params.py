@@ -420,9 +420,9 @@ def test_budgets_that_are_accepted(budget):
     assert check_params(values, "params.yaml").robustness.budget == budget
 
 
-def test_robust_is_stargan128_with_blur_and_jpeg_alone():
+def test_robust_is_best_with_blur_and_jpeg_alone():
     """Two recipes that differ in the augmentation and in nothing else show what it does."""
-    plain, robust = (load_params(ROOT / "recipes" / f"{name}.yaml").model_dump() for name in ("stargan128", "robust"))
+    plain, robust = (load_params(ROOT / "recipes" / f"{name}.yaml").model_dump() for name in ("best", "robust"))
     for section in ("features", "train_scratch", "train_finetune"):
         assert (plain[section].pop("augment"), robust[section].pop("augment")) == ("crop", "robust")
     assert plain == robust

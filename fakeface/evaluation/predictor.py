@@ -53,7 +53,7 @@ class Predictor:
             batch_size=self.batch_size,
             device=self.compute.device,
         )
-        logits, _ = predict(self.model, batches, self.compute)
+        logits, _ = predict(self.model, batches, self.compute, with_mirrored=self.card.get("with_mirrored", False))
         return scores_from_logits(logits.numpy(), self.card["temperature"])
 
 

@@ -15,6 +15,7 @@ from fakeface.files import sha256, whole
 from fakeface.training.networks import CLASSES, NETWORKS, build
 
 FORMAT = 2  # 2: temperature
+OPTIONS = ("depthwise_fp32", "with_mirrored")  # true or false; a card without them means false
 REQUIRED = {
     "format": int,
     "approach": str,
@@ -38,7 +39,8 @@ def save(folder: Path | str, model: nn.Module, card: dict[str, Any]) -> None:
             "format": FORMAT,
             **card,
             "classes": list(CLASSES),
-            "score": "probability of fake (class 1): sigmoid((logit of fake - logit of real) / temperature)",
+            "score": "probability of fake (class 1): sigmoid((logit of fake - logit of real) / temperature)"
+            + ("; each logit the mean over the image and its mirror image" if card.get("with_mirrored") else ""),
             "transform": f"resize the shorter side to {card['image_size']} (antialiased bilinear), "
             f"centre crop {card['image_size']}, centre crop {card['crop_size']}",
             "mean": list(network.mean),
@@ -74,7 +76,7 @@ def load(folder: Path | str) -> tuple[nn.Module, dict[str, Any]]:
         raise UserError(f"{weights}: is not the file that card.json describes (sha256 differs); run `dvc checkout`")
     # Weights are replaced at once: the caller's random numbers must not move with the throw-away initial ones.
     with torch.random.fork_rng(devices=[]):
-        model = build(card["network"], card["crop_size"])
+        model = build(card["network"], card["crop_size"], card.get("depthwise_fp32", False))
     try:
         model.load_state_dict(load_file(weights))
     except (SafetensorError, RuntimeError) as error:
@@ -97,6 +99,9 @@ def read_card(folder: Path) -> dict[str, Any]:
     for key, kind in REQUIRED.items():
         if not isinstance(card, dict) or type(card.get(key)) is not kind:
             raise UserError(f"{path}: {key} is missing or not of type {kind.__name__}; run `dvc checkout`")
+    for key in OPTIONS:
+        if type(card.get(key, False)) is not bool:
+            raise UserError(f"{path}: {key} is not of type bool; run `dvc checkout`")
     if card["format"] != FORMAT or card["network"] not in NETWORKS:
         raise UserError(
             f"{path}: format {card['format']}, network {card['network']!r}: made by another version of fakeface"

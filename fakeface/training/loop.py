@@ -47,6 +47,7 @@ def fit(
     compute: Compute,
     *,
     seed: int = 0,
+    with_mirrored: bool = False,
     on_epoch: Callable[[Row], None] = lambda row: None,
     resume: ResumeFile | None = None,
 ) -> Fit:
@@ -57,6 +58,7 @@ def fit(
 
     Args:
         seed: of dropout; every epoch starts its own stream, so that a resumed one draws what an uninterrupted one would.
+        with_mirrored: val is scored as `predict` has it.
         on_epoch: called with each row of the history as soon as it is known, also with those of a resumed training.
         resume: where the state after each epoch is kept, and taken from if there is one.
 
@@ -89,7 +91,7 @@ def fit(
             if section.schedule != "onecycle":
                 schedule.step()
             distributed.share_buffers(model)
-            val_logits, val_labels = predict(model, val, compute)
+            val_logits, val_labels = predict(model, val, compute, with_mirrored=with_mirrored)
             row = {
                 "epoch": epoch,
                 "lr": lr,

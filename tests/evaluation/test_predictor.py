@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy.special import logit
 
 from fakeface.errors import UserError
 from fakeface.evaluation.predictor import Predictor
@@ -74,6 +75,23 @@ def test_bf16_stays_near_and_scores_are_not_coarse_steps(folder):
     got = scores(folder, compute=Compute(torch.device("cpu"), "bf16"))
     assert np.abs(got - scores(folder)).max() < 0.1
     assert len(set(got.tolist())) == len(got)
+
+
+def test_with_mirrored_a_photo_and_its_mirror_image_have_one_score(folder, tmp_path):
+    """The mean of the two logits, so of the differences between them."""
+    model, card = load(folder)
+    both = tmp_path / "both"
+    save(both, model, card | {"with_mirrored": True})
+    seen = slice(
+        round((SIZE - CROP) / 2), round((SIZE - CROP) / 2) + CROP
+    )  # the centre crop is not quite in the middle
+    mirrored = PIXELS.copy()
+    mirrored[..., seen] = PIXELS[..., seen][..., ::-1]
+    one, other = scores(folder), scores(folder, pixels=mirrored)
+    got = scores(both)
+    assert np.abs(one - other).max() > 0.01
+    assert np.abs(got - scores(both, pixels=mirrored)).max() < 1e-5
+    assert np.abs(logit(got) - (logit(one) + logit(other)) / 2).max() < 1e-4
 
 
 @pytest.mark.parametrize("size", [CROP, 128])

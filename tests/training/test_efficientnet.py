@@ -4,7 +4,7 @@ import pytest
 import timm
 import torch
 
-from fakeface.training.efficientnet import EfficientNetLite0
+from fakeface.training.efficientnet import Block, EfficientNetLite0
 from fakeface.training.networks import _imagenet
 
 
@@ -38,6 +38,27 @@ def test_logits_and_gradients_are_timms(pair, size):
             assert torch.equal(ours, theirs)
     for ours, theirs in zip(*(model.buffers() for model in pair), strict=True):
         assert torch.equal(ours, theirs)
+
+
+def test_depthwise_fp32_rounds_the_fp32_result_and_touches_nothing_else():
+    torch.manual_seed(0)
+    plain, apart = Block(8, 8, 3, 1, 6), Block(8, 8, 3, 1, 6, depthwise_fp32=True)
+    apart.load_state_dict(plain.state_dict())
+    x = torch.randn(2, 8, 12, 12)
+    for model in (plain, apart):
+        model.train()
+    assert torch.equal(plain(x), apart(x))
+    seen = {}
+    for name in ("conv_pw", "conv_dw", "conv_pwl"):
+        apart.get_submodule(name).register_forward_hook(lambda _, x, y, name=name: seen.update({name: (*x, y)}))
+    with torch.autocast("cpu", torch.bfloat16):
+        out = apart(x)
+    assert [seen[name][1].dtype for name in seen] == [torch.bfloat16, torch.float32, torch.bfloat16]
+    given, computed = seen["conv_dw"]
+    wanted = torch.nn.functional.conv2d(given, apart.conv_dw.weight, padding=1, groups=48)
+    assert torch.equal(computed, wanted)
+    out.float().square().sum().backward()
+    assert all(p.grad.dtype == torch.float32 and p.grad.abs().sum() > 0 for p in apart.parameters() if p.dim() == 4)
 
 
 def test_random_weights_keep_the_signal():

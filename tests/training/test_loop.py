@@ -105,6 +105,27 @@ def test_history_has_a_row_an_epoch_and_is_told_at_once():
     assert HISTORY == ["epoch", "lr", "train_loss", "train_accuracy", "val_loss", "val_accuracy"]
 
 
+def test_val_may_be_scored_with_mirror_images():
+    """A training that sees them only in validation: same weights, other logits, and figures that are those logits'."""
+    rng = np.random.default_rng(0)
+    pixels, labels = rng.integers(0, 256, (8, 3, 96, 96), dtype=np.uint8), np.arange(8) % 2
+    results = []
+    for mirrored in (False, True):
+        batches = PixelBatches(
+            pixels, labels, np.arange(8), NETWORKS["mynet"], crop_size=96, batch_size=4, device=CPU, augment="none"
+        )
+        torch.manual_seed(0)
+        model = build("mynet", 96)
+        fitted = fit(model, batches, batches, section(epochs=1, lr=0.001), FP32, with_mirrored=mirrored)
+        assert torch.equal(fitted.val_logits, predict(model, batches, FP32, with_mirrored=mirrored)[0])
+        loss = nn.functional.cross_entropy(fitted.val_logits, torch.from_numpy(labels)).item()
+        assert fitted.history[0]["val_loss"] == pytest.approx(loss, abs=2e-6)
+        results.append((model.state_dict(), fitted.val_logits))
+    (plain, one), (both, other) = results
+    assert all(torch.equal(value, both[name]) for name, value in plain.items())
+    assert not torch.equal(one, other)
+
+
 def test_figures_of_the_first_epoch_are_plain_means_over_images():
     """lr is next to nothing, so each batch sees the first weights; the last batch is smaller than the others."""
     model, train, val = linear(), blobs(n=27), blobs(n=13, seed=1)
