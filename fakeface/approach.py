@@ -2,10 +2,9 @@
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
-from types import MappingProxyType
 
 import pandas as pd
 import torch
@@ -64,7 +63,7 @@ def train_approach(
     sections: tuple[str, ...],
     assemble: Callable[[nn.Module], nn.Module] = lambda model: model,
     inputs: tuple[str, ...] = (),
-    options: Mapping[str, bool] = MappingProxyType({}),
+    with_mirrored: bool = False,
 ) -> None:
     """Trains one approach and writes `models/<approach>/` and `reports/<approach>/` (history.csv, metrics.json).
 
@@ -76,7 +75,7 @@ def train_approach(
         sections: names of the params.yaml sections that shaped this run, for MLflow.
         assemble: makes the whole network of the trained model.
         inputs: further files that the training rests on, beside the split.
-        options: of `checkpoints.OPTIONS`, what is not as usual; for the card.
+        with_mirrored: score each image together with its mirror image, on val and ever after.
 
     Raises:
         UserError: the loss is no longer finite, or something cannot be written.
@@ -113,7 +112,7 @@ def train_approach(
                     section,
                     compute,
                     seed=params.base.seed,
-                    with_mirrored=options.get("with_mirrored", False),
+                    with_mirrored=with_mirrored,
                     on_epoch=run.epoch,
                     resume=resume,
                 )
@@ -150,7 +149,7 @@ def train_approach(
                 "processes": distributed.world(),
                 "device": compute.device.type,
                 "precision": compute.precision,
-                **options,
+                "with_mirrored": with_mirrored,
                 "metrics": final,
             }
             checkpoints.save(f"models/{approach}", assemble(model), card)

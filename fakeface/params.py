@@ -137,7 +137,6 @@ class TrainFinetune(Training):
     weights: Annotated[str, Field(min_length=1)]
     crop_size: Annotated[int, Field(ge=16)]
     with_mirrored: bool
-    depthwise_fp32: bool
     augment: Augment
 
 

@@ -26,10 +26,9 @@ def train_finetune() -> None:
     compute = configure(params.base.seed, params.base.threads, params.base.device, params.base.precision)
     dataset = Dataset.open()
     train, val = pixel_batches(dataset, p.network, p.crop_size, p.augment, p.batch_size, params.base.seed, compute)
-    options = {"with_mirrored": p.with_mirrored, "depthwise_fp32": p.depthwise_fp32}
     train_approach(
         "finetune",
-        build_pretrained(p.network, p.weights, p.depthwise_fp32),
+        build_pretrained(p.network, p.weights),
         train,
         val,
         dataset,
@@ -39,7 +38,7 @@ def train_finetune() -> None:
         crop_size=p.crop_size,
         weights=p.weights,
         sections=("train_finetune",),
-        options={name: True for name, value in options.items() if value},
+        with_mirrored=p.with_mirrored,
     )
 
 

@@ -15,7 +15,6 @@ from fakeface.files import sha256, whole
 from fakeface.training.networks import CLASSES, NETWORKS, build
 
 FORMAT = 2  # 2: temperature
-OPTIONS = ("depthwise_fp32", "with_mirrored")  # true or false; a card without them means false
 REQUIRED = {
     "format": int,
     "approach": str,
@@ -76,7 +75,7 @@ def load(folder: Path | str) -> tuple[nn.Module, dict[str, Any]]:
         raise UserError(f"{weights}: is not the file that card.json describes (sha256 differs); run `dvc checkout`")
     # Weights are replaced at once: the caller's random numbers must not move with the throw-away initial ones.
     with torch.random.fork_rng(devices=[]):
-        model = build(card["network"], card["crop_size"], card.get("depthwise_fp32", False))
+        model = build(card["network"], card["crop_size"])
     try:
         model.load_state_dict(load_file(weights))
     except (SafetensorError, RuntimeError) as error:
@@ -99,9 +98,8 @@ def read_card(folder: Path) -> dict[str, Any]:
     for key, kind in REQUIRED.items():
         if not isinstance(card, dict) or type(card.get(key)) is not kind:
             raise UserError(f"{path}: {key} is missing or not of type {kind.__name__}; run `dvc checkout`")
-    for key in OPTIONS:
-        if type(card.get(key, False)) is not bool:
-            raise UserError(f"{path}: {key} is not of type bool; run `dvc checkout`")
+    if type(card.get("with_mirrored", False)) is not bool:
+        raise UserError(f"{path}: with_mirrored is not of type bool; run `dvc checkout`")
     if card["format"] != FORMAT or card["network"] not in NETWORKS:
         raise UserError(
             f"{path}: format {card['format']}, network {card['network']!r}: made by another version of fakeface"

@@ -64,16 +64,15 @@ class MyNet(nn.Sequential):
         self.head = Head(120, len(CLASSES))
 
 
-def build(name: str, crop_size: int, depthwise_fp32: bool = False) -> nn.Module:
+def build(name: str, crop_size: int) -> nn.Module:
     """A network for two classes with random weights from torch's global generator (seed it first).
 
     Args:
         crop_size: pixels; only mynet's shape depends on it.
-        depthwise_fp32: of efficientnet_lite0 (`efficientnet.Block`); the others have no depthwise convolutions.
     """
     if name == "mynet":
         return MyNet(crop_size)
-    return with_new_head(_build_imagenet(name, depthwise_fp32), name)
+    return with_new_head(_build_imagenet(name), name)
 
 
 def he_init(model: nn.Module) -> None:
@@ -86,18 +85,17 @@ def he_init(model: nn.Module) -> None:
                 nn.init.zeros_(layer.bias)
 
 
-def build_pretrained(name: str, weights: str, depthwise_fp32: bool = False) -> nn.Module:
+def build_pretrained(name: str, weights: str) -> nn.Module:
     """A network with pretrained weights and a new random 2-class head.
 
     Args:
         weights: `imagenet`, `none` (all random), or the path of a state dict with the 1000-class head
             (`.safetensors`, or `.pth` read without unpickling objects).
-        depthwise_fp32: as in `build`.
 
     Raises:
         UserError: the weights cannot be had, read, or do not fit the network.
     """
-    model = _build_imagenet(name, depthwise_fp32)
+    model = _build_imagenet(name)
     if weights == "none":
         return with_new_head(model, name)
     state = _imagenet(name, model) if weights == "imagenet" else _read(Path(weights))
@@ -144,9 +142,9 @@ def _moments(network: Network, device: torch.device) -> tuple[Tensor, Tensor]:
     return mean, std
 
 
-def _build_imagenet(name: str, depthwise_fp32: bool = False) -> nn.Module:
+def _build_imagenet(name: str) -> nn.Module:
     if name == "efficientnet_lite0":
-        return EfficientNetLite0(depthwise_fp32=depthwise_fp32)
+        return EfficientNetLite0()
     import torchvision
 
     return getattr(torchvision.models, name)(weights=None)

@@ -79,17 +79,6 @@ def test_networks_with_buffers_come_back_with_the_same_logits(tmp_path, name):
         assert torch.equal(load(tmp_path / "m")[0](x), network.eval()(x))
 
 
-def test_depthwise_convolutions_in_fp32_come_back_with_the_card(tmp_path):
-    torch.manual_seed(1)
-    network = build("efficientnet_lite0", 48, depthwise_fp32=True).eval()
-    save(tmp_path / "m", network, CARD | {"network": "efficientnet_lite0", "crop_size": 48, "depthwise_fp32": True})
-    x = torch.randn(2, 3, 48, 48)
-    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(load(tmp_path / "m")[0](x), network(x))
-        edit(tmp_path / "m", depthwise_fp32=False)
-        assert not torch.equal(load(tmp_path / "m")[0](x), network(x))
-
-
 def test_card_says_how_to_use_it(saved):
     card = read_card(saved)
     assert load(saved)[1] == card
@@ -220,7 +209,6 @@ def test_card_without_a_key_is_refused(folder, key):
         ("image_size", 90),
         ("image_size", True),
         ("with_mirrored", 1),
-        ("depthwise_fp32", "true"),
     ],
 )
 def test_card_with_a_wrong_value_is_refused(folder, key, value):

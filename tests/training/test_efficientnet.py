@@ -40,25 +40,25 @@ def test_logits_and_gradients_are_timms(pair, size):
         assert torch.equal(ours, theirs)
 
 
-def test_depthwise_fp32_rounds_the_fp32_result_and_touches_nothing_else():
+def test_under_bf16_autocast_depthwise_convolutions_are_in_fp32_where_a_gradient_is_needed():
     torch.manual_seed(0)
-    plain, apart = Block(8, 8, 3, 1, 6), Block(8, 8, 3, 1, 6, depthwise_fp32=True)
-    apart.load_state_dict(plain.state_dict())
+    block = Block(8, 8, 3, 1, 6).train()
     x = torch.randn(2, 8, 12, 12)
-    for model in (plain, apart):
-        model.train()
-    assert torch.equal(plain(x), apart(x))
     seen = {}
     for name in ("conv_pw", "conv_dw", "conv_pwl"):
-        apart.get_submodule(name).register_forward_hook(lambda _, x, y, name=name: seen.update({name: (*x, y)}))
-    with torch.autocast("cpu", torch.bfloat16):
-        out = apart(x)
-    assert [seen[name][1].dtype for name in seen] == [torch.bfloat16, torch.float32, torch.bfloat16]
+        block.get_submodule(name).register_forward_hook(lambda _, x, y, name=name: seen.update({name: (*x, y)}))
+    bf16, fp32 = torch.bfloat16, torch.float32
+    with torch.autocast("cpu", bf16):
+        out = block(x)
+    assert [seen[name][1].dtype for name in ("conv_pw", "conv_dw", "conv_pwl")] == [bf16, fp32, bf16]
     given, computed = seen["conv_dw"]
-    wanted = torch.nn.functional.conv2d(given, apart.conv_dw.weight, padding=1, groups=48)
+    wanted = torch.nn.functional.conv2d(given, block.conv_dw.weight, padding=1, groups=48)
     assert torch.equal(computed, wanted)
     out.float().square().sum().backward()
-    assert all(p.grad.dtype == torch.float32 and p.grad.abs().sum() > 0 for p in apart.parameters() if p.dim() == 4)
+    assert all(p.grad.dtype == fp32 and p.grad.abs().sum() > 0 for p in block.parameters() if p.dim() == 4)
+    with torch.inference_mode(), torch.autocast("cpu", bf16):
+        block(x)
+    assert seen["conv_dw"][1].dtype == bf16
 
 
 def test_random_weights_keep_the_signal():
