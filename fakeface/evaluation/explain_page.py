@@ -34,16 +34,17 @@ class Explained:
 def overlay(crops: np.ndarray, maps: np.ndarray) -> np.ndarray:
     """Grey images with evidence laid over them, in the classes' colours: uint8 [n, 3, crop, crop].
 
-    All share one scale: the strongest evidence in any of them has the fullest colour, so a faint map is weak evidence.
+    All share one scale, so a faint map is weak evidence. The colour grows with the root of the evidence: in proportion, a few
+    very sure images would leave the others grey. The strongest hundredth of all fields has the fullest colour.
 
     Args:
         crops: uint8 [n, 3, crop, crop]; maps: float [n, crop, crop], above 0 for fake.
     """
-    most = max(float(np.abs(maps).max(initial=0)), 1e-12)
+    most = max(float(np.percentile(np.abs(maps), 99)), 1e-12) if maps.size else 1.0
     grey = np.tensordot((0.299, 0.587, 0.114), crops.astype(np.float32), axes=(0, 1))[:, None]
     fake, real = (np.reshape(to_rgb(CLASS_COLOURS[name]), (1, 3, 1, 1)) * 255 for name in ("fake", "real"))
     values = maps[:, None]
-    opacity = SOLID * np.clip(np.abs(values) / most, 0, 1)
+    opacity = SOLID * np.sqrt(np.clip(np.abs(values) / most, 0, 1))
     return np.rint(grey + opacity * (np.where(values > 0, fake, real) - grey)).astype(np.uint8)
 
 
