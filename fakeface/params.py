@@ -177,6 +177,11 @@ class Robustness(Section):
         return self
 
 
+class Explain(Section):
+    columns: Annotated[int, Field(ge=1, le=12)]
+    errors_shown: Annotated[int, Field(ge=0, le=200)]
+
+
 class Registry(Section):
     margin: Annotated[float, Field(ge=0, le=1)]
 
@@ -192,6 +197,7 @@ class Params(Section):
     train_finetune: TrainFinetune
     evaluate: Evaluate
     robustness: Robustness
+    explain: Explain
     registry: Registry
 
     @model_validator(mode="after")

@@ -34,6 +34,7 @@ TINY = {
     "train_finetune": {"crop_size": 48, "epochs": 1},
     "evaluate": {"grid_images": 8},
     "robustness": {"images": 3},
+    "explain": {"columns": 2},
 }
 
 

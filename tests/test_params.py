@@ -204,6 +204,8 @@ def test_number_as_text_is_answered_with_the_number_to_write(text):
         ("robustness", "budget", {"scratch": {"jpeg_65": 1.5}}),
         ("robustness", "budget", {"scratch": {"jpeg_65": -0.1}}),
         ("robustness", "budget", {"scratch": {"jpeg_65": "0.1"}}),
+        ("explain", "columns", 0),
+        ("explain", "errors_shown", 201),
         ("evaluate", "resamples", 99),
         ("evaluate", "extra_sets", None),
         ("evaluate", "extra_sets", ["faces"]),

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from fakeface.data.audit import Copies
 from fakeface.data.spectra import Pictures, class_curves
-from fakeface.evaluation.page import figure_uri, images_uri, render
+from fakeface.evaluation.page import CLASS_COLOURS, figure_uri, images_uri, render
 from fakeface.evaluation.probes import RESAMPLES, Probe, shares, widest_gap
 
 TITLES = {"metadata": "metadata alone", "file_size": "the file size alone", "mean_colour": "the mean colour alone",
@@ -20,7 +20,6 @@ TABLES = {"format": "Format", "size": "Size in pixels", "mode": "Mode", "quality
           "traces": "EXIF and other traces"}  # fmt: skip
 ROWS = 8  # values shown of each fact
 DIFFERS = 0.2  # share of one class more than of the other
-CLASS_COLOURS = {"real": "#0072b2", "fake": "#d55e00"}  # Okabe and Ito: told apart by all eyes
 STRIP, PAIR = 96, 112  # pixels, height of the pictures
 
 

@@ -9,6 +9,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
+CLASS_COLOURS = {"real": "#0072b2", "fake": "#d55e00"}  # Okabe and Ito: told apart by all eyes
+
 
 def render(template: str, **values: Any) -> str:
     """Fills `templates/<template>`; every value is escaped. The same values give the same text.
@@ -25,13 +27,18 @@ def render(template: str, **values: Any) -> str:
     return environment.get_template(template).render(**values) + "\n"
 
 
-def figure_uri(figure: Figure) -> str:
-    """A figure as a JPEG data URI, 110 dpi, full chroma: a map of many colours in a third of PNG's bytes."""
+def figure_jpeg(figure: Figure) -> bytes:
+    """A figure as JPEG, 110 dpi, full chroma: a map of many colours in a third of PNG's bytes."""
     drawn, file = io.BytesIO(), io.BytesIO()
     figure.savefig(drawn, format="png", dpi=110)
     with Image.open(drawn) as image:
         image.convert("RGB").save(file, "JPEG", quality=88, subsampling="4:4:4")
-    return _uri(file)
+    return file.getvalue()
+
+
+def figure_uri(figure: Figure) -> str:
+    """`figure_jpeg` as a data URI."""
+    return _uri(figure_jpeg(figure))
 
 
 def images_uri(images: list[np.ndarray], height: int) -> str:
@@ -42,8 +49,8 @@ def images_uri(images: list[np.ndarray], height: int) -> str:
         strip.paste(small, (k * height, 0))
     file = io.BytesIO()
     strip.save(file, "JPEG", quality=80)
-    return _uri(file)
+    return _uri(file.getvalue())
 
 
-def _uri(file: io.BytesIO) -> str:
-    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
+def _uri(jpeg: bytes) -> str:
+    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"

@@ -1,0 +1,92 @@
+"""The explain stage on the tiny project: its lists are those of the predictions, and it writes the same bytes twice."""
+
+import json
+import shutil
+
+import pandas as pd
+import pytest
+from conftest import TINY, Project, copy_project, write_faces
+
+pytestmark = [pytest.mark.slow, pytest.mark.exhaustive]
+OUT = "reports/explain"
+APPROACHES = ["scratch", "extractor", "finetune"]
+
+
+@pytest.fixture(scope="module")
+def explained(tmp_path_factory) -> Project:
+    """A tiny project whose networks are hardly trained, so there are errors. The stage has run once."""
+    project = copy_project(tmp_path_factory.mktemp("explain") / "project")
+    write_faces(project.path / "data" / "raw", 24)
+    project.set(**TINY)
+    project.set(
+        base={"tracking": False},
+        sample={"count": 0},
+        split={"data": "data/raw", "train": 0.5, "val": 0.25, "test": 0.25},
+        train_scratch={"epochs": 1},
+    )
+    project.commit("tiny")
+    project.run("dvc", "repro", "explain", MPLBACKEND="TkAgg")  # which has no display here
+    return project
+
+
+def files(project: Project) -> dict[str, bytes]:
+    root = project.path / OUT
+    found = {p.relative_to(root).as_posix(): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}
+    found.pop(".gitignore", None)  # DVC's
+    return found
+
+
+def test_the_lists_are_those_of_the_predictions_and_thresholds(explained):
+    predictions = pd.read_csv(explained.path / "reports/evaluate/predictions.csv").query("split == 'test'")
+    errors = pd.read_csv(explained.path / OUT / "errors.csv")
+    assert list(errors.columns) == ["approach", "path", "label", "score"]
+    counts = json.loads((explained.path / OUT / "explain.json").read_text())
+    assert list(counts) == APPROACHES
+    page = (explained.path / OUT / "index.html").read_text()
+    for approach in APPROACHES:
+        threshold = json.loads((explained.path / f"models/{approach}/card.json").read_text())["threshold"]
+        called = (predictions[f"score_{approach}"] >= threshold).astype(int)
+        table = pd.crosstab(predictions["label"], called).reindex(index=[0, 1], columns=[0, 1], fill_value=0)
+        assert counts[approach] == {
+            "threshold": threshold,
+            "errors": table.loc[0, 1] + table.loc[1, 0],
+            "fake_called_fake": table.loc[1, 1],
+            "fake_called_real": table.loc[1, 0],
+            "real_called_real": table.loc[0, 0],
+            "real_called_fake": table.loc[0, 1],
+        }
+        wrong = predictions[called != predictions["label"]]
+        listed = errors[errors["approach"] == approach]
+        assert sorted(listed["path"]) == sorted(wrong["path"])
+        assert dict(zip(listed["path"], listed["score"], strict=True)) == dict(
+            zip(wrong["path"], wrong[f"score_{approach}"], strict=True)
+        )
+        assert (listed["score"] - listed["label"]).abs().is_monotonic_decreasing
+        assert f"{approach}: {len(wrong)} of {len(predictions)} wrong" in page
+    assert len(errors)
+    assert all(path in page for path in errors["path"])
+
+
+def test_a_second_run_writes_the_same_bytes(explained):
+    first = files(explained)
+    assert set(first) == {
+        *("index.html", "errors.csv", "explain.json"),
+        *(f"figures/{kind}_{approach}.jpg" for kind in ("gradcam", "extremes") for approach in APPROACHES),
+    }
+    shutil.rmtree(explained.path / OUT)
+    explained.run("python", "-m", "stages.explain")
+    assert files(explained) == first
+
+
+def test_predictions_of_another_split_are_refused_in_one_line(explained):
+    path = explained.path / "reports/evaluate/predictions.csv"
+    before = path.read_bytes()
+    path.unlink()  # linked to DVC's cache, perhaps
+    path.write_bytes(before.rsplit(b"\n", 2)[0] + b"\n")
+    try:
+        result = explained.run("python", "-m", "stages.explain", check=False)
+    finally:
+        path.write_bytes(before)
+    assert result.returncode == 1
+    assert result.stderr.strip().splitlines()[-1].startswith("error: reports/evaluate/predictions.csv: ")
+    assert "Traceback" not in result.stderr
