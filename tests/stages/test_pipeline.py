@@ -25,6 +25,8 @@ STAGES = [
     "train_finetune",
     "evaluate",
     "robustness",
+    "seeds",
+    "leak",
 ]
 
 RATES = ["0.0001", "0.001", "0.002", "0.01", "0.03", "0.1"]  # of the sweep
@@ -113,7 +115,7 @@ def test_every_training_stage_is_one_mlflow_run_with_its_curve_and_checkpoint(bu
 
 def test_the_finetune_lr_reruns_finetune_and_what_scores_it_only(built):
     built.set(train_finetune={"lr": 0.002})
-    assert repro(built) == ["train_finetune", "evaluate", "robustness"]
+    assert repro(built) == ["train_finetune", "evaluate", "robustness", "seeds", "leak"]
     diff = built.run("dvc", "metrics", "diff", "--json").stdout
     assert "reports/finetune/metrics.json" in diff
     assert "history.csv" in built.run("dvc", "plots", "diff", "--json").stdout
