@@ -40,23 +40,32 @@ OUTPUTS = {"split": "data/split", "features": "data/features"} | {
 
 @contextmanager
 def trained_again(
-    params: Params, approaches: Collection[str], runs: Sequence[str], what: str, dataset: Dataset, compute: Compute
+    section: str,
+    key: str,
+    value: Any,
+    params: Params,
+    approaches: Collection[str],
+    runs: Sequence[str],
+    dataset: Dataset,
+    compute: Compute,
 ) -> Iterator[Path]:
-    """Yields a folder with `data/split` and `models/<approach>`, trained under `params`; what is finished is not run again.
+    """Yields a folder with `data/split` and `models/<approach>`, trained with another value of a parameter, all else as it is.
+
+    What an interrupted run has finished is not run again.
 
     The folder is deleted when the block ends well, so what rests on it is to be written inside the block.
 
     Args:
-        params: of the repetition. Its split is made anew if `runs` has the stage split, and is that of `dataset` otherwise.
+        section, key, value: what is other than in `params`.
         runs: the stages that may be run, in their order. dvc.yaml declares what they rest on, and a test compares.
-        what: which repetition, for people: "base.seed 1".
-        dataset: the pipeline's own split.
+        dataset: the pipeline's own split; trained on, unless `runs` has the stage split.
 
     Raises:
         UserError: one of the stages failed; with its own reason.
     """
     root = store.root() / ".fakeface" / "again"
-    values = _values(params)
+    values, what = _values(params), f"{section}.{key} {value}"
+    values[section][key] = value
     folder = root / _key(values, runs, dataset, compute)
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_suffix(".lock")):  # experiments that run side by side may share it

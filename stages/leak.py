@@ -34,8 +34,7 @@ def leak() -> None:
             compute = configure(base.seed, base.threads, base.device, base.precision)
             dataset = Dataset.open()
             predictors = load_all(p.leak, dataset.data_hash, compute, p.batch_size)
-            leaky = params.model_copy(update={"split": params.split.model_copy(update={"group_by": "none"})})
-            again = trained_again(leaky, p.leak, RUNS, "split.group_by none", dataset, compute)
+            again = trained_again("split", "group_by", "none", params, p.leak, RUNS, dataset, compute)
             folder = repetition.enter_context(again)
             other = Dataset.open(folder / "data" / "split")
             for name in p.leak:

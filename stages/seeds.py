@@ -43,8 +43,7 @@ def seeds() -> None:
             compute = configure(base.seed, base.threads, base.device, base.precision)
             dataset = Dataset.open()
             for seed in range(base.seed + 1, base.seed + p.seeds):
-                other = params.model_copy(update={"base": base.model_copy(update={"seed": seed})})
-                again = trained_again(other, APPROACHES, RUNS, f"base.seed {seed}", dataset, compute)
+                again = trained_again("base", "seed", seed, params, APPROACHES, RUNS, dataset, compute)
                 folder = repetitions.enter_context(again)
                 for name in APPROACHES:
                     predictor = Predictor.load(folder / "models" / name, compute, p.batch_size)

@@ -118,7 +118,8 @@ def short_names(tree: ast.AST) -> dict[str, str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign):
             target, value = node.targets[0], node.value
-            pairs = zip(target.elts, value.elts, strict=True) if isinstance(value, ast.Tuple) else [(target, value)]
+            several = isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple)
+            pairs = zip(target.elts, value.elts, strict=True) if several else [(target, value)]
             for to, of in pairs:
                 if isinstance(of, ast.Attribute) and isinstance(of.value, ast.Name) and of.value.id == "params":
                     found[to.id] = of.attr
