@@ -5,6 +5,7 @@ No key has a default here: what stands in params.yaml is all there is, so DVC se
 
 import difflib
 import re
+from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
@@ -26,6 +27,13 @@ APPROACHES = ("scratch", "extractor", "finetune")
 
 # Smaller inputs are pooled away, or leave BatchNorm a single value a channel.
 MIN_CROP = {"mynet": 96, "vgg11": 32, "resnet18": 48, "efficientnet_lite0": 48}
+
+
+def _check_name(where: str, what: str, name: str, names: Sequence[str]) -> None:
+    if name not in names:
+        close = difflib.get_close_matches(name, names, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"allowed here: {', '.join(names)}"
+        raise ValueError(f"{where}: {name!r} is no {what}; {hint}")
 
 
 class Section(BaseModel):
@@ -144,6 +152,8 @@ class Evaluate(Section):
     batch_size: Positive
     grid_images: Annotated[int, Field(ge=1, le=64)]
     resamples: Annotated[int, Field(ge=100, le=100_000)]
+    seeds: Annotated[int, Field(ge=1, le=20)]
+    leak: list[str]
     extra_sets: dict[str, Annotated[str, Field(min_length=1)]]
 
     @model_validator(mode="after")
@@ -156,6 +166,14 @@ class Evaluate(Section):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _leak_names_approaches(self) -> "Evaluate":
+        for name in self.leak:
+            _check_name("leak", "approach", name, APPROACHES)
+            if self.leak.count(name) > 1:
+                raise ValueError(f"leak: {name!r} stands there twice; once is enough")
+        return self
+
 
 class Robustness(Section):
     images: Annotated[int, Field(ge=0, le=1_000_000)]
@@ -166,14 +184,9 @@ class Robustness(Section):
     def _budget_names_are_known(self) -> "Robustness":
         cells = [cell.name for cell in CELLS if cell.steps]
         for approach, losses in self.budget.items():
-            for what, name, names in [
-                ("approach", approach, list(APPROACHES)),
-                *(("perturbation", cell, cells) for cell in losses),
-            ]:
-                if name not in names:
-                    close = difflib.get_close_matches(name, names, n=1)
-                    hint = f"did you mean {close[0]}?" if close else f"allowed here: {', '.join(names)}"
-                    raise ValueError(f"budget: {name!r} is no {what}; {hint}")
+            _check_name("budget", "approach", approach, APPROACHES)
+            for cell in losses:
+                _check_name("budget", "perturbation", cell, cells)
         return self
 
 
@@ -210,6 +223,15 @@ class Params(Section):
                     f"{name}.crop_size = {section.crop_size}: {section.network} needs {least} or more, "
                     f"and base.image_size allows {self.base.image_size} at most"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _leak_is_beside_whole_photos(self) -> "Params":
+        if self.evaluate.leak and self.split.group_by == "none":
+            raise ValueError(
+                "evaluate.leak trains under the leaky split, beside one that keeps photos whole: set split.group_by: photo, "
+                "or evaluate.leak: []"
+            )
         return self
 
 

@@ -207,6 +207,13 @@ def test_number_as_text_is_answered_with_the_number_to_write(text):
         ("explain", "columns", 0),
         ("explain", "errors_shown", 201),
         ("evaluate", "resamples", 99),
+        ("evaluate", "seeds", 0),
+        ("evaluate", "seeds", 21),
+        ("evaluate", "seeds", True),
+        ("evaluate", "seeds", [0, 1]),
+        ("evaluate", "leak", None),
+        ("evaluate", "leak", "finetune"),
+        ("evaluate", "leak", [3]),
         ("evaluate", "extra_sets", None),
         ("evaluate", "extra_sets", ["faces"]),
         ("evaluate", "extra_sets", {"a": 3}),
@@ -420,6 +427,31 @@ def test_a_budget_for_what_does_not_exist_names_what_does(budget, answer):
 def test_budgets_that_are_accepted(budget):
     values = changed("robustness", "budget", budget)
     assert check_params(values, "params.yaml").robustness.budget == budget
+
+
+@pytest.mark.parametrize(
+    ("leak", "answer"),
+    [
+        (["finetun"], "'finetun' is no approach; did you mean finetune?"),
+        (["finetune", "all"], "'all' is no approach; allowed here: scratch, extractor, finetune"),
+        (["scratch", "scratch"], "'scratch' stands there twice"),
+    ],
+)
+def test_a_leak_of_what_does_not_exist_names_what_does(leak, answer):
+    message = refusal(changed("evaluate", "leak", leak))
+    assert "evaluate: leak: " in message
+    assert answer in message
+
+
+def test_the_leak_is_measured_beside_whole_photos_only():
+    values = changed("evaluate", "leak", ["scratch", "finetune"])
+    assert check_params(values, "params.yaml").evaluate.leak == ["scratch", "finetune"]
+    values["split"]["group_by"] = "none"
+    assert "set split.group_by: photo, or evaluate.leak: []" in refusal(values)
+
+
+def test_up_to_twenty_seeds_are_accepted():
+    assert check_params(changed("evaluate", "seeds", 20), "params.yaml").evaluate.seeds == 20
 
 
 def test_robust_is_best_with_blur_and_jpeg_alone():

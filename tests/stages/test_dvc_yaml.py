@@ -44,10 +44,34 @@ def reached(path: Path) -> set[str]:
     return {file.relative_to(ROOT).as_posix() for file in seen} - NO_DEPENDENCY
 
 
+def runs(name: str) -> list[str]:
+    """The other stages that a stage runs, in its constant RUNS."""
+    for node in ast.parse((ROOT / "stages" / f"{name}.py").read_text()).body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == "RUNS":
+            return list(ast.literal_eval(node.value))
+    return []
+
+
 @pytest.mark.parametrize("name", STAGES)
 def test_code_dependencies_are_complete_and_not_more(name):
     declared = {dep for dep in STAGES[name]["deps"] if dep.endswith(".py")}
-    assert declared == reached(ROOT / "stages" / f"{name}.py")
+    assert declared == set().union(*(reached(ROOT / "stages" / f"{stage}.py") for stage in [name, *runs(name)]))
+
+
+@pytest.mark.parametrize("name", ["seeds", "leak"])
+def test_a_stage_that_runs_other_stages_rests_on_all_that_they_rest_on(name):
+    """Their parameters and dependencies, but for what they make for each other in the folder where they run."""
+    others = [STAGES[other] for other in runs(name)]
+    assert others
+    made = {out for other in others for out in other["outs"]}
+    needed = {dep for other in others for dep in other["deps"]} - made
+    assert needed <= set(STAGES[name]["deps"])
+    assert {key for other in others for key in other["params"]} <= set(STAGES[name]["params"])
+
+
+def test_only_stages_that_name_others_start_them():
+    starters = {name for name in STAGES if "fakeface/again.py" in reached(ROOT / "stages" / f"{name}.py")}
+    assert starters == {name for name in STAGES if runs(name)} == {"seeds", "leak"}
 
 
 @pytest.mark.parametrize("name", STAGES)
@@ -94,7 +118,8 @@ def short_names(tree: ast.AST) -> dict[str, str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign):
             target, value = node.targets[0], node.value
-            pairs = zip(target.elts, value.elts, strict=True) if isinstance(value, ast.Tuple) else [(target, value)]
+            several = isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple)
+            pairs = zip(target.elts, value.elts, strict=True) if several else [(target, value)]
             for to, of in pairs:
                 if isinstance(of, ast.Attribute) and isinstance(of.value, ast.Name) and of.value.id == "params":
                     found[to.id] = of.attr

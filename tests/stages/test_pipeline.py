@@ -26,6 +26,8 @@ STAGES = [
     "evaluate",
     "robustness",
     "explain",
+    "seeds",
+    "leak",
 ]
 
 RATES = ["0.0001", "0.001", "0.002", "0.01", "0.03", "0.1"]  # of the sweep
@@ -114,7 +116,7 @@ def test_every_training_stage_is_one_mlflow_run_with_its_curve_and_checkpoint(bu
 
 def test_the_finetune_lr_reruns_finetune_and_what_scores_it_only(built):
     built.set(train_finetune={"lr": 0.002})
-    assert repro(built) == ["train_finetune", "evaluate", "robustness", "explain"]
+    assert repro(built) == ["train_finetune", "evaluate", "robustness", "explain", "seeds", "leak"]
     diff = built.run("dvc", "metrics", "diff", "--json").stdout
     assert "reports/finetune/metrics.json" in diff
     assert "history.csv" in built.run("dvc", "plots", "diff", "--json").stdout
