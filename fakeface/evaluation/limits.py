@@ -91,7 +91,7 @@ def _calibration(results: Results, best: str) -> str:
     images = sum(results.split["val"].values())
     return (
         f"{best}'s scores are off by {100 * after[0]:.1f} points on average (expected calibration error on test), {change} the "
-        f"{100 * before[0]:.1f} without the temperature, which {images} val images decided. On other pictures nothing is calibrated."
+        f"{100 * before[0]:.1f} without the temperature, which {images} val images decided. That holds on pictures like these."
     )
 
 

@@ -70,10 +70,10 @@ def choose(cards: dict[str, dict[str, Any]]) -> str:
 def against(pairs: pd.DataFrame, best: str) -> dict[str, str]:
     """other approach -> what the tests show of `best` against it: better, worse or even."""
     found = {}
-    for row in pairs.itertuples():
-        if best in (row.a, row.b):
-            lead = row.difference if row.a == best else -row.difference
-            found[row.b if row.a == best else row.a] = ("better" if lead > 0 else "worse") if row.shown else "even"
+    for row in pairs.to_dict("records"):
+        if best in (row["a"], row["b"]):
+            lead, other = (row["difference"], row["b"]) if row["a"] == best else (-row["difference"], row["a"])
+            found[str(other)] = ("better" if lead > 0 else "worse") if row["shown"] else "even"
     return found
 
 
@@ -257,10 +257,12 @@ def errors(found: pd.DataFrame, names: list[str], shown: int) -> dict[str, Any]:
     rows = []
     for name in names:
         of = found[found["approach"] == name]
-        rows.append({"name": name, "count": len(of), "real": int((of["label"] == 0).sum()),
-                     "fake": int((of["label"] == 1).sum()),
-                     "hardest": [{"path": str(row.path), "truth": ("real", "fake")[row.label], "score": f"{row.score:.3f}"}
-                                 for row in of.head(shown).itertuples()]})  # fmt: skip
+        hardest = [
+            {"path": str(row["path"]), "truth": ("real", "fake")[row["label"]], "score": f"{row['score']:.3f}"}
+            for row in of.head(shown).to_dict("records")
+        ]
+        fake = int((of["label"] == 1).sum())
+        rows.append({"name": name, "count": len(of), "real": len(of) - fake, "fake": fake, "hardest": hardest})
     by_all = found.groupby("path")["approach"].nunique()
     return {"rows": rows, "by_all": int((by_all == len(names)).sum())}
 
