@@ -1,11 +1,14 @@
 """The report's words follow from the figures; the page is whole in itself, the same bytes again, and runs nothing."""
 
+import os
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT
+from conftest import ROOT, identity
 from hypothesis import given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
@@ -243,3 +246,29 @@ def test_bars_stay_on_their_scale(value, one, other, start):
     assert bar["width"] >= 1
     assert bar["left"] + bar["width"] <= 101.01
     assert 0 <= bar["at"] <= 99
+
+
+def test_the_stage_starts_without_torch_or_mlflow():
+    modules = "stages.report, fakeface.data.store, fakeface.evaluation.limits, fakeface.evaluation.page"
+    code = f"import sys, {modules}; print(sorted({{'torch', 'mlflow', 'sklearn'}} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_the_printed_command_finds_the_commit(tmp_path):
+    def git(*words):
+        env = {**os.environ, **identity()}
+        return subprocess.run(["git", *words], cwd=tmp_path, env=env, capture_output=True, text=True, check=True).stdout
+
+    git("init", "-q", "-b", "main")
+    for message, text in (
+        ("before", "md5: 1"),
+        ("the one", "md5: abc\n"),
+        ("after", "more\nmd5: abc\n"),
+        ("gone", "more\n"),
+    ):
+        (tmp_path / "dvc.lock").write_text(text)
+        git("add", "dvc.lock")
+        git("commit", "-qm", message)
+    command = re.search(r"<pre[^>]*>git (log.*?)</pre>", html())[1].replace("0" * 32, "abc")
+    assert git(*command.split()).splitlines()[-1].endswith("the one")
