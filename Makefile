@@ -26,7 +26,8 @@ repro: .venv/.installed
 	$(BIN)/dvc repro
 	-@$(BIN)/fakeface publish
 	@echo
-	@echo "Results   reports/evaluate/table.md and the pictures in reports/evaluate/figures/"
+	@echo "Read      reports/index.html: which approach, how good, how sure, at what cost"
+	@echo "Tables    reports/evaluate/table.md and the pictures in reports/evaluate/figures/"
 	@echo "Data      reports/audit/index.html: what is in it besides the faces"
 	@echo "Models    models/scratch, models/extractor, models/finetune"
 	@echo "Compare   make ui (MLflow), $(BIN)/dvc metrics show, $(BIN)/dvc plots show"

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import pandas as pd
@@ -65,10 +65,11 @@ def train_approach(
     inputs: tuple[str, ...] = (),
     with_mirrored: bool = False,
 ) -> None:
-    """Trains one approach and writes `models/<approach>/` and `reports/<approach>/` (history.csv, metrics.json).
+    """Trains one approach and writes `models/<approach>/` and `reports/<approach>/` (history.csv, metrics.json, cost.json).
 
-    No time or machine stands in these files: the same parameters and data give the same bytes. Seconds go to MLflow. A
-    training that was interrupted goes on after its last finished epoch. Of several processes the first writes.
+    No time or machine stands in the first three: the same parameters and data give the same bytes. Seconds go to MLflow, and
+    minutes to cost.json (`keep_cost`). A training that was interrupted goes on after its last finished epoch. Of several
+    processes the first writes.
 
     Args:
         model: what the loop trains: a whole network, or the head alone on cached features.
@@ -102,7 +103,6 @@ def train_approach(
     enabled = params.base.tracking and first
     with resume.alone() if first else nullcontext():
         with live.stage_run(stage, enabled=enabled, params=shown, tags=tags, run_file=resume.run) as run:
-            tracked = time.perf_counter()
             model.to(compute.device).to(memory_format=torch.channels_last)
             try:
                 result = fit(
@@ -123,7 +123,6 @@ def train_approach(
                 ) from None
             if not first:
                 return
-            seconds = time.perf_counter() - tracked
             best = result.history[result.best_epoch - 1]
             val_labels = dataset.labels[dataset.rows("val")]
             val_logits = result.val_logits.numpy()
@@ -156,12 +155,26 @@ def train_approach(
             history = pd.DataFrame(result.history, columns=HISTORY)
             write_text(f"reports/{approach}/history.csv", history.to_csv(index=False, lineterminator="\n"))
             write_text(f"reports/{approach}/metrics.json", json.dumps(final, indent=2) + "\n")
+            digest = checkpoints.read_card(Path("models", approach))["sha256"]
+            keep_cost(f"reports/{approach}/cost.json", digest, result.seconds, len(result.history), compute.describe())
             folders = [Path("models", approach), Path("reports", approach)]
-            run.finish({**final, "train_seconds": seconds}, folders, {approach: history})
+            run.finish({**final, "train_seconds": result.seconds}, folders, {approach: history})
             # last: a run without it is not whole, and `fakeface publish` makes another one
-            run.tag("model_sha256", checkpoints.read_card(Path("models", approach))["sha256"])
+            run.tag("model_sha256", digest)
         resume.remove()  # last: killed before, the stage finds all its epochs again
     accuracy = f"val accuracy {best['val_accuracy']:.4f} in epoch {result.best_epoch} of {len(result.history)}"
-    print(
-        f"{approach}: {accuracy}; trained {seconds:.1f} s, stage {time.perf_counter() - started:.1f} s, {compute.precision}"
-    )
+    stage_seconds = time.perf_counter() - started
+    print(f"{approach}: {accuracy}; trained {result.seconds:.1f} s, stage {stage_seconds:.1f} s, {compute.precision}")
+
+
+def keep_cost(path: Path | str, model_sha256: str, seconds: float, epochs: int, machine: str) -> None:
+    """Writes what a training cost: {"model_sha256", "minutes", "epochs", "machine"}; a file about the same model stays.
+
+    The first measurement counts. So the file is in git and no output of DVC's: whoever trains the same model again, which
+    never takes the same time, has the same bytes, and the report that shows them too.
+    """
+    with suppress(OSError, ValueError, TypeError, KeyError):  # none yet, or edited
+        if json.loads(Path(path).read_text(encoding="utf-8"))["model_sha256"] == model_sha256:
+            return
+    cost = {"model_sha256": model_sha256, "minutes": round(seconds / 60, 1), "epochs": epochs, "machine": machine}
+    write_text(path, json.dumps(cost, indent=2) + "\n")

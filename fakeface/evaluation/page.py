@@ -2,6 +2,7 @@
 
 import base64
 import io
+from pathlib import Path
 from typing import Any
 
 import jinja2
@@ -39,6 +40,17 @@ def figure_jpeg(figure: Figure) -> bytes:
 def figure_uri(figure: Figure) -> str:
     """`figure_jpeg` as a data URI."""
     return _uri(figure_jpeg(figure))
+
+
+def file_uri(path: Path | str, width: int) -> str:
+    """A picture's file as a JPEG data URI, at most `width` pixels wide."""
+    file = io.BytesIO()
+    with Image.open(path) as image:
+        small = image.convert("RGB")
+        if image.width > width:
+            small = small.resize((width, round(image.height * width / image.width)), Image.Resampling.LANCZOS)
+        small.save(file, "JPEG", quality=84, subsampling="4:4:4")
+    return _uri(file)
 
 
 def images_uri(images: list[np.ndarray], height: int) -> str:

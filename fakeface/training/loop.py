@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -32,11 +33,15 @@ class NotFinite(Exception):
 
 @dataclass(frozen=True)
 class Fit:
-    """`history`: a row an epoch (`HISTORY`); `best_epoch`: the one kept; `val_logits`: float32 [n_val, 2] of that epoch."""
+    """`history`: a row an epoch (`HISTORY`); `best_epoch`: the one kept; `val_logits`: float32 [n_val, 2] of that epoch.
+
+    `seconds`: of the whole training; of an interrupted one the parts that were not lost.
+    """
 
     history: list[Row]
     best_epoch: int
     val_logits: Tensor
+    seconds: float
 
 
 def fit(
@@ -70,6 +75,7 @@ def fit(
     optimizer = make_optimizer(parameters, section)
     schedule = make_schedule(optimizer, section, len(train))
     progress = resume.load(model, optimizer, schedule) if resume else Progress()
+    started = time.perf_counter() - progress.seconds
     if not distributed.agree(len(progress.history)):  # several machines, and only the first one's disk holds the state
         raise UserError(
             "the processes do not go on from the same epoch; copy .fakeface/resume to all machines, or remove it"
@@ -108,13 +114,14 @@ def fit(
             if section.keep == "last" or before is None or merit(row) > merit(before):
                 progress.best_epoch, progress.best_logits = epoch, val_logits
                 progress.best_state = {name: value.detach().clone() for name, value in model.state_dict().items()}
+            progress.seconds = time.perf_counter() - started
             if resume and distributed.rank() == 0:
                 resume.save(progress, model, optimizer, schedule)
             on_epoch(row)
             bar.epoch(row)
     model.load_state_dict(progress.best_state)
     model.eval()
-    return Fit(progress.history, progress.best_epoch, progress.best_logits)
+    return Fit(progress.history, progress.best_epoch, progress.best_logits, progress.seconds)
 
 
 def make_passes(network: nn.Module, compute: Compute) -> Passes:

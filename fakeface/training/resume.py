@@ -36,12 +36,14 @@ class Progress:
         best_epoch: the epoch kept so far, from 1; 0 before the first.
         best_state: its weights.
         best_logits: its val logits, float32 [n_val, 2].
+        seconds: that training took up to here, those before an interruption too.
     """
 
     history: list[Row] = field(default_factory=list)
     best_epoch: int = 0
     best_state: dict[str, Tensor] = field(default_factory=dict)
     best_logits: Tensor = field(default_factory=lambda: torch.empty(0))
+    seconds: float = 0.0
 
 
 def resume_key(model: nn.Module, settings: dict[str, Any]) -> str:
@@ -95,6 +97,7 @@ class ResumeFile:
         facts = {
             "history": progress.history,
             "best_epoch": progress.best_epoch,
+            "seconds": progress.seconds,
             "lr": [group["lr"] for group in optimizer.param_groups],
             "schedule": schedule.state_dict(),
         }
@@ -132,7 +135,7 @@ class ResumeFile:
         optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
         schedule.load_state_dict(facts["schedule"])
         best = state["best"] or {name: value.detach().clone() for name, value in model.state_dict().items()}
-        return Progress(facts["history"], facts["best_epoch"], best, tensors["best_logits"])
+        return Progress(facts["history"], facts["best_epoch"], best, tensors["best_logits"], facts["seconds"])
 
     def remove(self) -> None:
         """The training is done; states that nobody came back for are cleared away with it."""

@@ -98,7 +98,7 @@ def test_every_parameter_read_is_declared(name):
 
     Of a section that the stage gives a short name (`p = params.evaluate`) each key read is listed, or the section as a whole.
     """
-    declared = set(STAGES[name]["params"])
+    declared = set(STAGES[name].get("params", []))
     tree = ast.parse((ROOT / "stages" / f"{name}.py").read_text())
     short = short_names(tree)
     for node in ast.walk(tree):
