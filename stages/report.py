@@ -1,6 +1,6 @@
 """One page with everything that was found: which approach, how good, how sure, at what cost, and what it does not say.
 
-Reads   the reports of all other stages, models/*/card.json, data/split (pictures of errors) and params.yaml (all that shapes a result);
+Reads   the reports of all other stages, models/*/card.json, data/split (pictures of errors) and params.yaml;
         reports/<approach>/cost.json where it is about this very model
 Writes  reports/index.html: one file, nothing fetched
 Takes   about 3 s

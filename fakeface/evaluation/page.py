@@ -50,7 +50,7 @@ def file_uri(path: Path | str, width: int) -> str:
         if image.width > width:
             small = small.resize((width, round(image.height * width / image.width)), Image.Resampling.LANCZOS)
         small.save(file, "JPEG", quality=84, subsampling="4:4:4")
-    return _uri(file)
+    return _uri(file.getvalue())
 
 
 def images_uri(images: list[np.ndarray], height: int) -> str:
