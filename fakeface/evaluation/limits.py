@@ -17,7 +17,7 @@ def limits(results: Results, best: str) -> list[tuple[str, str]]:
         ("Other trainings", _seeds(results)),
     ]
     if results.params["split"]["group_by"] == "none":
-        text = "split.group_by is none: images of one photo stand in train and test, so figures on test are too good."
+        text = "split.group_by is none: images of one photo stand in train and test, so figures on test are biased."
         found.insert(0, ("Leaky split", text))
     return [(title, text) for title, text in found if text]
 

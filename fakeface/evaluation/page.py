@@ -49,7 +49,7 @@ def file_uri(path: Path | str, width: int) -> str:
         small = image.convert("RGB")
         if image.width > width:
             small = small.resize((width, round(image.height * width / image.width)), Image.Resampling.LANCZOS)
-        small.save(file, "JPEG", quality=84, subsampling="4:4:4")
+        small.save(file, "JPEG", quality=80, subsampling="4:4:4")
     return _uri(file.getvalue())
 
 

@@ -191,17 +191,18 @@ def seeds(found: dict[str, Any]) -> dict[str, Any]:
 
 def leak(found: dict[str, Any]) -> list[dict[str, str]]:
     """What a leaky split would have shown; empty where it was not measured."""
-    names = {"grouped": "photos kept on one side", "none": "random split, twins leak"}
+    names = {"grouped": "photos kept whole", "none": "random split"}
     twins = {"twin_in_train": "... images with a twin in train", "no_twin_in_train": "... images without"}
     rows = []
     for name, of in found.items():
         parts = [(words, of.get(key)) for key, words in names.items()]
         parts += [(words, of.get("none", {}).get(key)) for key, words in twins.items()]
+        parts.append(("difference in points, random split less the other", of.get("difference")))
         for words, part in parts:
             if part and part.get("accuracy") is not None:
                 span = part.get("interval") or (None, None)
                 shown = spread((part["accuracy"], *span), 100, 1) or {}
-                rows.append({"name": name, "words": words, "n": f"{part['n']}", **shown})
+                rows.append({"name": name, "words": words, "n": f"{part.get('n', '')}", **shown})
     return rows
 
 

@@ -218,10 +218,11 @@ def test_what_the_leak_was_worth():
         "twin_in_train": {"accuracy": 1.0, "n": 6},
         "no_twin_in_train": {"accuracy": None, "n": 0},
     }
-    rows = leak({"scratch": {"grouped": part, "none": none}})
-    assert [row["value"] for row in rows] == ["90.0", "99.0", "100.0"]
-    assert rows[0]["interval"] == "80.0 to 95.0"
-    assert "What a leaky split would have shown" in html(leak={"scratch": {"grouped": part, "none": none}})
+    found = {"scratch": {"grouped": part, "none": none, "difference": {"accuracy": -0.012, "interval": [-0.05, 0.02]}}}
+    rows = leak(found)
+    assert [row["value"] for row in rows] == ["90.0", "99.0", "100.0", "-1.2"]
+    assert [rows[0]["interval"], rows[-1]["interval"]] == ["80.0 to 95.0", "-5.0 to 2.0"]
+    assert "What a random split would have shown" in html(leak=found)
     assert leak({}) == []
 
 
@@ -231,6 +232,14 @@ def test_errors_are_counted_by_approach_and_by_all():
     assert [len(row["hardest"]) for row in found["rows"]] == [1, 0, 1]
     assert found["by_all"] == 0
     assert errors(results().errors, ["scratch", "finetune"], 1)["by_all"] == 1
+
+
+def test_no_error_at_all_is_a_result_too(tmp_path):
+    path = tmp_path / "errors.csv"
+    results().errors.head(0).to_csv(path, index=False)
+    none = pd.read_csv(path, dtype={"path": str})
+    assert [row["count"] for row in errors(none, NAMES, 6)["rows"]] == [0, 0, 0]
+    assert "extractor: 0 of 100" in html(errors=none)
 
 
 def test_figures_that_are_missing_are_no_numbers():
