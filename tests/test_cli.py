@@ -82,7 +82,7 @@ def test_nothing_temporary_stays(root):
 @pytest.mark.parametrize("name", ["nope", "../params", "article.yaml", ""])
 def test_unknown_recipe_names_those_there_are(root, name):
     before = (root / "params.yaml").read_bytes()
-    with pytest.raises(UserError, match="article, default"):
+    with pytest.raises(UserError, match="article, best, default"):
         apply_recipe(name, None, root)
     assert (root / "params.yaml").read_bytes() == before
 
