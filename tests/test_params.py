@@ -455,8 +455,10 @@ def test_up_to_twenty_seeds_are_accepted():
 
 
 def test_robust_is_best_with_blur_and_jpeg_alone():
-    """Two recipes that differ in the augmentation and in nothing else show what it does."""
+    """Two recipes that differ in the augmentation (and what they may lose) and in nothing else show what it does."""
     plain, robust = (load_params(ROOT / "recipes" / f"{name}.yaml").model_dump() for name in ("best", "robust"))
     for section in ("features", "train_scratch", "train_finetune"):
         assert (plain[section].pop("augment"), robust[section].pop("augment")) == ("crop", "robust")
+    assert plain["robustness"].pop("budget") == {}
+    assert robust["robustness"].pop("budget") == {"finetune": {"jpeg_65": 0.08, "blur_1": 0.08}}
     assert plain == robust
