@@ -2,7 +2,7 @@
 
 Reads   data/split, models/, reports/evaluate/predictions.csv and params.yaml (base, explain)
 Writes  reports/explain/index.html (read this one), errors.csv, explain.json and figures/*.jpg
-Takes   about TODO s on the sample (150 test images, three approaches, two cores)
+Takes   about 9 s of one core on the sample (150 test images, three approaches)
 """
 
 from fakeface.errors import run
