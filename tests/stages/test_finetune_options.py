@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.exhaustive]
 
 
 def test_val_loss_is_that_of_the_saved_detector_with_its_options_and_no_other(trainable):
-    options = {"with_mirrored": True, "depthwise_fp32": True}
+    options = {"with_mirrored": True}
     trainable.set(base={"tracking": False, "precision": "bf16"}, train_finetune=options)
     trainable.run(sys.executable, "-m", "stages.train_finetune")
     folder = trainable.path / "models" / "finetune"
