@@ -31,8 +31,6 @@ STAGES = [
     "report",
 ]
 
-RATES = ["0.0001", "0.001", "0.002", "0.01", "0.03", "0.1"]  # of the sweep
-
 
 def repro(project: Project, *arguments: str) -> list[str]:
     """Runs `dvc repro`, returns the stages that really ran."""
@@ -129,7 +127,6 @@ def test_the_finetune_lr_reruns_finetune_and_what_scores_it_only(built):
 
 
 def test_the_head_lr_reruns_no_backbone_and_takes_under_20_seconds(built):
-    import time
 
     built.set(train_extractor={"lr": 0.005})
     started = time.perf_counter()
@@ -244,53 +241,6 @@ def test_an_experiment_lands_in_the_store_at_the_root(built):
     assert "train_finetune warm" in names
     assert "train_scratch warm" not in names
     assert "warm" in built.run("dvc", "exp", "show", "--csv").stdout
-
-
-@pytest.mark.exhaustive
-def test_six_experiments_by_two_workers_are_six_whole_runs_and_one_is_applied(built, tmp_path):
-    """Every run lands in the one store at the root, whole."""
-    project = Project(tmp_path / "project")
-    shutil.copytree(built.path, project.path, symlinks=True)
-    (project.path / "mlflow.db").unlink()  # MLflow keeps the artifacts' folder by its absolute path
-    made = project.run("fakeface", "publish", "--exp").stdout  # other tests may have left experiments
-    assert re.search(r"MLflow: [3-9] runs made", made)
-    project.run("dvc", "exp", "run", "--queue", "-S", f"train_extractor.lr={','.join(RATES)}", "train_extractor")
-    project.run("dvc", "queue", "start", "-j", "2")
-    for _ in range(150):
-        status = project.run("dvc", "queue", "status").stdout
-        if not re.search(r"Queued|Running", status):
-            break
-        time.sleep(2)
-    assert status.count("Success") == len(RATES), status
-
-    names = re.findall(r"^\w{7} +(\S+) ", status, re.MULTILINE)
-    with sqlite3.connect(project.path / "mlflow.db") as store:
-        runs = store.execute(
-            "select name, status, artifact_uri from runs where name like 'train_extractor %'"
-        ).fetchall()
-        rates = store.execute("select value from params where key = 'train_extractor.lr'").fetchall()
-        tags = store.execute("select value from tags where key = 'dvc.exp_name'").fetchall()
-    assert sorted(name for name, _, _ in runs) == sorted(f"train_extractor {name}" for name in names)
-    assert {state for _, state, _ in runs} == {"FINISHED"}
-    assert sorted(rate for (rate,) in rates) == sorted([*RATES, "0.003"])  # that of the pipeline itself, too
-    assert sorted(name for (name,) in tags) == sorted(names)
-    for _, _, uri in runs:  # in the root's folder, not in the temporary ones, which are gone
-        folder = project.path / "mlruns"
-        assert uri.startswith(folder.as_uri())
-        assert (folder / uri.split("/mlruns/")[1] / "models" / "extractor" / "model.safetensors").is_file()
-
-    assert "0 runs made" in project.run("fakeface", "publish", "--exp").stdout
-    with sqlite3.connect(project.path / "mlflow.db") as store:
-        assert store.execute("select count(*) from model_versions").fetchone() == (1,)  # the sweep made none
-    project.run("dvc", "exp", "apply", names[0])
-    assert f"lr: {rate_of(project, names[0])}" in (project.path / "params.yaml").read_text()
-    assert project.run("dvc", "status", "train_extractor").stdout.startswith("Data and pipelines are up to date")
-
-
-def rate_of(project, name: str) -> str:
-    with sqlite3.connect(project.path / "mlflow.db") as store:
-        query = "select p.value from params p join runs r using (run_uuid) where p.key = 'train_extractor.lr' and r.name = ?"
-        return store.execute(query, [f"train_extractor {name}"]).fetchone()[0]
 
 
 @pytest.mark.exhaustive
