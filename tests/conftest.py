@@ -102,6 +102,21 @@ def copy_project(path: Path) -> Project:
     return project
 
 
+def tiny_on_faces(path: Path, **sections: dict) -> Project:
+    """A copy of the project with tiny parameters, changed by `sections`, on 24 pairs of faces; nothing run yet, no tracking."""
+    project = copy_project(path)
+    write_faces(project.path / "data" / "raw", 24)
+    project.set(**TINY)
+    project.set(
+        base={"tracking": False},
+        sample={"count": 0},
+        split={"data": "data/raw", "train": 0.5, "val": 0.25, "test": 0.25},
+    )
+    project.set(**sections)
+    project.commit("tiny")
+    return project
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     """The project with tiny parameters, nothing run yet."""

@@ -1,10 +1,10 @@
 """The page and pictures of the explanations: colours mean what they say, names are text, empty rows say so."""
 
 import re
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from test_page import Reader
 
 from fakeface.evaluation import explain_page
 from fakeface.evaluation.explain import GROUPS, Calls, spread
@@ -34,26 +34,6 @@ def html(*scores, labels=LABELS, errors_shown=24):
     found = {f"approach{k}": explained(labels, values) for k, values in enumerate(scores)}
     n = len(labels)
     return explain_page.page(PATHS[:n], PIXELS, ROWS[:n], found, errors_shown=errors_shown, columns=3)
-
-
-class Reader(HTMLParser):
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.seen, self.sources, self.alts = [], set(), [], []
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        values = dict(attrs)
-        self.seen.add(tag)
-        assert not any(name.startswith("on") for name in values), values
-        self.sources += [values[name] for name in ("src", "href") if name in values]
-        if tag == "img":
-            self.alts.append(values.get("alt"))
-        if tag not in ("meta", "img", "br"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
 
 
 CASES = {

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pandas as pd
 import psutil
 import pytest
-from conftest import TINY, Project, copy_project, environment, write_faces
+from conftest import Project, environment, tiny_on_faces
 
 pytestmark = [pytest.mark.slow, pytest.mark.exhaustive]
 APPROACHES = ["scratch", "extractor", "finetune"]
@@ -21,15 +21,7 @@ APPROACHES = ["scratch", "extractor", "finetune"]
 @pytest.fixture(scope="module")
 def built(tmp_path_factory) -> Project:
     """A tiny project on 24 pairs of faces, run up to `evaluate`."""
-    project = copy_project(tmp_path_factory.mktemp("again") / "project")
-    write_faces(project.path / "data" / "raw", 24)
-    project.set(**TINY)
-    project.set(
-        base={"tracking": False},
-        sample={"count": 0},
-        split={"data": "data/raw", "train": 0.5, "val": 0.25, "test": 0.25},
-    )
-    project.commit("tiny")
+    project = tiny_on_faces(tmp_path_factory.mktemp("again") / "project")
     project.run("dvc", "repro", "evaluate")
     return project
 

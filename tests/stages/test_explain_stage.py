@@ -5,7 +5,7 @@ import shutil
 
 import pandas as pd
 import pytest
-from conftest import TINY, Project, copy_project, write_faces
+from conftest import Project, tiny_on_faces
 
 pytestmark = [pytest.mark.slow, pytest.mark.exhaustive]
 OUT = "reports/explain"
@@ -15,16 +15,7 @@ APPROACHES = ["scratch", "extractor", "finetune"]
 @pytest.fixture(scope="module")
 def explained(tmp_path_factory) -> Project:
     """A tiny project whose networks are hardly trained, so there are errors. The stage has run once."""
-    project = copy_project(tmp_path_factory.mktemp("explain") / "project")
-    write_faces(project.path / "data" / "raw", 24)
-    project.set(**TINY)
-    project.set(
-        base={"tracking": False},
-        sample={"count": 0},
-        split={"data": "data/raw", "train": 0.5, "val": 0.25, "test": 0.25},
-        train_scratch={"epochs": 1},
-    )
-    project.commit("tiny")
+    project = tiny_on_faces(tmp_path_factory.mktemp("explain") / "project", train_scratch={"epochs": 1})
     project.run("dvc", "repro", "explain", MPLBACKEND="TkAgg")  # which has no display here
     return project
 

@@ -5,7 +5,7 @@ import shutil
 
 import pandas as pd
 import pytest
-from conftest import TINY, Project, copy_project, write_faces
+from conftest import Project, tiny_on_faces
 
 pytestmark = [pytest.mark.slow, pytest.mark.exhaustive]
 OUT = "reports/robustness"
@@ -14,16 +14,7 @@ OUT = "reports/robustness"
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory) -> Project:
     """A tiny project on faces whose fakes are grainy: soon learnt, and gone after a blur. The stage has run once."""
-    project = copy_project(tmp_path_factory.mktemp("robustness") / "project")
-    write_faces(project.path / "data" / "raw", 24)
-    project.set(**TINY)
-    project.set(
-        base={"tracking": False},
-        sample={"count": 0},
-        split={"data": "data/raw", "train": 0.5, "val": 0.25, "test": 0.25},
-        train_extractor={"epochs": 30},
-    )
-    project.commit("tiny")
+    project = tiny_on_faces(tmp_path_factory.mktemp("robustness") / "project", train_extractor={"epochs": 30})
     project.run("dvc", "repro", "robustness")
     return project
 

@@ -55,9 +55,8 @@ PIPELINE = {
 }
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory) -> Path:
-    project = Project(tmp_path_factory.mktemp("published") / "project")
+def write_pipeline(project: Project) -> None:
+    """The small pipeline as a git and DVC repository, nothing run yet."""
     project.path.mkdir()
     shutil.copy(ROOT / "params.yaml", project.path)
     (project.path / "train.py").write_text(STAGE)
@@ -66,6 +65,12 @@ def trained(tmp_path_factory) -> Path:
     (project.path / ".gitignore").write_text("mlflow.db\nmlruns\n.fakeface\nmodels\n")
     project.run("git", "init", "-q", "-b", "main")
     project.run("dvc", "init", "-q")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Path:
+    project = Project(tmp_path_factory.mktemp("published") / "project")
+    write_pipeline(project)
     project.run("dvc", "repro", "-q")
     project.commit("first")
     return project.path

@@ -4,7 +4,6 @@ Two clones: one trains and pushes, the other pulls and has nothing to run; both 
 here in a folder of its own; the S3 server is moto's. Everything listens on 127.0.0.1.
 """
 
-import json
 import os
 import shutil
 import socket
@@ -18,8 +17,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from conftest import BIN, ROOT, Project, environment
-from test_publish import EVALUATE, PIPELINE, STAGE
+from conftest import BIN, Project, environment
+from test_publish import write_pipeline
 
 pytestmark = [pytest.mark.slow, pytest.mark.exhaustive]
 KEYS = {"AWS_ACCESS_KEY_ID": "team", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1"}
@@ -116,14 +115,7 @@ def test_two_clones_share_results_and_runs(servers, tmp_path):
     s3 = servers["S3"]
     env = {name: value for name, value in servers.items() if name != "S3"}
     anna, ben = Project(tmp_path / "anna"), Project(tmp_path / "ben")
-    anna.path.mkdir()
-    shutil.copy(ROOT / "params.yaml", anna.path)
-    (anna.path / "train.py").write_text(STAGE)
-    (anna.path / "evaluate.py").write_text(EVALUATE)
-    (anna.path / "dvc.yaml").write_text(json.dumps(PIPELINE))
-    (anna.path / ".gitignore").write_text("mlruns\n.fakeface\nmodels\n.dvc/config.local\n")
-    anna.run("git", "init", "-q", "-b", "main")
-    anna.run("dvc", "init", "-q")
+    write_pipeline(anna)
     anna.run("dvc", "remote", "add", "-d", "team", "s3://fakeface/dvc")
     anna.run("dvc", "remote", "modify", "team", "endpointurl", s3)
     anna.run("dvc", "repro", "-q")
