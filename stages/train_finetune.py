@@ -2,7 +2,7 @@
 
 Reads   data/split and params.yaml (base, train_finetune); pretrained weights as train_finetune.weights says
 Writes  models/finetune (model.safetensors, card.json), reports/finetune (history.csv, metrics.json); one MLflow run
-Takes   about 60 s on the sample (EfficientNet-Lite0, two cores)
+Takes   about 35 s on the sample (EfficientNet-Lite0, two cores)
 """
 
 from fakeface.errors import run

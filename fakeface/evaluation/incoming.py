@@ -11,11 +11,11 @@ import pandas as pd
 
 from fakeface.data.images import BadImage, decode_bytes
 from fakeface.evaluation.predictor import Predictor
+from fakeface.training.networks import CLASSES
 
 MAX_BYTES = 50_000_000
 MAX_MEGAPIXELS = 50.0
 BATCH = 64  # images decoded at once: bounds the memory
-VERDICTS = ("real", "fake")
 
 
 def judge(predictor: Predictor, images: Iterable[Any], folder: Path | None) -> pd.DataFrame:
@@ -45,7 +45,7 @@ def judge(predictor: Predictor, images: Iterable[Any], folder: Path | None) -> p
             else:
                 score = float(next(scores))
                 label = int(score >= threshold)
-                rows.append((score, label, VERDICTS[label], ""))
+                rows.append((score, label, CLASSES[label], ""))
     return pd.DataFrame(rows, columns=["score", "label", "verdict", "problem"])
 
 

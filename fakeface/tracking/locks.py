@@ -1,10 +1,8 @@
 """What DVC knows of trainings that are done: the stages in dvc.lock of the working tree, of past commits and of experiments."""
 
 import hashlib
-import io
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -89,12 +87,11 @@ def experiments() -> Iterator[State]:
             yield State(rev, parts[4], _stages(lock))
 
 
-@contextmanager
-def outputs(state: State) -> Iterator[Any]:
+def outputs(state: State) -> Any:
     """A file system with the outputs of a state: from the working tree, DVC's cache, or its remote."""
     from dvc.api import DVCFileSystem
 
-    yield DVCFileSystem(rev=state.rev or None)
+    return DVCFileSystem(rev=state.rev or None)
 
 
 def read_training(files: Any, state: State, approach: str, folder: Path) -> Training:
@@ -112,7 +109,6 @@ def read_training(files: Any, state: State, approach: str, folder: Path) -> Trai
         path = folder / out["path"]
         if path.is_file() and hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest() != out["md5"]:
             raise NotThere(f"{out['path']} is not what dvc.lock says")
-    history = (folder / "reports" / approach / "history.csv").read_text(encoding="utf-8")
     card = json.loads((folder / "models" / approach / "card.json").read_text(encoding="utf-8"))
     lacking = {"sha256", "data_hash", "network", "precision"} - set(card)
     if lacking:
@@ -121,7 +117,7 @@ def read_training(files: Any, state: State, approach: str, folder: Path) -> Trai
         approach,
         _flat_params(state, f"train_{approach}"),
         card,
-        pd.read_csv(io.StringIO(history), float_precision="round_trip"),
+        pd.read_csv(folder / "reports" / approach / "history.csv", float_precision="round_trip"),
         json.loads((folder / "reports" / approach / "metrics.json").read_text(encoding="utf-8")),
         folder,
         read_test(files, state, approach),

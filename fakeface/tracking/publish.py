@@ -7,11 +7,12 @@ trainings of a lock, with their figures side by side.
 """
 
 import hashlib
-import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from fakeface.errors import UserError
@@ -80,53 +81,49 @@ def _store() -> Iterator[tuple[Any, str]]:
 
 def _publish_state(client: Any, experiment: str, state: State, result: Published) -> None:
     found = {}
-    with ExitStack() as stack:
-        store = _Outputs(state, stack)
+    with TemporaryDirectory() as folder:
+        kept = _Kept(state, Path(folder))
         for approach, key in state.trainings().items():
-            run = _training_run(client, experiment, store, approach, key, result)
+            run = _training_run(client, experiment, kept, approach, key, result)
             if run:
                 found[approach] = run
     if found:
         _gather(client, experiment, state, found)
 
 
-class _Outputs:
-    """The outputs of a state, opened when first needed: for a store that is complete DVC need not be asked."""
+@dataclass
+class _Kept:
+    """A state, and its outputs, which are opened when first needed: for a store that is complete DVC need not be asked."""
 
-    def __init__(self, state: State, stack: ExitStack) -> None:
-        self.state, self._stack, self._files = state, stack, None
+    state: State
+    folder: Path
 
-    @property
+    @cached_property
     def files(self) -> Any:
-        if self._files is None:
-            self._files = self._stack.enter_context(outputs(self.state))
-        return self._files
+        return outputs(self.state)
 
     def training(self, approach: str) -> Training:
-        folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
-        return read_training(self.files, self.state, approach, folder)
+        return read_training(self.files, self.state, approach, self.folder)
 
 
-def _training_run(
-    client: Any, experiment: str, store: _Outputs, approach: str, key: str, result: Published
-) -> str | None:
+def _training_run(client: Any, experiment: str, kept: _Kept, approach: str, key: str, result: Published) -> str | None:
     """The id of the training's run, which is linked or made if need be; None where DVC has not the outputs."""
     run = _find(client, experiment, f"tags.stage_key = '{key}'")
     if run is not None:
         result.there += 1
         if "test_accuracy" not in run.data.metrics:  # scored since, or by a stage that could not log
-            runs.log_test(client, run.info.run_id, read_test(store.files, store.state, approach))
+            runs.log_test(client, run.info.run_id, read_test(kept.files, kept.state, approach))
         return str(run.info.run_id)
     try:
-        training = store.training(approach)
+        training = kept.training(approach)
     except NotThere as error:
-        result.missing.append(f"{_name(f'train_{approach}', store.state)}: {error}")
+        result.missing.append(f"{_name(f'train_{approach}', kept.state)}: {error}")
         return None
     logged = f"tags.model_sha256 = '{training.card['sha256']}' and attributes.status = 'FINISHED'"
     live = _find(client, experiment, logged, without="stage_key")
     if live is None:
         result.made += 1
-        return _make(client, experiment, store.state, training, key)
+        return _make(client, experiment, kept.state, training, key)
     result.linked += 1
     client.set_tag(live.info.run_id, "stage_key", key)
     if "test_accuracy" not in live.data.metrics:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fakeface.errors import UserError
+from fakeface.evaluation.report import choose
 from fakeface.params import APPROACHES
 
 NAME = "fakeface"
@@ -29,7 +30,7 @@ def register_best(client: Any, experiment: str, margin: float) -> str:
         What was done, in a line.
     """
     cards = {name: json.loads(Path("models", name, "card.json").read_text(encoding="utf-8")) for name in APPROACHES}
-    best = max(APPROACHES, key=lambda a: (cards[a]["metrics"]["val_accuracy"], -cards[a]["metrics"]["val_loss"]))
+    best = choose(cards)
     card = cards[best]
     runs = client.search_runs(
         [experiment], f"tags.model_sha256 = '{card['sha256']}' and attributes.status = 'FINISHED'"
@@ -41,12 +42,12 @@ def register_best(client: Any, experiment: str, margin: float) -> str:
     versions = client.search_model_versions(f"name = '{NAME}'")
     known = [v for v in versions if v.tags.get("model_sha256") == card["sha256"]]
     version = known[0] if known else _register(client, runs[0].info.run_id, best, card)
-    champions = [v for v in versions if CHAMPION in client.get_model_version(NAME, v.version).aliases]
+    crowned = client.get_registered_model(NAME).aliases.get(CHAMPION)
     said = f"version {version.version} ({best}, val accuracy {card['metrics']['val_accuracy']:.4f})"
-    if champions and champions[0].version == version.version:
+    if crowned == version.version:
         return f"{said} is the champion"
-    if champions:
-        champion = champions[0]
+    if crowned:
+        champion = client.get_model_version(NAME, crowned)
         if champion.tags.get("data_hash") != card["data_hash"]:
             return (
                 f"{said} was not compared with the champion, version {champion.version}: their val images differ; "
