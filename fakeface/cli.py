@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from fakeface.errors import UserError, run_app
+from fakeface.errors import UserError, printable, run_app
 
 app = typer.Typer(
     add_completion=False,
@@ -49,7 +49,7 @@ def check() -> None:
         ]
         unread = sorted({path.suffix.lower() or path.name for path in others} - SUFFIXES)
         if unread:
-            print(f"note: files of other kinds are left out: {', '.join(unread)}")
+            print(f"note: files of other kinds are left out: {printable(', '.join(unread))}")
     for name, weights in (("features", params.features.weights), ("train_finetune", params.train_finetune.weights)):
         if weights not in ("imagenet", "none") and not Path(weights).is_file():
             raise UserError(
