@@ -292,7 +292,7 @@ def _explain(error: Any) -> str:
 def _shown(value: Any) -> str:
     """The value as Python writes it, cut where it is long: YAML's references let a short file hold a value of gigabytes."""
     short = reprlib.Repr()
-    short.maxstring = short.maxother = short.maxlong = 200
+    short.maxlevel, short.maxstring, short.maxother, short.maxlong = 2, 200, 200, 200
     try:
         return short.repr(value)
     except ValueError:  # Python writes no whole number of more than 4300 digits

@@ -150,10 +150,11 @@ def decode_all(
     quiet()
 
     def one(item: Found) -> Decoded | BadImage:
-        try:
-            item.path.encode()
-        except UnicodeEncodeError:
-            return BadImage("has a name that is no UTF-8, as the manifest is; rename it")
+        # CSV writers leave a carriage return unquoted, and readers take it for the end of a line
+        if "\r" in item.path or any("\ud800" <= c <= "\udfff" for c in item.path):
+            return BadImage(
+                "has a name that no manifest can hold (it is no UTF-8, or has a carriage return); rename it"
+            )
         try:
             return decode(folder / item.path, image_size, max_megapixels, folder)
         except BadImage as reason:

@@ -179,7 +179,7 @@ def test_weights_that_do_not_fit_are_refused_even_with_their_hash(folder):
 
 
 def test_card_of_another_network_is_refused(folder):
-    edit(folder, network="efficientnet_lite0")
+    edit(folder, network="efficientnet_lite0", mean=[0.5, 0.5, 0.5], std=[0.5, 0.5, 0.5])
     refusal(folder, "model.safetensors")
 
 
