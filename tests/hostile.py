@@ -353,7 +353,7 @@ def _no_plain_files(folder: Path, outside: Path) -> Iterator[Case]:
         yield made(
             f"device_{device}.jpg", lambda path, d=device: path.symlink_to(f"/dev/{d}"), "regular file", outside=True
         )
-    yield made("link_to_memory.jpg", lambda path: path.symlink_to("/proc/self/mem"), "is ", outside=True)
+    yield made("link_to_memory.jpg", lambda path: path.symlink_to("/proc/self/mem"), "cannot be read", outside=True)
     yield made("folder.jpg", Path.mkdir, "regular file")
     yield made("socket.jpg", _bind, "regular file")
     yield made("huge.jpg", _sparse, "bytes")

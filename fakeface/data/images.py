@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -111,13 +112,19 @@ def read_file(path: Path | str, folder: Path | str | None = None) -> bytes:
         BadImage: it cannot be read, is too large, no regular file, or lies outside.
     """
     try:
-        real = os.path.realpath(path, strict=True)
+        real = os.fspath(path)
+        facts = os.lstat(real)
+        if stat.S_ISLNK(facts.st_mode):
+            real = os.path.realpath(real, strict=True)
+            facts = os.stat(real)
+        elif folder is not None:
+            real = os.path.join(_real_folder(os.path.dirname(real)), os.path.basename(real))
         cached = ""
-        if folder is not None and not Path(real).is_relative_to(os.path.realpath(folder)):
+        if folder is not None and not real.startswith(_real_folder(os.fspath(folder)).rstrip(os.sep) + os.sep):
             if not (named := re.search(r"/([0-9a-f]{2})/([0-9a-f]{30})$", real)):
                 raise BadImage("is a link that leads outside the data folder; put the file itself there")
             cached = named[1] + named[2]
-        if not stat.S_ISREG(os.stat(real).st_mode):
+        if not stat.S_ISREG(facts.st_mode):
             raise BadImage("is no regular file")
         # what the name stands for may have changed since: not even then a pipe is waited for
         with open(os.open(real, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW), "rb") as file:
@@ -134,6 +141,13 @@ def read_file(path: Path | str, folder: Path | str | None = None) -> bytes:
     if cached and hashlib.md5(data, usedforsecurity=False).hexdigest() != cached:
         raise BadImage("is a link that leads outside the data folder; put the file itself there")
     return data
+
+
+def _real_folder(path: str) -> str:
+    return _real(os.path.abspath(path))  # a relative name means another folder after a change of directory
+
+
+_real = lru_cache(maxsize=1024)(os.path.realpath)  # files of one folder come one after the other
 
 
 def decode(path: Path | str, image_size: int, max_megapixels: float, folder: Path | str | None = None) -> Decoded:
