@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from fakeface.files import write_text
 from fakeface.params import Section
-from fakeface.tracking import runs
+from fakeface.tracking import recipe, runs
 from fakeface.tracking.store import open_store, provenance, set_environment
 
 if TYPE_CHECKING:
@@ -142,20 +142,23 @@ def _start(
     tracker.client, experiment = open_store()
     training = _training(run_file)
     known = _known_run(tracker.client, experiment, training)
+    shown = {name: section.model_dump() for name, section in params.items()}
     if known:
         tracker.run_id = known
         tracker.client.update_run(known, status="RUNNING")
         tracker.logged = {m.step for m in tracker.client.get_metric_history(known, "val_loss")}
     else:
         name = f"{stage} {os.environ.get('DVC_EXP_NAME', '')}".strip()
-        tags = {"dvc.stage": stage, **provenance(), **tags} | ({"training": training} if training else {})
+        follows = recipe.recipe(runs.flatten(shown), recipe.here())
+        tags = {"dvc.stage": stage, "recipe": follows, **provenance(), **tags} | (
+            {"training": training} if training else {}
+        )
         tracker.run_id = tracker.client.create_run(experiment, run_name=name, tags=tags).info.run_id
         if "data_hash" in tags:
             runs.log_data(tracker.client, tracker.run_id, tags["data_hash"])
     with (
         suppress(Exception) if known else nullcontext()
     ):  # what shapes no result may have changed, and MLflow keeps the first
-        shown = {name: section.model_dump() for name, section in params.items()}
         runs.log_params(tracker.client, tracker.run_id, shown)
     with suppress(Exception):  # system figures are an extra: where psutil cannot read them, the run does without
         from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
