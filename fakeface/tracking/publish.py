@@ -155,7 +155,7 @@ def _make(client: Any, experiment: str, state: State, training: Training, key: s
     runs.log_final(client, run_id, training.metrics, training.history.columns)
     for name in (f"models/{training.approach}", f"reports/{training.approach}"):
         client.log_artifacts(run_id, str(training.folder / name), name)
-    runs.log_curves(client, run_id, {training.approach: training.history})
+    runs.log_curves(client, run_id, runs.draw_curves({training.approach: training.history}))
     runs.log_test(client, run_id, training.test)
     client.set_tag(run_id, "model_sha256", card["sha256"])
     client.set_tag(run_id, "stage_key", key)  # last: a run that was broken off is not found, and made again

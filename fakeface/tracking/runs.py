@@ -55,11 +55,16 @@ def log_test(client: Any, run_id: str, metrics: dict[str, Any]) -> None:
     log_numbers(client, run_id, {f"test_{key}": value for key, value in flatten(metrics).items()})
 
 
-def log_curves(client: Any, run_id: str, histories: "dict[str, pd.DataFrame]") -> None:
-    """Logs a picture of the histories."""
+def draw_curves(histories: "dict[str, pd.DataFrame]") -> Any:
+    """A picture of the histories, a matplotlib figure."""
     from fakeface.evaluation.figures import curves
 
-    client.log_figure(run_id, curves(histories), "curves.png")
+    return curves(histories)
+
+
+def log_curves(client: Any, run_id: str, picture: Any) -> None:
+    """Logs the picture of the histories."""
+    client.log_figure(run_id, picture, "curves.png")
 
 
 def log_data(client: Any, run_id: str, data_hash: str) -> None:

@@ -39,28 +39,44 @@ def root() -> Path:
     return Path(os.environ.get("DVC_ROOT") or ".").resolve()
 
 
-def open_store() -> tuple[Any, str]:
-    """A client and the experiment's id, one process at a time: opening a fresh SQLite store migrates it, and two at once fail."""
-    named = os.environ.get("MLFLOW_TRACKING_URI")  # read first: set_tracking_uri writes it
+def over_network() -> bool:
+    """Whether the store is a server's."""
+    return os.environ.get("MLFLOW_TRACKING_URI", "").startswith("http")
+
+
+def import_mlflow() -> None:
+    """Imports it, and keeps its libraries from printing what is said in one line elsewhere."""
     import logging
 
-    import mlflow
-    from filelock import FileLock
+    import mlflow  # noqa: F401
 
     for noisy in ("alembic", "mlflow"):  # migrations and the monitor's comings and goings
         logging.getLogger(noisy).setLevel(logging.ERROR)
-    logging.getLogger("sqlalchemy").setLevel(logging.CRITICAL)  # a store that cannot be written is said by `attempt`
+    logging.getLogger("sqlalchemy").setLevel(logging.CRITICAL)  # a store that cannot be written is said by `Tracker`
+
+
+def open_store() -> tuple[Any, str]:
+    """A client and the experiment's id, one process at a time: opening a fresh SQLite store migrates it, and two at once fail."""
+    named = os.environ.get("MLFLOW_TRACKING_URI")  # read first: set_tracking_uri writes it
+    import_mlflow()
+    import mlflow
+    from filelock import FileLock
+
     uri = named or f"sqlite:///{root() / 'mlflow.db'}"
     lock = root() / ".fakeface"
     lock.mkdir(exist_ok=True)
     with FileLock(lock / "mlflow.lock", timeout=120):
         _create_sqlite(uri)
+        _check_sqlite(uri)
         mlflow.set_tracking_uri(uri)
         client = mlflow.MlflowClient(uri)
         experiment = client.get_experiment_by_name(EXPERIMENT)
         if experiment is not None:
             if experiment.lifecycle_stage == "deleted":  # in the web page, where it can also be brought back
                 client.restore_experiment(experiment.experiment_id)
+                print(
+                    f"note: the MLflow experiment {EXPERIMENT} was deleted; it is back, with its runs", file=sys.stderr
+                )
             return client, str(experiment.experiment_id)
         # A server knows where its artifacts go; beside a SQLite file they go to the root, not to the working folder,
         # which a temporary experiment deletes.
@@ -83,6 +99,18 @@ def _create_sqlite(uri: str) -> None:
     MlflowClient(f"sqlite:///{partial / path.name}")
     (partial / path.name).replace(path)
     shutil.rmtree(partial)
+
+
+def _check_sqlite(uri: str) -> None:
+    """Says in seconds what MLflow tries again for minutes: a store that is locked or cannot be written."""
+    from sqlalchemy import create_engine, text
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.pool import NullPool
+
+    if make_url(uri).get_backend_name() == "sqlite":
+        with create_engine(uri, poolclass=NullPool).connect() as connection:
+            connection.execute(text("BEGIN IMMEDIATE"))
+            connection.rollback()
 
 
 def provenance() -> dict[str, str]:
