@@ -50,9 +50,8 @@ def import_mlflow() -> None:
 
     import mlflow  # noqa: F401
 
-    for noisy in ("alembic", "mlflow"):  # migrations and the monitor's comings and goings
-        logging.getLogger(noisy).setLevel(logging.ERROR)
-    logging.getLogger("sqlalchemy").setLevel(logging.CRITICAL)  # a store that cannot be written is said by `Tracker`
+    for noisy in ("alembic", "mlflow", "sqlalchemy"):  # migrations, the monitor's comings and goings, tracebacks
+        logging.getLogger(noisy).setLevel(logging.CRITICAL)
 
 
 def open_store() -> tuple[Any, str]:

@@ -25,8 +25,9 @@ def table(rows: list[dict[str, Any]]) -> "pd.DataFrame":
     import pandas as pd
 
     shown = {"experiment": [row["Experiment"] or row["rev"] for row in rows]}
-    if any(row.get("State") for row in rows):
-        shown["state"] = [row.get("State") or "" for row in rows]
+    states = ["" if row.get("State") in (None, "Success") else str(row["State"]) for row in rows]
+    if any(states):
+        shown["state"] = states
     for column, name in ACCURACIES.items():
         values = [row.get(name) for row in rows]
         if any(value is not None for value in values):

@@ -28,5 +28,7 @@ def test_only_accuracies_and_what_differs_are_columns():
 
 
 def test_one_that_waits_says_so():
-    shown = table([row(None, "workspace"), row("next", "c0ffee2", State="Queued")])
-    assert shown.to_dict("list") == {"experiment": ["workspace", "next"], "state": ["", "Queued"]}
+    shown = table(
+        [row(None, "workspace"), row("done", "c0ffee3", State="Success"), row("next", "c0ffee2", State="Queued")]
+    )
+    assert shown.to_dict("list") == {"experiment": ["workspace", "done", "next"], "state": ["", "", "Queued"]}
