@@ -217,7 +217,7 @@ def _start(tracker: Tracker, shown: dict[str, dict[str, Any]], tags: dict[str, s
         tags |= {"training": training} if training else {}
         tracker.run_id = tracker.client.create_run(experiment, run_name=name, tags=tags).info.run_id
         if "data_hash" in tags:
-            runs.log_data(tracker.client, tracker.run_id, tags["data_hash"])
+            runs.log_data(tracker.client, tracker.run_id, tags["data_hash"], tags["dvc.stage"])
     with (
         suppress(Exception) if known else nullcontext()
     ):  # what shapes no result may have changed, and MLflow keeps the first

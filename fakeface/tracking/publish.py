@@ -148,7 +148,7 @@ def _make(client: Any, experiment: str, state: State, training: Training, key: s
     }
     tags |= {name: card[name] for name in ("data_hash", "network", "precision")}
     run_id = client.create_run(experiment, run_name=_name(stage, state), tags=tags).info.run_id
-    runs.log_data(client, run_id, card["data_hash"])
+    runs.log_data(client, run_id, card["data_hash"], stage)
     runs.log_params(client, run_id, training.params)
     for row in training.history.to_dict("records"):
         runs.log_epoch(client, run_id, {str(key): value for key, value in row.items()})

@@ -67,10 +67,11 @@ def log_curves(client: Any, run_id: str, picture: Any) -> None:
     client.log_figure(run_id, picture, "curves.png")
 
 
-def log_data(client: Any, run_id: str, data_hash: str) -> None:
-    """Logs the split that a run rests on as an MLflow dataset, so that runs on the same data can be told by their digest."""
+def log_data(client: Any, run_id: str, data_hash: str, stage: str) -> None:
+    """Logs the split that a run of `stage` rests on as an MLflow dataset: runs on the same data have one digest."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     source = json.dumps({"dvc": "data/split", "manifest_sha256": data_hash})
     dataset = Dataset(name="split", digest=data_hash[:32], source_type="local", source=source)
-    client.log_inputs(run_id, datasets=[DatasetInput(dataset, tags=[InputTag("mlflow.data.context", "training")])])
+    context = "training" if stage.startswith("train_") else "evaluation"
+    client.log_inputs(run_id, datasets=[DatasetInput(dataset, tags=[InputTag("mlflow.data.context", context)])])
