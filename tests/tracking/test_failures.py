@@ -154,6 +154,7 @@ def server(tmp_path_factory) -> Iterator[Server]:
     server.kill()
 
 
+@pytest.mark.timeout(1200)
 def test_a_server_killed_midway_costs_no_byte_and_publish_fills_the_hole(prepared, server, tmp_path):
     project = own_copy(prepared, tmp_path / "project")
     project.set(train_scratch={"epochs": 30}, base={"tracking": False})

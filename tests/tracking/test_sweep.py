@@ -87,6 +87,7 @@ def finished_by(project: Project, deadline: float) -> dict[str, str]:
         time.sleep(6)  # asking costs a second of a core
 
 
+@pytest.mark.timeout(1200)
 def test_six_experiments_by_two_workers_are_six_whole_runs_and_the_best_is_applied(project):
     project.run("dvc", "exp", "run", "--queue", "-S", f"train_extractor.lr={','.join(RATES)}", "train_extractor")
     try:
