@@ -76,6 +76,21 @@ def doctor() -> None:
 
 
 @app.command()
+def experiments() -> None:
+    """Table of DVC's experiments since the last commit: accuracies, and the parameters in which they differ."""
+    import dvc.api
+    from dvc.exceptions import DvcException
+
+    from fakeface.tracking.table import table
+
+    try:
+        rows = dvc.api.exp_show()
+    except DvcException as error:
+        raise UserError(f"dvc exp show: {' '.join(str(error).split())}; run it in the project's root") from None
+    print(table(rows).to_string(index=False))
+
+
+@app.command()
 def publish(
     all_commits: Annotated[bool, typer.Option("--all-commits", help="Past commits on branches and tags too.")] = False,
     exp: Annotated[bool, typer.Option("--exp", help="DVC's experiments too.")] = False,

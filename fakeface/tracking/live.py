@@ -1,27 +1,36 @@
-"""Logging while a stage runs. MLflow is a view of what DVC owns: no stage fails because of it.
+"""Logging while a stage runs. MLflow is a view of what DVC owns: no stage fails because of it, and none waits long for it.
 
 mlflow is imported and called by one thread beside the training, in the order of the calls; the stage waits at its end alone.
+A server that does not answer may take its time until then (MLflow's own limits: `store.ENVIRONMENT`), and SERVER seconds after.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from fakeface.files import write_text
 from fakeface.params import Section
-from fakeface.tracking import runs
-from fakeface.tracking.store import open_store, provenance, set_environment
+from fakeface.tracking import recipe, runs
+from fakeface.tracking.store import import_mlflow, open_store, over_network, provenance, set_environment
 
 if TYPE_CHECKING:
     import pandas as pd
+
+# Seconds that one call may still take when the stage has nothing more to do.
+SERVER = 6.0  # a request; files get another second for each UPLOAD bytes
+LOCAL = 120.0  # an import, a fresh SQLite store, a picture: never endless, but slow on a busy machine
+UPLOAD = 1_000_000
+# Seconds after the start in which a store that cannot be opened is tried again, while the training goes on.
+PATIENCE = 60.0
 
 
 class Tracker:
@@ -29,12 +38,22 @@ class Tracker:
 
     def __init__(self, enabled: bool) -> None:
         self.silent = not enabled
-        self.worker = ThreadPoolExecutor(1, thread_name_prefix="mlflow")
         self.client: Any = None
         self.run_id = ""
         self.monitor: Any = None
         self.curves: set[str] = set()
         self.logged: set[int] = set()  # epochs that a run which is gone on with has already
+        self.closing = threading.Event()
+        self.closed = threading.Event()
+        self.due = 0.0  # when the call that runs should be over, by time.monotonic()
+        self.actions: SimpleQueue[tuple[Callable[[], Any], float] | str] = SimpleQueue()
+        if enabled:
+            set_environment()  # not in the thread: the environment is not safe to change beside other threads
+            # a daemon: Python does not wait at its end for a server that never answers
+            threading.Thread(target=self._work, name="mlflow", daemon=True).start()
+            self.attempt(import_mlflow, LOCAL)
+        else:
+            self.closed.set()
 
     def epoch(self, row: dict[str, float]) -> None:
         """Logs one row of the history, step = epoch."""
@@ -50,32 +69,59 @@ class Tracker:
         """Logs final metrics (numbers; nested ones by dotted names), folders of files, and a picture of the histories."""
         self.attempt(lambda: runs.log_final(self.client, self.run_id, metrics, self.curves))
         for folder in folders:
-            self.attempt(lambda f=folder: self.client.log_artifacts(self.run_id, str(f), f.as_posix()))  # type: ignore[misc]
+            size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+            self.attempt(
+                lambda f=folder: self.client.log_artifacts(self.run_id, str(f), f.as_posix()),  # type: ignore[misc]
+                SERVER + size / UPLOAD,
+            )
         if histories:
-            self.attempt(lambda: runs.log_curves(self.client, self.run_id, histories))
+            drawn: list[Any] = []
+            self.attempt(lambda: drawn.append(runs.draw_curves(histories)), LOCAL)
+            self.attempt(lambda: runs.log_curves(self.client, self.run_id, drawn[0]))
 
-    def attempt(self, action: Callable[[], Any]) -> None:
-        """Runs `action` when its turn has come, unless an earlier one failed; an error is said, not raised."""
+    def attempt(self, action: Callable[[], Any], limit: float = SERVER) -> None:
+        """Runs `action` when its turn has come, unless an earlier one failed; an error is said, not raised.
+
+        Args:
+            limit: seconds that it may take when the stage waits for nothing else; then it is left alone.
+        """
         if not self.silent:
-            self.worker.submit(self._run, action)
+            self.actions.put((action, limit))
 
-    def _run(self, action: Callable[[], Any]) -> None:
-        if self.silent:
-            return
-        try:
-            action()
-        except Exception as error:  # whatever a tracking server does wrong, the stage's outputs are what counts
+    def stop(self, reason: str) -> None:
+        """Logs nothing more, and says so if nobody has yet."""
+        if not self.silent:
             self.silent = True
-            reason = " ".join(str(error).split())[:200]
             print(
-                f"note: MLflow tracking stopped ({type(error).__name__}: {reason}); the stage goes on", file=sys.stderr
+                f"note: MLflow tracking stopped ({' '.join(reason.split())[:200]}); the stage goes on, "
+                "and `fakeface publish` logs what is missing",
+                file=sys.stderr,
             )
 
     def close(self, status: str) -> None:
         """Ends the run when all is logged, also after an error midway: a server that is back learns how it ended."""
-        # waiting for the thread itself would lose it when another signal interrupts the wait (CPython 3.11)
-        self.worker.submit(self._end, status).result()
-        self.worker.shutdown()
+        if self.closed.is_set():
+            return
+        self.closing.set()
+        self.actions.put(status)
+        latest = time.monotonic() + SERVER
+        while not self.closed.wait(0.02):
+            if time.monotonic() > max(self.due, latest):
+                self.stop(f"no answer for {SERVER:g} s at the end of the stage")
+                return
+
+    def _work(self) -> None:
+        while not isinstance(item := self.actions.get(), str):
+            action, limit = item
+            self.due = time.monotonic() + limit
+            try:
+                if not self.silent:
+                    action()
+            except Exception as error:  # whatever a tracking server does wrong, the stage's outputs are what counts
+                self.stop(f"{type(error).__name__}: {error}")
+        self.due = time.monotonic() + SERVER
+        self._end(item)
+        self.closed.set()
 
     def _end(self, status: str) -> None:
         if self.monitor is not None:
@@ -103,10 +149,11 @@ def stage_run(
     """
     tracker = Tracker(enabled)
     status = "FAILED"
-    if enabled:  # here and not in the thread: the environment is not safe to change beside other threads
-        set_environment()
+    shown = {name: section.model_dump() for name, section in params.items()}
+    carried: dict[str, str] = {"dvc.stage": stage}
     try:
-        tracker.attempt(lambda: _start(tracker, stage, params, tags, run_file))
+        tracker.attempt(lambda: carried.update(_own_tags(shown), **tags), LOCAL)
+        tracker.attempt(lambda: _start(tracker, shown, carried, run_file), _opening())
         yield tracker
         status = "FINISHED"
     except (KeyboardInterrupt, SystemExit):
@@ -127,19 +174,38 @@ def log_test_metrics(models: dict[str, str], metrics: dict[str, dict[str, Any]],
     tracker = Tracker(enabled)
 
     def log() -> None:
-        tracker.client, experiment = open_store()
+        tracker.client, experiment = _open(tracker)
         for approach, digest in models.items():
             for run in tracker.client.search_runs([experiment], f"tags.model_sha256 = '{digest}'"):
                 runs.log_test(tracker.client, run.info.run_id, metrics[approach])
 
-    tracker.attempt(log)
-    tracker.worker.shutdown()
+    tracker.attempt(log, _opening())
+    tracker.close("")
 
 
-def _start(
-    tracker: Tracker, stage: str, params: dict[str, Section], tags: dict[str, str], run_file: Path | None
-) -> None:
-    tracker.client, experiment = open_store()
+def _opening() -> float:
+    """Seconds that opening the store may take: a SQLite file may have to be made, perhaps by another process first."""
+    return SERVER if over_network() else LOCAL
+
+
+def _open(tracker: Tracker) -> tuple[Any, str]:
+    """The store; one that is slow at start, or locked, is tried again as long as the stage has something else to do."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return open_store()
+        except Exception:
+            if tracker.closing.is_set() or time.monotonic() > until:
+                raise
+        tracker.closing.wait(1)
+
+
+def _own_tags(shown: dict[str, dict[str, Any]]) -> dict[str, str]:
+    return {"recipe": recipe.recipe(runs.flatten(shown), recipe.here()), **provenance()}
+
+
+def _start(tracker: Tracker, shown: dict[str, dict[str, Any]], tags: dict[str, str], run_file: Path | None) -> None:
+    tracker.client, experiment = _open(tracker)
     training = _training(run_file)
     known = _known_run(tracker.client, experiment, training)
     if known:
@@ -147,15 +213,14 @@ def _start(
         tracker.client.update_run(known, status="RUNNING")
         tracker.logged = {m.step for m in tracker.client.get_metric_history(known, "val_loss")}
     else:
-        name = f"{stage} {os.environ.get('DVC_EXP_NAME', '')}".strip()
-        tags = {"dvc.stage": stage, **provenance(), **tags} | ({"training": training} if training else {})
+        name = f"{tags['dvc.stage']} {os.environ.get('DVC_EXP_NAME', '')}".strip()
+        tags |= {"training": training} if training else {}
         tracker.run_id = tracker.client.create_run(experiment, run_name=name, tags=tags).info.run_id
         if "data_hash" in tags:
-            runs.log_data(tracker.client, tracker.run_id, tags["data_hash"])
+            runs.log_data(tracker.client, tracker.run_id, tags["data_hash"], tags["dvc.stage"])
     with (
         suppress(Exception) if known else nullcontext()
     ):  # what shapes no result may have changed, and MLflow keeps the first
-        shown = {name: section.model_dump() for name, section in params.items()}
         runs.log_params(tracker.client, tracker.run_id, shown)
     with suppress(Exception):  # system figures are an extra: where psutil cannot read them, the run does without
         from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor

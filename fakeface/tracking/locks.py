@@ -115,7 +115,7 @@ def read_training(files: Any, state: State, approach: str, folder: Path) -> Trai
         raise NotThere(f"models/{approach}/card.json is of an older version, without {', '.join(sorted(lacking))}")
     return Training(
         approach,
-        _flat_params(state, f"train_{approach}"),
+        flat_params(state, approach),
         card,
         pd.read_csv(folder / "reports" / approach / "history.csv", float_precision="round_trip"),
         json.loads((folder / "reports" / approach / "metrics.json").read_text(encoding="utf-8")),
@@ -145,10 +145,10 @@ def _fetch(files: Any, name: str, target: Path) -> None:
         raise NotThere(f"{name}: {reason}") from None
 
 
-def _flat_params(state: State, stage: str) -> dict[str, Any]:
-    """The parameters of a training and of the split that it rests on, by dotted name."""
+def flat_params(state: State, *approaches: str) -> dict[str, Any]:
+    """The parameters of trainings and of the split that they rest on, by dotted name."""
     flat: dict[str, Any] = {}
-    for name in ("split", stage):
+    for name in ("split", *(f"train_{approach}" for approach in approaches)):
         for key, value in state.stages.get(name, {}).get("params", {}).get("params.yaml", {}).items():
             flat |= {f"{key}.{k}": v for k, v in value.items()} if isinstance(value, dict) else {key: value}
     return flat

@@ -17,8 +17,8 @@ from typing import Any
 
 from fakeface.errors import UserError
 from fakeface.params import APPROACHES
-from fakeface.tracking import registry, runs
-from fakeface.tracking.locks import NotThere, State, Training, outputs, read_test, read_training
+from fakeface.tracking import recipe, registry, runs
+from fakeface.tracking.locks import NotThere, State, Training, flat_params, outputs, read_test, read_training
 from fakeface.tracking.store import git, open_store, provenance, root, set_environment
 
 PARENT = "mlflow.parentRunId"
@@ -141,17 +141,21 @@ def _find(client: Any, experiment: str, condition: str, without: str = "") -> An
 
 def _make(client: Any, experiment: str, state: State, training: Training, key: str) -> str:
     stage, card = f"train_{training.approach}", training.card
-    tags = {"dvc.stage": stage, "origin": "made by fakeface publish from what DVC keeps", **_origin(state)}
+    tags = {
+        "dvc.stage": stage,
+        "origin": "made by fakeface publish from what DVC keeps",
+        **_origin(state, training.approach),
+    }
     tags |= {name: card[name] for name in ("data_hash", "network", "precision")}
     run_id = client.create_run(experiment, run_name=_name(stage, state), tags=tags).info.run_id
-    runs.log_data(client, run_id, card["data_hash"])
+    runs.log_data(client, run_id, card["data_hash"], stage)
     runs.log_params(client, run_id, training.params)
     for row in training.history.to_dict("records"):
         runs.log_epoch(client, run_id, {str(key): value for key, value in row.items()})
     runs.log_final(client, run_id, training.metrics, training.history.columns)
     for name in (f"models/{training.approach}", f"reports/{training.approach}"):
         client.log_artifacts(run_id, str(training.folder / name), name)
-    runs.log_curves(client, run_id, {training.approach: training.history})
+    runs.log_curves(client, run_id, runs.draw_curves({training.approach: training.history}))
     runs.log_test(client, run_id, training.test)
     client.set_tag(run_id, "model_sha256", card["sha256"])
     client.set_tag(run_id, "stage_key", key)  # last: a run that was broken off is not found, and made again
@@ -167,7 +171,7 @@ def _gather(client: Any, experiment: str, state: State, found: dict[str, str]) -
     if above is not None:
         parent = above.info.run_id
     else:
-        tags = {"dvc.stage": "pipeline", "pipeline_key": pipeline, **_origin(state)}
+        tags = {"dvc.stage": "pipeline", "pipeline_key": pipeline, **_origin(state, *state.trainings())}
         parent = client.create_run(experiment, run_name=_name("pipeline", state), tags=tags).info.run_id
         client.set_terminated(parent, "FINISHED")
     shown = above.data.metrics if above is not None else {}
@@ -189,11 +193,13 @@ def _name(stage: str, state: State) -> str:
     return f"{stage} {state.name or state.rev[:7]}".strip()
 
 
-def _origin(state: State) -> dict[str, str]:
-    """Tags that say where a state comes from."""
+def _origin(state: State, *approaches: str) -> dict[str, str]:
+    """Tags that say where a state comes from, and which recipe these trainings of it follow."""
+    recipes = recipe.at(state.rev) if state.rev else recipe.here()
+    tags = {"recipe": recipe.recipe(flat_params(state, *approaches), recipes)}
     if not state.rev:
-        return provenance()
-    tags = {"mlflow.source.git.commit": state.rev, "git.dirty": "false"}
+        return tags | provenance()
+    tags |= {"mlflow.source.git.commit": state.rev, "git.dirty": "false"}
     if state.name:
         tags |= {"dvc.exp_name": state.name, "dvc.baseline_rev": git("rev-parse", f"{state.rev}^")}
     return tags

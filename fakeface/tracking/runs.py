@@ -55,17 +55,23 @@ def log_test(client: Any, run_id: str, metrics: dict[str, Any]) -> None:
     log_numbers(client, run_id, {f"test_{key}": value for key, value in flatten(metrics).items()})
 
 
-def log_curves(client: Any, run_id: str, histories: "dict[str, pd.DataFrame]") -> None:
-    """Logs a picture of the histories."""
+def draw_curves(histories: "dict[str, pd.DataFrame]") -> Any:
+    """A picture of the histories, a matplotlib figure."""
     from fakeface.evaluation.figures import curves
 
-    client.log_figure(run_id, curves(histories), "curves.png")
+    return curves(histories)
 
 
-def log_data(client: Any, run_id: str, data_hash: str) -> None:
-    """Logs the split that a run rests on as an MLflow dataset, so that runs on the same data can be told by their digest."""
+def log_curves(client: Any, run_id: str, picture: Any) -> None:
+    """Logs the picture of the histories."""
+    client.log_figure(run_id, picture, "curves.png")
+
+
+def log_data(client: Any, run_id: str, data_hash: str, stage: str) -> None:
+    """Logs the split that a run of `stage` rests on as an MLflow dataset: runs on the same data have one digest."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     source = json.dumps({"dvc": "data/split", "manifest_sha256": data_hash})
     dataset = Dataset(name="split", digest=data_hash[:32], source_type="local", source=source)
-    client.log_inputs(run_id, datasets=[DatasetInput(dataset, tags=[InputTag("mlflow.data.context", "training")])])
+    context = "training" if stage.startswith("train_") else "evaluation"
+    client.log_inputs(run_id, datasets=[DatasetInput(dataset, tags=[InputTag("mlflow.data.context", context)])])

@@ -11,10 +11,16 @@ from conftest import environment
 
 ROOT = Path(__file__).parents[2]
 LOG = """
-import sys
+import sys, threading
 from pathlib import Path
 from fakeface.params import load_params
 from fakeface.tracking.live import stage_run
+
+def until_logged(run):
+    done = threading.Event()
+    run.attempt(done.set)
+    assert done.wait(60)
+
 params = load_params(sys.argv[1])
 with stage_run("train_scratch", enabled=True, params={"base": params.base}, tags={"data_hash": "abc"}) as run:
     run.epoch({"epoch": 1, "lr": 0.1, "val_loss": 0.5})
@@ -40,7 +46,7 @@ def query(store: Path, sql: str) -> list[tuple]:
 
 @pytest.mark.slow
 def test_processes_that_open_a_fresh_store_at_once_all_log(tmp_path):
-    processes = [start(tmp_path) for _ in range(3)]
+    processes = [start(tmp_path) for _ in range(4)]
     for process in processes:
         out, err = process.communicate(timeout=240)
         assert process.returncode == 0, err
@@ -48,9 +54,9 @@ def test_processes_that_open_a_fresh_store_at_once_all_log(tmp_path):
         assert "tracking stopped" not in err
     store = tmp_path / "mlflow.db"
     assert query(store, "select count(*) from experiments where name = 'fakeface'") == [(1,)]
-    assert query(store, "select status, count(*) from runs group by status") == [("FINISHED", 3)]
+    assert query(store, "select status, count(*) from runs group by status") == [("FINISHED", 4)]
     values = query(store, "select step, value from metrics where key = 'val_loss' order by step")
-    assert values == [(1, 0.5)] * 3 + [(2, 0.25)] * 3
+    assert values == [(1, 0.5)] * 4 + [(2, 0.25)] * 4
     assert query(store, "select distinct value from latest_metrics where key = 'kept_val_loss'") == [(0.125,)]
     assert query(store, "select distinct value from latest_metrics where key = 'confusion.real_as_real'") == [(3.0,)]
     assert query(store, "select distinct value from params where key = 'base.seed'") == [("0",)]
@@ -106,6 +112,7 @@ def test_a_deleted_experiment_is_brought_back(tmp_path):
         store.execute("update experiments set lifecycle_stage = 'deleted' where name = 'fakeface'")
     _, err = start(tmp_path).communicate(timeout=120)
     assert "tracking stopped" not in err
+    assert err.count("note: the MLflow experiment fakeface was deleted; it is back, with its runs") == 1
     assert query(tmp_path / "mlflow.db", "select count(*) from runs where status = 'FINISHED'") == [(2,)]
 
 
@@ -124,7 +131,7 @@ def test_a_server_that_is_away_is_said_once_and_stops_nothing(tmp_path):
 def test_a_run_that_was_broken_off_is_gone_on_with_where_the_store_has_it(tmp_path):
     code = LOG.replace('tags={"data_hash": "abc"})', 'tags={}, run_file=Path("run"))')
     first = code.replace('    run.epoch({"epoch": 2', '    raise SystemExit(143)\n    run.epoch({"epoch": 2')
-    first = first.replace("    raise SystemExit", "    run.worker.submit(int).result()\n    raise SystemExit")
+    first = first.replace("    raise SystemExit", "    until_logged(run)\n    raise SystemExit")
     assert start(tmp_path, code=first).wait(120) == 143
     store = tmp_path / "mlflow.db"
     assert query(store, "select status from runs") == [("KILLED",)]

@@ -59,6 +59,8 @@ def write_pipeline(project: Project) -> None:
     """The small pipeline as a git and DVC repository, nothing run yet."""
     project.path.mkdir()
     shutil.copy(ROOT / "params.yaml", project.path)
+    (project.path / "recipes").mkdir()
+    shutil.copy(ROOT / "recipes" / "default.yaml", project.path / "recipes")
     (project.path / "train.py").write_text(STAGE)
     (project.path / "evaluate.py").write_text(EVALUATE)
     (project.path / "dvc.yaml").write_text(json.dumps(PIPELINE))
@@ -157,6 +159,11 @@ def test_past_commits_and_experiments_are_published_by_name(project):
         ("train_scratch hot", "0.5"),
     ]
     assert query(project, "select value from tags where key = 'dvc.exp_name'") == [("hot",)] * 2
+    recipes = "select r.name, t.value from tags t join runs r using (run_uuid) where t.key = 'recipe'"
+    follows = {"train_scratch": "own", f"train_scratch {first}": "default", "train_scratch hot": "own"}
+    assert dict(query(project, recipes)) == follows | {
+        k.replace("train_scratch", "pipeline"): v for k, v in follows.items()
+    }
 
 
 @pytest.mark.exhaustive

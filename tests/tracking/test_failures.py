@@ -1,0 +1,329 @@
+"""What goes wrong with MLflow, on real parts: the stage ends well and soon, says so once, and nothing is lost."""
+
+import os
+import select
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+
+import pytest
+from conftest import BIN, ROOT, Project, environment
+from test_publish import write_pipeline
+from test_sweep import own_copy
+
+pytestmark = [pytest.mark.slow, pytest.mark.exhaustive]
+SOON = 20  # seconds; the stage waits for 6 and a busy machine takes its time
+NOTE = "note: MLflow tracking stopped"
+# A stage in two halves: after the first it waits for a line.
+HALVES = """
+import sys, threading, time
+from pathlib import Path
+from fakeface.params import load_params
+from fakeface.tracking.live import stage_run
+params = load_params(sys.argv[1])
+with stage_run("train_scratch", enabled=True, params={"base": params.base}, tags={"data_hash": "abc"}) as run:
+    run.epoch({"epoch": 1, "lr": 0.1, "val_loss": 0.5})
+    if "logged" in sys.argv:
+        done = threading.Event()
+        run.attempt(done.set)
+        assert done.wait(120)
+    print("first half", flush=True)
+    sys.stdin.readline()
+    started = time.perf_counter()
+    for epoch in range(2, 6):
+        run.epoch({"epoch": epoch, "lr": 0.1, "val_loss": 1 / epoch})
+    Path("out").mkdir(exist_ok=True)
+    Path("out/file").write_text("kept")
+    run.finish({"accuracy": 0.75}, [Path("out")], {})
+    run.tag("model_sha256", "123")
+print("stage done after", time.perf_counter() - started, "s")
+"""
+
+
+class Server:
+    """`mlflow server` on a SQLite file; killed, it can be started again on the same port."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.process = folder, None
+        with closing(socket.socket()) as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.uri = f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        command = [str(BIN / "mlflow"), "server", "--host", "127.0.0.1", "--port", str(self.port), "--workers", "1"]
+        command += [
+            "--backend-store-uri",
+            "sqlite:///server.db",
+            "--artifacts-destination",
+            str(self.folder / "artifacts"),
+        ]
+        env = environment(MLFLOW_DISABLE_TELEMETRY="true")
+        with open(self.folder / "log", "ab") as log:
+            self.process = subprocess.Popen(
+                command, cwd=self.folder, env=env, stdout=log, stderr=log, start_new_session=True
+            )
+
+    def wait(self) -> None:
+        for _ in range(480):
+            assert self.process is not None
+            assert self.process.poll() is None, (self.folder / "log").read_text()
+            with suppress(OSError), urllib.request.urlopen(f"{self.uri}/health", timeout=5):  # noqa: S310
+                return
+            time.sleep(0.25)
+        raise AssertionError((self.folder / "log").read_text())
+
+    def kill(self) -> None:
+        if self.process is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait(30)
+            self.process = None
+
+    def query(self, sql: str) -> list[tuple]:
+        return query(self.folder / "server.db", sql)
+
+
+class Proxy:
+    """Passes bytes on to a server until `stall` is set; then it accepts and reads, and answers nothing."""
+
+    def __init__(self, port: int) -> None:
+        self.target, self.stall = port, threading.Event()
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.uri = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self.listener.accept()
+                threading.Thread(target=self.serve, args=(client,), daemon=True).start()
+
+    def serve(self, client: socket.socket) -> None:
+        with suppress(OSError), client, socket.create_connection(("127.0.0.1", self.target)) as server:
+            other = {client: server, server: client}
+            while True:
+                for end in select.select([client, server], [], [])[0]:
+                    data = end.recv(65536)
+                    if not data:
+                        return
+                    if not self.stall.is_set():
+                        other[end].sendall(data)
+
+
+def query(store: Path, sql: str) -> list[tuple]:
+    with closing(sqlite3.connect(store, timeout=20)) as connection:
+        return connection.execute(sql).fetchall()
+
+
+def halves(folder: Path, *arguments: str, code: str = HALVES, **env: str) -> subprocess.Popen[str]:
+    """The stage in two halves, its first one over."""
+    command = [sys.executable, "-c", code, str(ROOT / "params.yaml"), *arguments]
+    pipes = {name: subprocess.PIPE for name in ("stdin", "stdout", "stderr")}
+    env = environment(PYTHONPATH=str(ROOT), **env)
+    process = subprocess.Popen(command, cwd=folder, env=env, text=True, **pipes)  # type: ignore[call-overload]
+    line = process.stdout.readline()
+    assert line == "first half\n", process.communicate()
+    return process
+
+
+def go_on(process: subprocess.Popen[str]) -> tuple[float, str]:
+    """Seconds of the second half, and what was said on stderr; the stage ended well."""
+    out, err = process.communicate("\n", timeout=240)
+    assert process.returncode == 0, err
+    assert "stage done" in out
+    assert "Traceback" not in err
+    return float(out.split()[-2]), err
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory) -> Iterator[Server]:
+    server = Server(tmp_path_factory.mktemp("server"))
+    server.start()
+    server.wait()
+    yield server
+    server.kill()
+
+
+@pytest.mark.timeout(1200)
+def test_a_server_killed_midway_costs_no_byte_and_publish_fills_the_hole(prepared, server, tmp_path):
+    project = own_copy(prepared, tmp_path / "project")
+    project.set(train_scratch={"epochs": 30}, base={"tracking": False})
+    project.run("dvc", "repro", "-q", "-s", "train_scratch")
+    made = ["models/scratch/model.safetensors", "models/scratch/card.json"]
+    made += ["reports/scratch/history.csv", "reports/scratch/metrics.json", "dvc.lock"]
+    before = {name: (project.path / name).read_bytes() for name in made}
+    shutil.rmtree(project.path / "models")
+
+    project.set(base={"tracking": True})
+    env = {"MLFLOW_TRACKING_URI": server.uri}
+    log = tmp_path / "log"
+    with open(log, "wb") as file:
+        command = ["dvc", "repro", "-f", "-s", "train_scratch"]
+        process = subprocess.Popen(command, cwd=project.path, env=environment(**env), stdout=file, stderr=file)
+    while not server.query("select 1 from metrics where key = 'val_loss'"):
+        assert process.poll() is None, log.read_text()
+        time.sleep(0.05)
+    server.kill()
+    assert process.poll() is None  # the training is not over
+    assert process.wait(240) == 0, log.read_text()
+    assert log.read_text().count(NOTE) == 1
+    assert "Traceback" not in log.read_text()
+    assert {name: (project.path / name).read_bytes() for name in made} == before
+
+    assert (
+        "MLflow" in project.run("fakeface", "publish", check=False, MLFLOW_HTTP_REQUEST_MAX_RETRIES="0", **env).stderr
+    )
+    server.start()
+    server.wait()
+    assert "1 runs made, 0 linked to dvc.lock, 0 there" in project.run("fakeface", "publish", **env).stdout
+    whole = "select count(*) from metrics join runs using (run_uuid) where key = 'val_loss' and status = 'FINISHED'"
+    assert server.query(whole) == [(30,)]
+    assert "0 runs made, 0 linked to dvc.lock, 1 there" in project.run("fakeface", "publish", **env).stdout
+
+
+def test_a_server_slow_at_start_has_the_whole_run(server, tmp_path):
+    server.kill()
+    process = halves(tmp_path, MLFLOW_TRACKING_URI=server.uri)
+    time.sleep(3)
+    assert process.poll() is None
+    before = server.query("select count(*) from runs where status = 'FINISHED'")[0][0]
+    server.start()
+    server.wait()
+    for _ in range(240):  # the run begins once the store is tried again
+        if server.query("select 1 from runs where status = 'RUNNING' and name = 'train_scratch'"):
+            break
+        time.sleep(0.25)
+    _, err = go_on(process)
+    assert NOTE not in err
+    assert server.query("select count(*) from runs where status = 'FINISHED'") == [(before + 1,)]
+
+
+def test_a_server_that_no_longer_answers_holds_up_the_end_for_seconds(server, tmp_path):
+    proxy = Proxy(server.port)
+    process = halves(tmp_path, "logged", MLFLOW_TRACKING_URI=proxy.uri)
+    proxy.stall.set()
+    seconds, err = go_on(process)
+    assert seconds < SOON
+    assert err.count(NOTE) == 1
+
+
+def test_a_server_that_never_answers_holds_up_the_end_for_seconds(server, tmp_path):
+    proxy = Proxy(server.port)
+    proxy.stall.set()
+    process = halves(tmp_path, MLFLOW_TRACKING_URI=proxy.uri)
+    time.sleep(5)  # it is imported by then, and asks
+    seconds, err = go_on(process)
+    assert seconds < SOON
+    assert err.count(NOTE) == 1
+
+
+@pytest.mark.parametrize("arguments", [["logged"], []], ids=["midway", "from the start"])
+def test_a_store_that_another_process_has_locked(tmp_path, arguments):
+    go_on(halves(tmp_path))  # makes the store
+    store = tmp_path / "mlflow.db"
+    if arguments:
+        process = halves(tmp_path, *arguments)
+    with closing(sqlite3.connect(store, isolation_level=None)) as other:
+        other.execute("begin exclusive")
+        if not arguments:
+            process = halves(tmp_path)
+        seconds, err = go_on(process)
+    assert seconds < SOON
+    assert err.count(NOTE) == 1
+    assert "database is locked" in err or "no answer" in err
+
+
+def test_a_store_that_is_locked_for_a_while_has_the_whole_run(tmp_path):
+    go_on(halves(tmp_path))
+    store = tmp_path / "mlflow.db"
+    with closing(sqlite3.connect(store, isolation_level=None)) as other:
+        other.execute("begin exclusive")
+        process = halves(tmp_path)
+        time.sleep(6)
+    for _ in range(240):
+        if query(store, "select 1 from runs where status = 'RUNNING'"):
+            break
+        time.sleep(0.25)
+    _, err = go_on(process)
+    assert NOTE not in err
+    assert query(store, "select count(*) from runs where status = 'FINISHED'") == [(2,)]
+
+
+def test_a_store_that_cannot_be_written_is_left_as_it_is(tmp_path):
+    go_on(halves(tmp_path))
+    store = tmp_path / "mlflow.db"
+    content = bytearray(store.read_bytes())
+    content[18] = 3  # SQLite's write version: above 2 it opens the file for reading only, whoever asks
+    store.write_bytes(content)
+    seconds, err = go_on(halves(tmp_path))
+    assert seconds < SOON
+    assert err.count(NOTE) == 1
+    assert "readonly database" in err
+    assert store.read_bytes() == bytes(content)
+
+
+def test_a_full_disk_midway(tmp_path):
+    full = """import resource
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, -1))
+    for epoch in range(2, 6):"""
+    code = HALVES.replace("for epoch in range(2, 6):", full)
+    assert code != HALVES
+    seconds, err = go_on(halves(tmp_path, "logged", code=code))
+    assert seconds < SOON
+    assert err.count(NOTE) == 1
+    assert query(tmp_path / "mlflow.db", "select step from metrics where key = 'val_loss'") == [(1,)]
+
+
+def test_an_experiment_deleted_midway_is_back_with_the_next_run(tmp_path):
+    process = halves(tmp_path, "logged")
+    delete_experiment(tmp_path)
+    seconds, err = go_on(process)
+    assert seconds < SOON
+    assert err.count(NOTE) == 1
+    _, err = go_on(halves(tmp_path))
+    assert err.count("the MLflow experiment fakeface was deleted; it is back") == 1
+    assert NOTE not in err
+    runs = query(tmp_path / "mlflow.db", "select lifecycle_stage, count(*) from runs group by lifecycle_stage")
+    assert runs == [("active", 2)]
+
+
+def test_a_deleted_experiment_is_published_again(tmp_path):
+    project = Project(tmp_path / "project")
+    write_pipeline(project)
+    project.run("dvc", "repro", "-q")
+    assert "1 runs made" in project.run("fakeface", "publish").stdout
+    delete_experiment(project.path)
+    result = project.run("fakeface", "publish")
+    assert "was deleted; it is back, with its runs" in result.stderr
+    assert "0 runs made, 0 linked to dvc.lock, 1 there" in result.stdout
+    assert query(project.path / "mlflow.db", "select lifecycle_stage from runs") == [("active",)] * 2
+
+
+def delete_experiment(folder: Path) -> None:
+    code = "import mlflow; c = mlflow.MlflowClient('sqlite:///mlflow.db')\n"
+    code += "c.delete_experiment(c.get_experiment_by_name('fakeface').experiment_id)"
+    subprocess.run([sys.executable, "-c", code], cwd=folder, env=environment(), check=True, timeout=120)
+
+
+def test_a_stage_by_hand_logs_to_the_root_or_says_where_it_belongs(prepared, tmp_path):
+    project = own_copy(prepared, tmp_path / "project")
+    assert "DVC_ROOT" not in environment()
+    project.run("python", "-m", "stages.train_extractor")
+    assert query(project.path / "mlflow.db", "select name, status from runs") == [("train_extractor", "FINISHED")]
+    (tmp_path / "elsewhere").mkdir()
+    elsewhere = Project(tmp_path / "elsewhere")
+    result = elsewhere.run("python", str(project.path / "stages/train_extractor.py"), check=False)
+    assert result.returncode == 1
+    assert "params.yaml: no such file" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert list(elsewhere.path.iterdir()) == []

@@ -1,0 +1,148 @@
+"""DVC's experiments in temporary folders, one by one and by two queue workers: whole runs in the one store at the root."""
+
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from conftest import Project, environment
+from ruamel.yaml import YAML
+
+pytestmark = [pytest.mark.slow, pytest.mark.exhaustive]
+RATES = ["0.0001", "0.001", "0.002", "0.01", "0.03", "0.1"]
+STATUS = """
+import json
+from dvc.repo import Repo
+print(json.dumps({task["name"]: task["status"] for task in Repo(".").experiments.celery_queue.status()}))
+"""
+
+
+def own_copy(prepared: Project, path: Path) -> Project:
+    """A project of its own whose features are there, committed; experiments and runs of other tests are none of its."""
+    shutil.copytree(prepared.path, path, symlinks=True)
+    project = Project(path)
+    for name in ("mlruns", ".fakeface"):
+        shutil.rmtree(path / name, ignore_errors=True)
+    (path / "mlflow.db").unlink(missing_ok=True)
+    yaml = YAML()
+    lock = yaml.load((path / "dvc.lock").read_text())
+    lock["stages"] = {name: lock["stages"][name] for name in ("sample", "split", "features")}
+    yaml.dump(lock, path / "dvc.lock")
+    project.commit("features")
+    return project
+
+
+@pytest.fixture
+def project(prepared, tmp_path) -> Project:
+    return own_copy(prepared, tmp_path / "project")
+
+
+def query(project: Project, sql: str) -> list[tuple]:
+    with sqlite3.connect(project.path / "mlflow.db") as store:
+        return store.execute(sql).fetchall()
+
+
+def start_workers(project: Project) -> None:
+    """Nothing captured: DVC's workers inherit what `dvc queue start` has open, and outlive it."""
+    command = ["dvc", "queue", "start", "-j", "2"]
+    quiet = {name: subprocess.DEVNULL for name in ("stdin", "stdout", "stderr")}
+    process = subprocess.Popen(command, cwd=project.path, env=environment(), start_new_session=True, **quiet)  # type: ignore[call-overload]
+    assert process.wait(60) == 0
+
+
+def stop_workers(project: Project) -> None:
+    """Ends the workers of this project; one that does not listen to DVC (seen once in seven sweeps) is killed by its pid file."""
+    project.run("dvc", "queue", "stop", "--kill", check=False)
+    workers = [int(file.read_text()) for file in (project.path / ".dvc/tmp/exps/celery").glob("dvc-exp-worker-*.pid")]
+    until = time.monotonic() + 20
+    while any(is_worker(pid) for pid in workers) and time.monotonic() < until:
+        time.sleep(0.5)
+    for pid in workers:
+        if is_worker(pid):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def is_worker(pid: int) -> bool:
+    try:
+        return b"queue-worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+
+
+def finished_by(project: Project, deadline: float) -> dict[str, str]:
+    """Experiment -> status, as soon as none is waiting or running."""
+    while True:
+        status = json.loads(project.run(sys.executable, "-c", STATUS).stdout)
+        if not {"Queued", "Running"} & set(status.values()):
+            return status
+        assert time.monotonic() < deadline, status
+        time.sleep(6)  # asking costs a second of a core
+
+
+@pytest.mark.timeout(1200)
+def test_six_experiments_by_two_workers_are_six_whole_runs_and_the_best_is_applied(project):
+    project.run("dvc", "exp", "run", "--queue", "-S", f"train_extractor.lr={','.join(RATES)}", "train_extractor")
+    try:
+        start_workers(project)
+        status = finished_by(project, time.monotonic() + 900)
+    finally:
+        stop_workers(project)
+    assert sorted(status.values()) == ["Success"] * len(RATES), status
+
+    runs = query(project, "select run_uuid, name, status, artifact_uri from runs")
+    assert sorted(name for _, name, _, _ in runs) == sorted(f"train_extractor {name}" for name in status)
+    assert {state for _, _, state, _ in runs} == {"FINISHED"}
+    rates = dict(query(project, "select run_uuid, value from params where key = 'train_extractor.lr'"))
+    assert sorted(rates.values()) == sorted(RATES)
+    named = query(project, "select value from tags where key = 'dvc.exp_name'")
+    assert sorted(name for (name,) in named) == sorted(status)
+    shas = dict(query(project, "select run_uuid, value from tags where key = 'model_sha256'"))
+    for run, _, _, uri in runs:  # in the root's folder, not in the temporary ones, which are gone
+        assert uri.startswith((project.path / "mlruns").as_uri())
+        folder = project.path / "mlruns" / uri.split("/mlruns/")[1]
+        assert json.loads((folder / "models/extractor/card.json").read_text())["sha256"] == shas[run]
+        assert (folder / "models/extractor/model.safetensors").is_file()
+        assert (folder / "reports/extractor/history.csv").is_file()
+        assert (folder / "curves.png").is_file()
+    assert not (project.path / "models").exists()
+
+    table = project.run("fakeface", "experiments").stdout.splitlines()
+    assert table[0].split()[-1] == "train_extractor.lr"  # the one parameter that was changed
+    assert table[0].split().count("val") == 3
+    named = {line.split()[0]: line.split()[-1] for line in table[1:]}
+    assert {name: named[name] for name in status} == {name.split()[1]: rates[run] for run, name, _, _ in runs}
+
+    losses = dict(query(project, "select run_uuid, value from latest_metrics where key = 'kept_val_loss'"))
+    assert set(losses) == set(rates)
+    best, name = min((losses[run], run, name.split()[1]) for run, name, _, _ in runs)[1:]
+    project.run("dvc", "exp", "apply", name)
+    params = YAML(typ="safe").load((project.path / "params.yaml").read_text())
+    assert params["train_extractor"]["lr"] == float(rates[best])
+    assert json.loads((project.path / "models/extractor/card.json").read_text())["sha256"] == shas[best]
+    assert "up to date" in project.run("dvc", "status", "train_extractor").stdout
+
+    published = project.run("fakeface", "publish", "--exp").stdout  # the tree, which is now the best, and the six
+    assert f"0 runs made, {len(RATES)} linked to dvc.lock, 1 there already" in published
+    assert query(project, "select count(*) from model_versions") == [(0,)]  # a sweep promotes nothing
+
+
+def test_an_experiment_in_a_temporary_folder_lands_in_the_store_at_the_root(project):
+    project.run("dvc", "exp", "run", "--temp", "-n", "warm", "-S", "train_extractor.lr=0.01", "train_extractor")
+    assert query(project, "select name, status from runs") == [("train_extractor warm", "FINISHED")]
+    assert query(project, "select value from tags where key = 'recipe'") == [("own",)]
+    [(uri,)] = query(project, "select artifact_uri from runs")
+    folder = project.path / "mlruns" / uri.split("/mlruns/")[1]
+    assert (folder / "models/extractor/model.safetensors").is_file()
+    assert not (project.path / "models").exists()
+    project.run("dvc", "exp", "apply", "warm")
+    logged, applied = folder / "models/extractor", project.path / "models/extractor"
+    for file in ("model.safetensors", "card.json"):
+        assert (logged / file).read_bytes() == (applied / file).read_bytes()
