@@ -95,6 +95,27 @@ def promote(version: Annotated[int, typer.Argument(help="A version of the regist
     print(f"models:/fakeface@champion is now version {version}")
 
 
+@app.command()
+def export(
+    model: Annotated[
+        str | None, typer.Option(help="An approach, a checkpoint folder or models:/...; without it the best on val.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option(help="The file to write; without it <approach>.onnx.")] = None,
+) -> None:
+    """Write a detector as one ONNX file that runs without this project: pixels in, calibrated score out."""
+    from fakeface.verdict.export import export_onnx, require_packages
+
+    require_packages()
+    from fakeface.verdict.detector import open_detector
+
+    if output is not None and output.suffix != ".onnx":
+        raise UserError(f"{output}: --output takes a file name that ends in .onnx")
+    predictor = open_detector(model)
+    path = output or Path(f"{predictor.card['approach']}.onnx")
+    difference = export_onnx(predictor, path)
+    print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, checked; scores within {difference:.1g} of PyTorch's in fp32")
+
+
 def apply_recipe(name: str, data: Path | None, root: Path = Path(".")) -> None:
     """Merges `recipes/<name>.yaml` into `params.yaml`, whole and only if the recipe is valid.
 
