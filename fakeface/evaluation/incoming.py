@@ -2,51 +2,170 @@
 
 import base64
 import binascii
-from collections.abc import Iterable
+import math
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
+import torch
 
+from fakeface.data import degrade
 from fakeface.data.images import BadImage, decode_bytes
 from fakeface.evaluation.predictor import Predictor
+from fakeface.training.checkpoints import read_card
+from fakeface.training.device import configure
 from fakeface.training.networks import CLASSES
 
 MAX_BYTES = 50_000_000
 MAX_MEGAPIXELS = 50.0
 BATCH = 64  # images decoded at once: bounds the memory
+NETWORK_BATCH = 8  # as evaluate's default; a larger one is no faster on a CPU
+DECODERS = 4  # threads at most: each may hold an image of MAX_MEGAPIXELS
+UNSURE = "unsure"
+BAND = 0.1  # of scores around the threshold
 
 
-def judge(predictor: Predictor, images: Iterable[Any], folder: Path | None) -> pd.DataFrame:
+class Square(Protocol):
+    """What a reader gives of an image, such as `images.Decoded`. `pixels`: uint8 [3, S, S], S the detector's image size."""
+
+    @property
+    def pixels(self) -> np.ndarray: ...
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A verdict. `score`: probability of fake; `label`: 1 fake, 0 real, at the card's threshold; `verdict`: real, fake or unsure.
+
+    `problem`: empty, or why the image could not be read; then the others are NaN, -1, empty and None. `square`: what was scored.
+    """
+
+    score: float
+    label: int
+    verdict: str
+    problem: str
+    square: Any
+
+
+def open_checkpoint(folder: Path) -> Predictor:
+    """The detector in a checkpoint folder, computing as its card says: its seed, threads and precision, on a GPU if there is one.
+
+    Raises:
+        UserError: as `Predictor.load`.
+    """
+    card = read_card(folder)
+    compute = configure(card.get("seed", 0), card.get("threads", 1), "auto", card.get("precision", "auto"))
+    return Predictor.load(folder, compute, NETWORK_BATCH)
+
+
+def judge(
+    predictor: Predictor, images: Iterable[Any], folder: Path | None, *, careful: bool = False, band: float = BAND
+) -> pd.DataFrame:
     """One row an image, in order: `score` (probability of fake), `label` (1 fake, 0 real, at the card's threshold), `verdict`
-    (`real` or `fake`), `problem` (empty, or why the image could not be read; the others are then NaN, -1 and empty).
+    (`real`, `fake`, or if careful `unsure`), `problem` (empty, or why the image could not be read; the others are then NaN, -1
+    and empty).
 
     Args:
         images: bytes of an image file, such bytes as base64 text, or a path.
         folder: where paths may lead to; None refuses all of them, so that whoever reaches a server cannot try its files.
+        careful, band: as `judge_each`.
     """
-    rows: list[tuple[float, int, str, str]] = []
-    values = list(images)
-    size, threshold = predictor.card["image_size"], predictor.card["threshold"]
-    for start in range(0, len(values), BATCH):
-        pixels: list[np.ndarray] = []
-        problems: list[str] = []
-        for value in values[start : start + BATCH]:
-            try:
-                pixels.append(decode_bytes(read_bytes(value, folder), size, MAX_MEGAPIXELS).pixels)
-                problems.append("")
-            except BadImage as error:
-                problems.append(f"the image {error}")
-        scores = iter(predictor.scores(np.stack(pixels), np.arange(len(pixels))) if pixels else ())
-        for problem in problems:
-            if problem:
-                rows.append((float("nan"), -1, "", problem))
-            else:
-                score = float(next(scores))
-                label = int(score >= threshold)
-                rows.append((score, label, CLASSES[label], ""))
+    size = predictor.card["image_size"]
+
+    def read(value: Any) -> list[Square]:
+        return [decode_bytes(read_bytes(value, folder), size, MAX_MEGAPIXELS)]
+
+    rows = [
+        (one.score, one.label, one.verdict, one.problem)
+        for found in judge_each(predictor, images, read, careful=careful, band=band)
+        for one in found
+    ]
     return pd.DataFrame(rows, columns=["score", "label", "verdict", "problem"])
+
+
+def judge_each(
+    predictor: Predictor,
+    images: Iterable[Any],
+    read: Callable[[Any], Sequence[Square]],
+    *,
+    careful: bool = False,
+    band: float = BAND,
+) -> Iterator[list[Judged]]:
+    """For each image, in order, a verdict on each of its squares. Holds 2 * BATCH images at a time, however many there are.
+
+    The next images are decoded in threads while the network scores these.
+
+    Args:
+        read: gives the squares of an image, none or several, or raises BadImage, which gives one `Judged` with a problem.
+        careful: say `unsure` where the score lies nearer than `band` to the threshold, or where the image's mirror image, its
+            JPEG of quality 75, or it scaled to 0.75 and back falls on the other side. The score stays the plain image's.
+    """
+
+    def one(value: Any) -> Sequence[Square] | str:
+        try:
+            return read(value)
+        except BadImage as error:
+            return f"the image {error}"
+
+    values = iter(images)
+    ahead: deque[list[Future[Sequence[Square] | str]]] = deque()
+    pool = ThreadPoolExecutor(min(DECODERS, torch.get_num_threads()))
+    try:
+        while True:
+            chunk = [pool.submit(one, value) for value in islice(values, BATCH)]
+            if chunk:
+                ahead.append(chunk)
+            if not ahead:
+                return
+            if len(ahead) == 2 or not chunk:
+                yield from _verdicts(predictor, [future.result() for future in ahead.popleft()], careful, band)
+    finally:  # also when nobody asks for more
+        pool.shutdown(cancel_futures=True)
+
+
+def _verdicts(
+    predictor: Predictor, images: list[Sequence[Square] | str], careful: bool, band: float
+) -> Iterator[list[Judged]]:
+    squares = [square for found in images if not isinstance(found, str) for square in found]
+    pixels = np.stack([square.pixels for square in squares]) if squares else None
+    scores = np.empty(0) if pixels is None else predictor.scores(pixels, np.arange(len(pixels)))
+    threshold = predictor.card["threshold"]
+    unsure = np.zeros(len(scores), dtype=bool)
+    if careful and pixels is not None:
+        unsure = np.abs(scores - threshold) < band
+        unsure[~unsure] = _flips(predictor, pixels[~unsure], scores[~unsure] >= threshold)
+    answers = iter(zip(scores.tolist(), unsure.tolist(), squares, strict=True))
+    for found in images:
+        if isinstance(found, str):
+            yield [Judged(math.nan, -1, "", found, None)]
+            continue
+        judged = []
+        for score, doubtful, square in islice(answers, len(found)):
+            label = int(score >= threshold)
+            judged.append(Judged(score, label, UNSURE if doubtful else CLASSES[label], "", square))
+        yield judged
+
+
+def _flips(predictor: Predictor, pixels: np.ndarray, fake: np.ndarray) -> np.ndarray:
+    """Whose verdict another version of the same image would change: bool [N], from uint8 [N, 3, S, S] and bool [N]."""
+    changes: list[Callable[[int, np.ndarray], np.ndarray]] = [
+        lambda _, image: image[:, :, ::-1],
+        lambda _, image: degrade.jpeg(image, 75),
+        lambda _, image: degrade.resize(image, 0.75),
+    ]
+    flips = np.zeros(len(pixels), dtype=bool)
+    for change in changes:
+        rows = np.flatnonzero(~flips)  # one other verdict is enough
+        if len(rows):
+            changed = degrade.each(pixels[rows], change, min(DECODERS, torch.get_num_threads()))
+            other = predictor.scores(changed, np.arange(len(changed))) >= predictor.card["threshold"]
+            flips[rows] = other != fake[rows]
+    return flips
 
 
 def read_bytes(value: Any, folder: Path | None) -> bytes:
