@@ -116,6 +116,20 @@ def export(
     print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, checked; scores within {difference:.1g} of PyTorch's in fp32")
 
 
+@app.command()
+def web(
+    model: Annotated[
+        str | None, typer.Option(help="An approach, a checkpoint folder or models:/...; without it the best on val.")
+    ] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 7860,
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")] = True,
+) -> None:
+    """A page on this machine alone on which photos are dropped and judged."""
+    from fakeface.web.serve import serve
+
+    serve(model, port, browser)
+
+
 def apply_recipe(name: str, data: Path | None, root: Path = Path(".")) -> None:
     """Merges `recipes/<name>.yaml` into `params.yaml`, whole and only if the recipe is valid.
 
