@@ -12,7 +12,7 @@ import numpy as np
 from fakeface.data.images import decode_bytes
 from fakeface.evaluation import gradcam
 from fakeface.evaluation.explain_page import overlay
-from fakeface.evaluation.incoming import MAX_MEGAPIXELS, judge_each, read_bytes
+from fakeface.evaluation.incoming import BAND, MAX_MEGAPIXELS, UNSURE, Judged, judge_each, read_bytes
 from fakeface.evaluation.page import images_uri
 from fakeface.evaluation.predictor import Predictor
 from fakeface.verdict.names import printable
@@ -23,12 +23,15 @@ SAYS = {"fake": "looks computer-made", "real": "looks real", "unsure": "unsure",
 
 @dataclass(frozen=True)
 class Answer:
-    """`score`: probability of fake, None where there is a `problem`; `picture`: data URI of crop and heat map side by side."""
+    """`score`: probability of fake, None where there is a problem; `picture`: data URI of crop and heat map side by side.
+
+    `why`: a half sentence, why it is unsure or could not be judged.
+    """
 
     name: str
     verdict: str
     score: float | None
-    problem: str
+    why: str
     picture: str
 
     @property
@@ -58,19 +61,27 @@ def answers(predictor: Predictor, files: Sequence[tuple[str, bytes]]) -> list[An
     return [
         Answer(printable(name), "", None, one.problem, "")
         if one.problem
-        else Answer(printable(name), one.verdict, one.score, "", next(pictures))
+        else Answer(printable(name), one.verdict, one.score, _why(one, predictor.card["threshold"]), next(pictures))
         for (name, _), one in zip(files, judged, strict=True)
     ]
 
 
+def _why(one: Judged, threshold: float) -> str:
+    if one.verdict != UNSURE:
+        return ""
+    if abs(one.score - threshold) < BAND:
+        return "it lies close to the threshold"
+    return "but the verdict changes when the photo is mirrored, saved again as JPEG or scaled"
+
+
 def table_uri(found: Sequence[Answer]) -> str:
-    """The answers as CSV (name, score, verdict, problem) in a data URI, so that the server need not remember them."""
+    """The answers as CSV (name, score, verdict, why) in a data URI, so that the server need not remember them."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["name", "score", "verdict", "problem"])
+    writer.writerow(["name", "score", "verdict", "why"])
     for one in found:
         score = "" if one.score is None else f"{one.score:.6f}"
         # a spreadsheet would compute a name that begins so, and names come from strangers
         name = f"'{one.name}" if one.name[:1] in ("=", "+", "-", "@") else one.name
-        writer.writerow([name, score, one.verdict, one.problem])
+        writer.writerow([name, score, one.verdict, one.why])
     return f"data:text/csv;charset=utf-8;base64,{base64.b64encode(text.getvalue().encode()).decode()}"

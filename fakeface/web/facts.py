@@ -13,6 +13,7 @@ from fakeface.evaluation.limits import SAMPLE, limits
 from fakeface.evaluation.report import Results
 from fakeface.tracking.locks import workspace
 
+DRAWINGS = "This detector was trained on drawings made by code. What it says about a photograph means nothing."
 # What holds of every detector, for a model whose reports are not here.
 GENERAL = [
     (
@@ -29,8 +30,13 @@ GENERAL = [
 
 @dataclass(frozen=True)
 class Facts:
-    """Sentences for the page. `errors` is empty where no test figures of this very model were found."""
+    """Sentences for the page. `errors` is empty where no test figures of this very model were found.
 
+    `short`: who judges and how well; `warning`: said beside every verdict, mostly empty.
+    """
+
+    short: str
+    warning: str
     trained: str
     errors: list[str]
     limits: list[tuple[str, str]]
@@ -43,6 +49,7 @@ def facts(card: dict[str, Any], root: Path = Path(".")) -> Facts:
     """
     from ruamel.yaml.error import YAMLError
 
+    unknown = f"Judged by {card['approach']}; how often it errs is not known here."
     try:
         stages = workspace(root).stages
         split = json.loads((root / "reports/split/summary.json").read_text(encoding="utf-8"))
@@ -50,41 +57,52 @@ def facts(card: dict[str, Any], root: Path = Path(".")) -> Facts:
             raise ValueError("another split")
         params = stages["split"]["params"]["params.yaml"]["split"]
         trained = _trained(card, split, params["data"])
+        warning = DRAWINGS if params["data"] == SAMPLE else ""
     except (UserError, YAMLError, OSError, ValueError, KeyError, TypeError):
-        return Facts(_trained(card, None, ""), [], GENERAL)
+        return Facts(unknown, "", _trained(card, None, ""), [], GENERAL)
     try:
         results = _results(card, stages, split, params, root)
-        return Facts(trained, _errors(results, card), limits(results, card["approach"]))
+        right = f"{100 * _figure(results, card, 'accuracy_at_threshold')[0]:.1f} %"
+        short = (
+            f"Judged by {card['approach']}, which called {right} of {sum(split['test'].values())} test pictures right."
+        )
+        return Facts(short, warning, trained, _errors(results, card), limits(results, card["approach"]))
     except (OSError, ValueError, KeyError, TypeError, IndexError):
-        return Facts(trained, [], GENERAL)
+        return Facts(unknown, warning, trained, [], GENERAL)
 
 
 def _trained(card: dict[str, Any], split: dict[str, Any] | None, data: str) -> str:
-    text = f"{card['approach']}, a {card['network']} that sees the middle {card['crop_size']} of {card['image_size']} pixels"
+    crop, size = card["crop_size"], card["image_size"]
+    text = f"{card['approach']} ({card['network']}) sees the middle {crop} x {crop} pixels of a photo scaled to {size}."
     if split is None:
-        return f"{text}. On which pictures it was trained is not known here."
+        return f"{text} On which pictures it was trained is not known here."
     kind = " (drawings made by code, no photographs)" if data == SAMPLE else ""
     train = split["train"]
-    return f"{text}, trained on {train['real']} real and {train['fake']} computer-made pictures from {data}{kind}."
+    return (
+        f"{text} It was trained on {train['real']} real and {train['fake']} computer-made pictures from {data}{kind}."
+    )
 
 
 def _errors(results: Results, card: dict[str, Any]) -> list[str]:
-    name, test = card["approach"], results.split["test"]
-
-    def figure(key: str) -> tuple[float, float | None, float | None]:
-        found = results.figure(name, key)
-        if found is None:
-            raise ValueError(key)
-        return found
-
-    value, low, high = figure("accuracy_at_threshold")
-    wrong = {kind: round((1 - figure(f"accuracy_{kind}_at_threshold")[0]) * test[kind]) for kind in ("real", "fake")}
+    test = results.split["test"]
+    value, low, high = _figure(results, card, "accuracy_at_threshold")
+    wrong = {
+        kind: round((1 - _figure(results, card, f"accuracy_{kind}_at_threshold")[0]) * test[kind])
+        for kind in ("real", "fake")
+    }
     interval = "" if low is None or high is None else f" (95 % interval {100 * low:.1f} to {100 * high:.1f} %)"
     return [
         f"Of {test['real'] + test['fake']} test pictures of the same kind, which it had not seen, it called "
         f"{100 * value:.1f} % right{interval}.",
         f"It called {wrong['real']} of {test['real']} real ones fake and {wrong['fake']} of {test['fake']} fake ones real.",
     ]
+
+
+def _figure(results: Results, card: dict[str, Any], key: str) -> tuple[float, float | None, float | None]:
+    found = results.figure(card["approach"], key)
+    if found is None:
+        raise ValueError(f"{key} is not among the figures")
+    return found
 
 
 def _results(
