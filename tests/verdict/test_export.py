@@ -2,19 +2,25 @@
 
 import importlib.util
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from fakeface.errors import UserError
+from fakeface.evaluation.incoming import judge
 from fakeface.evaluation.predictor import Predictor
+from fakeface.training import checkpoints
 from fakeface.training.device import Compute
 from fakeface.training.networks import NETWORKS, build
 from fakeface.verdict import export
 
 pytestmark = pytest.mark.slow
+ROOT = Path(__file__).parents[2]
 FP32 = Compute(torch.device("cpu"), "fp32")
 SIZE = 132
 # vgg11 pools 3 x 3 fields to 7 x 7 here: no operator of ONNX does that; its half gigabyte is for the long tests
@@ -84,6 +90,35 @@ def test_the_metadata_holds_the_card_and_the_threshold(tmp_path):
     assert json.loads(found["card"]) == predictor.card | {"weights": "weights.pth"}
     assert float(found["threshold"]) == predictor.card["threshold"]
     assert f"uint8 [N, 3, {SIZE}, {SIZE}]" in found["preprocessing"]
+
+
+def test_the_program_in_the_docs_gives_the_verdict_of_the_project(tmp_path, monkeypatch, capsys):
+    predictor = detector("mynet", 96, True)
+    export.export_onnx(predictor, tmp_path / "face.onnx")
+    image = Image.fromarray(np.random.default_rng(1).integers(0, 256, (7, 9, 3), dtype=np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by a quarter
+    image.resize((331, 207), Image.Resampling.BICUBIC).save(tmp_path / "photo.jpg", exif=exif)
+    monkeypatch.chdir(tmp_path)
+    program = (ROOT / "docs" / "export.md").read_text().split("```python\n")[1].split("```")[0]
+    exec(program, {})  # noqa: S102
+    verdict, score = capsys.readouterr().out.split()
+    expected = judge(predictor, ["photo.jpg"], tmp_path).iloc[0]
+    assert verdict == expected["verdict"]
+    assert float(score) == pytest.approx(expected["score"], abs=1e-5)
+
+
+def test_the_command_writes_the_file_of_a_checkpoint_folder(tmp_path):
+    predictor = detector("mynet", 96, False)
+    checkpoints.save(tmp_path / "model", predictor.model, predictor.card | {"data_hash": "0", "precision": "fp32"})
+    command = [Path(sys.executable).parent / "fakeface", "export", "--model", "model"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("scratch.onnx: 6.0 MB, checked")
+    (scores,) = export.session(tmp_path / "scratch.onnx").run(None, {"pixels": PIXELS})
+    assert scores == pytest.approx(predictor.scores(PIXELS, np.arange(len(PIXELS))), abs=1e-5)
+    wrong = subprocess.run([*command, "--output", "x.pt"], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert (wrong.returncode, wrong.stderr) == (1, "error: x.pt: --output takes a file name that ends in .onnx\n")
 
 
 def test_a_file_that_gives_other_scores_is_not_kept(tmp_path, monkeypatch):
