@@ -1,7 +1,7 @@
 """The command `fakeface`."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -13,6 +13,8 @@ app = typer.Typer(
     no_args_is_help=True,
     help="Helpers around the pipeline; the pipeline itself is `dvc repro`.",
 )
+
+Format = Literal["table", "csv", "json", "jsonl"]
 
 
 @app.command()
@@ -128,6 +130,47 @@ def web(
     from fakeface.web.serve import serve
 
     serve(model, port, browser)
+
+
+@app.command()
+def predict(
+    paths: Annotated[
+        list[str], typer.Argument(help="Images, folders, patterns in quotes, or - for a list on standard input.")
+    ],
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="scratch, extractor, finetune, a checkpoint folder, or models:/fakeface@champion [best on val]"
+        ),
+    ] = None,
+    format: Annotated[Format | None, typer.Option(help="[by --output's suffix; a terminal: table; else csv]")] = None,
+    output: Annotated[Path | None, typer.Option(help="Write the rows to this file, whole at the end.")] = None,
+    fast: Annotated[bool, typer.Option("--fast", help="Say real or fake only: four times as fast.")] = False,
+    band: Annotated[
+        float, typer.Option(min=0, max=1, help="Nearer than this to the threshold a score is unsure.")
+    ] = 0.1,
+    explain: Annotated[Path | None, typer.Option(help="Folder for a picture of the evidence in each image.")] = None,
+    detect: Annotated[bool, typer.Option("--detect", help="Find the faces in larger photos and judge each.")] = False,
+    null: Annotated[bool, typer.Option("--null", "-0", help="Names of the list end with a zero byte.")] = False,
+) -> None:
+    """Say of each image: real, fake or unsure, with its score, the probability of fake (docs/predict.md).
+
+    Exit code 1: an image could not be read; all others are answered.
+    """
+    from fakeface.verdict import predict as command
+
+    code = command.predict(
+        paths,
+        null=null,
+        format=format,
+        output=output,
+        model=model,
+        careful=not fast,
+        band=band,
+        explain=explain,
+        detect=detect,
+    )
+    raise typer.Exit(code)
 
 
 def apply_recipe(name: str, data: Path | None, root: Path = Path(".")) -> None:

@@ -71,19 +71,34 @@ def class_images(folder: Path, name: str, label: int) -> list[Found]:
     return [Found((Path(name) / path).as_posix(), path.with_suffix("").as_posix(), label) for path in images]
 
 
-def decode(path: Path | str, image_size: int, max_megapixels: float) -> Decoded:
-    """Reads one file and decodes it (`decode_bytes`). Raises BadImage also when it cannot be read."""
+def read_file(path: Path | str, folder: Path | str | None = None) -> bytes:
+    """The bytes of a file. Raises BadImage when it cannot be read."""
     try:
-        data = Path(path).read_bytes()
+        return Path(path).read_bytes()
     except OSError as error:
         raise BadImage(f"cannot be read ({error.strerror})") from None
-    return decode_bytes(data, image_size, max_megapixels)
+
+
+def decode(path: Path | str, image_size: int, max_megapixels: float, folder: Path | str | None = None) -> Decoded:
+    """Reads one file (`read_file`) and decodes it (`decode_bytes`). Raises BadImage as these do."""
+    return decode_bytes(read_file(path, folder), image_size, max_megapixels)
 
 
 def decode_bytes(data: bytes, image_size: int, max_megapixels: float) -> Decoded:
     """The shorter side becomes `image_size` (Pillow's antialiased bilinear), then the centre square.
 
     The same geometry as torchvision's `Resize(S)` and `CenterCrop(S)` on PIL images.
+
+    Raises:
+        BadImage: as `upright`.
+    """
+    image, kind = upright(data, max_megapixels)
+    pixels = as_pixels(centre_square(image, image_size))
+    return Decoded(pixels, hashlib.sha256(data).hexdigest(), image.width, image.height, kind)
+
+
+def upright(data: bytes, max_megapixels: float) -> tuple[Image.Image, str]:
+    """The whole picture, RGB, EXIF orientation applied, and its format.
 
     Raises:
         BadImage: empty, truncated, not an image of `FORMATS`, or larger than `max_megapixels`.
@@ -97,10 +112,10 @@ def decode_bytes(data: bytes, image_size: int, max_megapixels: float) -> Decoded
                 raise BadImage(f"has {image.width} x {image.height} pixels, more than split.max_megapixels allows")
             if max(image.size) > MAX_ASPECT * min(image.size):
                 raise BadImage(f"has {image.width} x {image.height} pixels: a strip, not a face")
-            upright = ImageOps.exif_transpose(image)
-            if upright.mode.startswith("I;16"):  # Pillow would cut every level above 255 to white
-                upright = Image.fromarray((np.asarray(upright) / 257).round().astype(np.uint8))
-            upright = upright.convert("RGB")
+            turned = ImageOps.exif_transpose(image)
+            if turned.mode.startswith("I;16"):  # Pillow would cut every level above 255 to white
+                turned = Image.fromarray((np.asarray(turned) / 257).round().astype(np.uint8))
+            return turned.convert("RGB"), kind
     except BadImage:
         raise
     except Image.DecompressionBombError:
@@ -110,9 +125,11 @@ def decode_bytes(data: bytes, image_size: int, max_megapixels: float) -> Decoded
     # Pillow's decoders raise many kinds on broken bytes (OSError, SyntaxError, struct.error, ...): each is a bad image.
     except Exception as error:
         raise BadImage(f"is damaged ({' '.join(str(error).split()) or type(error).__name__})") from None
-    square = centre_square(upright, image_size)
-    pixels = np.ascontiguousarray(np.asarray(square, dtype=np.uint8).transpose(2, 0, 1))
-    return Decoded(pixels, hashlib.sha256(data).hexdigest(), upright.width, upright.height, kind)
+
+
+def as_pixels(square: Image.Image) -> np.ndarray:
+    """RGB image of S x S -> uint8 [3, S, S]."""
+    return np.ascontiguousarray(np.asarray(square, dtype=np.uint8).transpose(2, 0, 1))
 
 
 def centre_square(image: Image.Image, size: int) -> Image.Image:

@@ -29,6 +29,12 @@ NETWORK_BATCH = 8  # as evaluate's default; a larger one is no faster on a CPU
 DECODERS = 4  # threads at most: each may hold an image of MAX_MEGAPIXELS
 UNSURE = "unsure"
 BAND = 0.1  # of scores around the threshold
+# What a careful verdict must survive, from an image's square: number in its batch (unused), uint8 [3, S, S] -> uint8 [3, S, S].
+ENSEMBLE: dict[str, Callable[[int, np.ndarray], np.ndarray]] = {
+    "mirrored": lambda _, image: image[:, :, ::-1],
+    "as JPEG 75": lambda _, image: degrade.jpeg(image, 75),
+    "scaled to 0.75 and back": lambda _, image: degrade.resize(image, 0.75),
+}
 
 
 class Square(Protocol):
@@ -43,6 +49,7 @@ class Judged:
     """A verdict. `score`: probability of fake; `label`: 1 fake, 0 real, at the card's threshold; `verdict`: real, fake or unsure.
 
     `problem`: empty, or why the image could not be read; then the others are NaN, -1, empty and None. `square`: what was scored.
+    `doubt`: why it is unsure.
     """
 
     score: float
@@ -50,6 +57,7 @@ class Judged:
     verdict: str
     problem: str
     square: Any
+    doubt: str = ""
 
 
 def open_checkpoint(folder: Path) -> Predictor:
@@ -102,8 +110,8 @@ def judge_each(
 
     Args:
         read: gives the squares of an image, none or several, or raises BadImage, which gives one `Judged` with a problem.
-        careful: say `unsure` where the score lies nearer than `band` to the threshold, or where the image's mirror image, its
-            JPEG of quality 75, or it scaled to 0.75 and back falls on the other side. The score stays the plain image's.
+        careful: say `unsure` where the score lies nearer than `band` to the threshold, or where one of ENSEMBLE falls on the
+            other side of it. The score stays the plain image's.
     """
 
     def one(value: Any) -> Sequence[Square] | str:
@@ -134,38 +142,32 @@ def _verdicts(
     squares = [square for found in images if not isinstance(found, str) for square in found]
     pixels = np.stack([square.pixels for square in squares]) if squares else None
     scores = np.empty(0) if pixels is None else predictor.scores(pixels, np.arange(len(pixels)))
-    threshold = predictor.card["threshold"]
-    unsure = np.zeros(len(scores), dtype=bool)
-    if careful and pixels is not None:
-        unsure = np.abs(scores - threshold) < band
-        unsure[~unsure] = _flips(predictor, pixels[~unsure], scores[~unsure] >= threshold)
-    answers = iter(zip(scores.tolist(), unsure.tolist(), squares, strict=True))
+    fake = scores >= predictor.card["threshold"]
+    doubts = _doubts(predictor, pixels, scores, fake, band) if careful and pixels is not None else [""] * len(squares)
+    answers = iter(zip(scores.tolist(), fake.tolist(), doubts, squares, strict=True))
     for found in images:
         if isinstance(found, str):
             yield [Judged(math.nan, -1, "", found, None)]
             continue
-        judged = []
-        for score, doubtful, square in islice(answers, len(found)):
-            label = int(score >= threshold)
-            judged.append(Judged(score, label, UNSURE if doubtful else CLASSES[label], "", square))
-        yield judged
+        yield [
+            Judged(score, int(is_fake), UNSURE if doubt else CLASSES[is_fake], "", square, doubt)
+            for score, is_fake, doubt, square in islice(answers, len(found))
+        ]
 
 
-def _flips(predictor: Predictor, pixels: np.ndarray, fake: np.ndarray) -> np.ndarray:
-    """Whose verdict another version of the same image would change: bool [N], from uint8 [N, 3, S, S] and bool [N]."""
-    changes: list[Callable[[int, np.ndarray], np.ndarray]] = [
-        lambda _, image: image[:, :, ::-1],
-        lambda _, image: degrade.jpeg(image, 75),
-        lambda _, image: degrade.resize(image, 0.75),
-    ]
-    flips = np.zeros(len(pixels), dtype=bool)
-    for change in changes:
-        rows = np.flatnonzero(~flips)  # one other verdict is enough
-        if len(rows):
-            changed = degrade.each(pixels[rows], change, min(DECODERS, torch.get_num_threads()))
-            other = predictor.scores(changed, np.arange(len(changed))) >= predictor.card["threshold"]
-            flips[rows] = other != fake[rows]
-    return flips
+def _doubts(predictor: Predictor, pixels: np.ndarray, scores: np.ndarray, fake: np.ndarray, band: float) -> list[str]:
+    """Why each verdict is unsure, empty where it is not, from uint8 [N, 3, S, S] and its scores and verdicts [N]."""
+    threshold = predictor.card["threshold"]
+    doubts = ["near the threshold" if abs(score - threshold) < band else "" for score in scores]
+    for name, change in ENSEMBLE.items():
+        rows = np.array([row for row, doubt in enumerate(doubts) if not doubt], dtype=np.int64)  # one doubt is enough
+        if not len(rows):
+            break
+        changed = degrade.each(pixels[rows], change, min(DECODERS, torch.get_num_threads()))
+        other = predictor.scores(changed, np.arange(len(changed))) >= threshold
+        for row in rows[other != fake[rows]]:
+            doubts[row] = f"{name}: {CLASSES[not fake[row]]}"
+    return doubts
 
 
 def read_bytes(value: Any, folder: Path | None) -> bytes:

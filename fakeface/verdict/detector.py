@@ -2,13 +2,12 @@
 
 from pathlib import Path
 
-from fakeface.errors import UserError
+from fakeface.errors import UserError, printable
 from fakeface.evaluation.incoming import open_checkpoint
 from fakeface.evaluation.predictor import Predictor
 from fakeface.evaluation.report import choose
 from fakeface.params import APPROACHES
 from fakeface.training.checkpoints import read_card
-from fakeface.verdict.names import printable
 
 
 def open_detector(model: str | None = None) -> Predictor:
