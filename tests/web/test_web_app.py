@@ -61,22 +61,19 @@ def test_the_answers_are_those_of_judge_and_have_both_pictures(predictor):
     found = answers(predictor, files)
     assert [one.verdict for one in found] == table["verdict"].tolist()
     assert [one.score for one in found[:5]] == table["score"].tolist()[:5]
-    assert found[5] == Answer("text.png", "", None, table["problem"][5], "")
+    assert found[5] == Answer("text.png", "", None, table["problem"][5])
     for one in found[:5]:
         with Image.open(io.BytesIO(base64.b64decode(one.picture.partition(",")[2]))) as picture:
             assert picture.size == (2 * module.PICTURE, module.PICTURE)
 
 
-def test_a_doubt_says_which_one_it_is(predictor, monkeypatch):
-    files = [(f"{seed}.png", photo(seed)) for seed in range(5)]
-    near = monkeypatch.setattr(incoming, "BAND", 2.0)
-    monkeypatch.setattr(module, "BAND", 2.0)
-    assert near is None
-    scores = [one.score for one in answers(predictor, files)]
-    by = {module._why(incoming.Judged(score, 1, "unsure", "", None), 0.5) for score in scores}
-    assert by == {"it lies close to the threshold"}
-    assert "mirrored" in module._why(incoming.Judged(9.0, 1, "unsure", "", None), 0.5)
-    assert module._why(incoming.Judged(0.5, 1, "fake", "", None), 0.5) == ""
+def test_a_doubt_is_said_with_its_reason_and_a_strip_with_its_cut(predictor, monkeypatch):
+    (one,) = answers(predictor, [("a.png", photo(1, size=(300, 100)))])
+    assert one.note == "300 x 100 pixels: cut to its middle square"
+    monkeypatch.setattr(predictor, "card", predictor.card | {"threshold": one.score})
+    (doubtful,) = answers(predictor, [("a.png", photo(1))])
+    assert doubtful.verdict == "unsure"
+    assert "threshold" in doubtful.why
 
 
 @pytest.mark.slow
@@ -92,12 +89,12 @@ def test_odd_and_hostile_files_are_each_answered(predictor):
 
 def test_the_table_is_whole_and_no_formula():
     names = ["a,b.png", '"q".png', "=1+1.png", "@x", "-y", "ü.png"]
-    found = [Answer(name, "fake", 0.25, "", "") for name in names] + [Answer("z", "", None, "the image is empty", "")]
+    found = [Answer(name, "fake", 0.25, "") for name in names] + [Answer("z", "", None, "the image is empty")]
     text = base64.b64decode(table_uri(found).partition("base64,")[2]).decode()
     rows = list(csv.DictReader(io.StringIO(text)))
     assert [row["name"] for row in rows] == ["a,b.png", '"q".png', "'=1+1.png", "'@x", "'-y", "ü.png", "z"]
-    assert rows[0] == {"name": "a,b.png", "score": "0.250000", "verdict": "fake", "why": ""}
-    assert rows[-1] == {"name": "z", "score": "", "verdict": "", "why": "the image is empty"}
+    assert rows[0] == {"name": "a,b.png", "score": "0.250000", "verdict": "fake", "why": "", "note": ""}
+    assert rows[-1] == {"name": "z", "score": "", "verdict": "", "why": "the image is empty", "note": ""}
 
 
 def test_a_name_is_shown_as_text(app):
