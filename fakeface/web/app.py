@@ -7,6 +7,7 @@ and script (Content-Security-Policy). Uploads stay in memory until they are answ
 
 import io
 import threading
+from collections import Counter
 from typing import Any
 
 import jinja2
@@ -63,6 +64,7 @@ def make_app(predictor: Predictor, facts: Facts) -> Flask:
             "web.html",
             found=found,
             says=says,
+            counts=Counter(one.verdict for one in found),
             table=table_uri(found) if found else "",
             card=predictor.card,
             facts=facts,

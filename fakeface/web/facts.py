@@ -58,7 +58,7 @@ def facts(card: dict[str, Any], root: Path = Path(".")) -> Facts:
         params = stages["split"]["params"]["params.yaml"]["split"]
         trained = _trained(card, split, params["data"])
         warning = DRAWINGS if params["data"] == SAMPLE else ""
-    except (UserError, YAMLError, OSError, ValueError, KeyError, TypeError):
+    except (UserError, YAMLError, OSError, ValueError, KeyError, TypeError, AttributeError):
         return Facts(unknown, "", _trained(card, None, ""), [], GENERAL)
     try:
         results = _results(card, stages, split, params, root)
@@ -67,7 +67,7 @@ def facts(card: dict[str, Any], root: Path = Path(".")) -> Facts:
             f"Judged by {card['approach']}, which called {right} of {sum(split['test'].values())} test pictures right."
         )
         return Facts(short, warning, trained, _errors(results, card), limits(results, card["approach"]))
-    except (OSError, ValueError, KeyError, TypeError, IndexError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError):
         return Facts(unknown, warning, trained, [], GENERAL)
 
 
