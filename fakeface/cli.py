@@ -135,7 +135,10 @@ def web(
 @app.command()
 def predict(
     paths: Annotated[
-        list[str], typer.Argument(help="Images, folders, patterns in quotes, or - for a list on standard input.")
+        list[str],
+        typer.Argument(
+            metavar="PATH...", help="Images, folders, patterns in quotes, or - for a list on standard input."
+        ),
     ],
     model: Annotated[
         str | None,
@@ -151,7 +154,7 @@ def predict(
     ] = 0.1,
     explain: Annotated[Path | None, typer.Option(help="Folder for a picture of the evidence in each image.")] = None,
     detect: Annotated[bool, typer.Option("--detect", help="Find the faces in larger photos and judge each.")] = False,
-    null: Annotated[bool, typer.Option("--null", "-0", help="Names of the list end with a zero byte.")] = False,
+    null: Annotated[bool, typer.Option("--null", "-0", help="Names in the list end with a zero byte.")] = False,
 ) -> None:
     """Say of each image: real, fake or unsure, with its score, the probability of fake (docs/predict.md).
 

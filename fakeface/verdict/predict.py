@@ -133,7 +133,7 @@ def _reader(size: int) -> Callable[[Entry], Sequence[Any]]:
     def read(entry: Entry) -> Sequence[Any]:
         if entry.problem:
             raise BadImage(entry.problem)
-        return [decode(entry.path, size, MAX_MEGAPIXELS)]
+        return [decode(entry.path, size, MAX_MEGAPIXELS, entry.folder)]
 
     return read
 
@@ -146,7 +146,7 @@ def _face_reader(size: int) -> Callable[[Entry], Sequence[Any]]:
     def read(entry: Entry) -> Sequence[Any]:
         if entry.problem:
             raise BadImage(entry.problem)
-        return read_faces(entry.path, size)
+        return read_faces(entry.path, size, entry.folder)
 
     return read
 
@@ -167,7 +167,7 @@ def _drawer(folder: Path, predictor: Any, detect: bool) -> Callable[[int, Entry,
             name = picture_name(number, entry.path, face if detect else None)
             heat_picture(predictor, square.pixels, folder / name)
         if detect and squares:
-            photo = read_photo(entry.path)  # again: kept, the photos would fill the memory
+            photo = read_photo(entry.path, entry.folder)  # again: kept, the photos would fill the memory
             boxes_picture(photo, judged, folder / picture_name(number, entry.path, None))
 
     return draw

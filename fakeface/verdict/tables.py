@@ -1,6 +1,7 @@
 """Rows of verdicts as text, one after the other: a table for people, CSV, JSON or JSON lines for programs."""
 
 import csv
+import io
 import json
 from collections.abc import Callable, Mapping
 from typing import Any, TextIO
@@ -62,11 +63,16 @@ class Csv(Writer):
 
     def begin(self) -> None:
         self.name = (lambda path: printable(readable(path))) if self.out.isatty() else readable
-        self.csv = csv.writer(self.out, lineterminator="\n")
-        self.csv.writerow(self.columns)
+        self._line(self.columns)
 
     def one(self, row: Row) -> None:
-        self.csv.writerow([self.name(row[name]) if name == "path" else _plain(row[name]) for name in self.columns])
+        self._line([self.name(row[name]) if name == "path" else _plain(row[name]) for name in self.columns])
+
+    def _line(self, values: list[Any]) -> None:
+        line = io.StringIO()
+        # with a line's end of "\n" the writer would leave a "\r" without quotes
+        csv.writer(line, lineterminator="\r\n").writerow(values)
+        self.out.write(line.getvalue()[:-2] + "\n")
 
 
 class JsonLines(Writer):
