@@ -3,6 +3,7 @@
 import base64
 import csv
 import io
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -45,10 +46,11 @@ def answers(predictor: Predictor, files: Sequence[tuple[str, bytes]]) -> list[An
     Args:
         files: names, as the sender chose them, and contents.
     """
-    size = predictor.card["image_size"]
+    size, alone = predictor.card["image_size"], threading.Lock()
 
     def read(data: bytes) -> list[Any]:
-        return [decode_bytes(read_bytes(data, None), size, MAX_MEGAPIXELS)]
+        with alone:  # judge_each reads in threads, and each photo may take hundreds of megabytes while it is decoded
+            return [decode_bytes(read_bytes(data, None), size, MAX_MEGAPIXELS)]
 
     def answer(name: str, one: Any) -> Answer:
         if one.problem:
