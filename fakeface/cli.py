@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from fakeface.errors import UserError, run_app
+from fakeface.errors import UserError, printable, run_app
 
 app = typer.Typer(
     add_completion=False,
@@ -49,7 +49,7 @@ def check() -> None:
         ]
         unread = sorted({path.suffix.lower() or path.name for path in others} - SUFFIXES)
         if unread:
-            print(f"note: files of other kinds are left out: {', '.join(unread)}")
+            print(f"note: files of other kinds are left out: {printable(', '.join(unread))}")
     for name, weights in (("features", params.features.weights), ("train_finetune", params.train_finetune.weights)):
         if weights not in ("imagenet", "none") and not Path(weights).is_file():
             raise UserError(
@@ -60,6 +60,19 @@ def check() -> None:
     folders = [f"{split.data}/{split.real}", f"{split.data}/{split.fake}"]
     class_sizes(split.protocol, split.train, split.val, split.test, available, folders)
     print(f"params.yaml is valid; data: {available[0]} real and {available[1]} fake images in {split.data}")
+
+
+@app.command()
+def doctor() -> None:
+    """Look whether this machine and this folder are ready, and say what to do where not. Changes nothing."""
+    from fakeface.doctor import examine
+
+    ready = True
+    for finding in examine():
+        ready &= not finding.remedy
+        todo = f"; {finding.remedy}" if finding.remedy else ""
+        print(printable(f"{'to do' if todo else 'ok':5}  {finding.name:22} {finding.state}{todo}"), flush=True)
+    raise typer.Exit(0 if ready else 1)
 
 
 @app.command()

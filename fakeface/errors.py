@@ -18,7 +18,7 @@ class UserError(Exception):
 
 
 def printable(text: object) -> str:
-    """One line without control characters, bytes that are no UTF-8, or marks that turn the writing direction: all escaped.
+    """One line: control characters, bytes that are no UTF-8 and marks that turn the writing direction are escaped as in Python.
 
     For names of files in messages: they may hold anything, such as line breaks and commands to the terminal.
     """

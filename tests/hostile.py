@@ -20,12 +20,21 @@ HUGE_BYTES = 600_000_000  # of a sparse file, which takes no room on the disk
 
 @dataclass(frozen=True)
 class Case:
-    """A file of the corpus. `words`: part of the reason why it cannot be read; empty where it can (`readable`)."""
+    """A file of the corpus. `words`: part of the reason why it cannot be read; empty where it can (`readable`).
+
+    `outside`: a link that leads out of the folder; where only files of a folder are read, its reason says "outside". Names
+    that are no UTF-8 (`text` is false) are files like others, but no manifest can hold them.
+    """
 
     name: str
     path: Path
     readable: bool
     words: str
+    outside: bool = False
+
+    @property
+    def text(self) -> bool:
+        return not any(0xDC80 <= ord(c) <= 0xDCFF for c in self.name)
 
 
 def write_corpus(folder: Path, outside: Path | None = None) -> list[Case]:
@@ -45,8 +54,7 @@ def write_corpus(folder: Path, outside: Path | None = None) -> list[Case]:
     for raw in odd_names():
         path = folder / os.fsdecode(raw)
         path.write_bytes(encoded("PNG"))
-        text = all(not 0xDC80 <= ord(c) <= 0xDCFF for c in path.name)
-        cases.append(Case(path.name, path, text, "" if text else "UTF-8"))
+        cases.append(Case(path.name, path, True, ""))
     return cases + list(_no_plain_files(folder, outside))
 
 
@@ -213,12 +221,24 @@ def _bombs() -> Iterator[tuple[str, bytes, str]]:
     texts = [chunk(b"zTXt", b"Comment\0\0" + zeros(1_000_000))] * 80
     yield "many_texts.png", png_with(*texts), "is "
     yield "profile_bomb.png", png_with(chunk(b"iCCP", b"ICC\0\0" + zeros(20_000_000))), "damaged"
-    yield "endless_scans.jpg", _scans(300), ""
+    plain = encoded("JPEG")
+    yield "endless_filling.jpg", plain[:2] + b"\xff" * 300_000 + plain[2:], "segments"
+    yield "endless_segments.jpg", plain[:2] + b"\xff\xe5\0\2" * 300_000 + plain[2:], "segments"
+    yield "endless_chunks.png", png_with(chunk(b"abCd", b"") * 300_000), "segments"
+    unknown = b"abcd\0\0\0\0" * 300_000
+    webp = encoded("WEBP")
+    yield (
+        "endless_chunks.webp",
+        webp[:4] + struct.pack("<I", len(webp) - 8 + len(unknown)) + webp[8:] + unknown,
+        "segments",
+    )
+    yield "many_scans.jpg", _scans(picture(), 300), ""
+    yield "endless_scans.jpg", _scans(Image.new("L", (4000, 4000)), 3000), "scans"
 
 
-def _scans(n: int) -> bytes:
+def _scans(image: Image.Image, n: int) -> bytes:
     """A progressive JPEG that repeats its last scan `n` times: each would be decoded over the whole picture."""
-    data = encoded("JPEG", progressive=True)
+    data = encoded("JPEG", image, progressive=True)
     last = data.rindex(b"\xff\xda")
     return data[:last] + data[last:-2] * n + b"\xff\xd9"
 
@@ -280,7 +300,7 @@ def _exif_and_profiles() -> Iterator[tuple[str, bytes, str]]:
     yield "profile_huge.webp", encoded("WEBP", icc_profile=bytes(5_000_000)), ""
     yield "comment.jpg", jpeg_with((0xFE, b"</style><script>alert(1)</script>\0\x1b[2J")), ""
     plain = encoded("JPEG")
-    yield "fill_bytes.jpg", plain[:2] + b"\xff" * 100_000 + plain[2:], ""
+    yield "fill_bytes.jpg", plain[:2] + b"\xff" * 50_000 + plain[2:], ""
 
 
 def _animated() -> Iterator[tuple[str, bytes, str]]:
@@ -314,24 +334,26 @@ def _no_plain_files(folder: Path, outside: Path) -> Iterator[Case]:
     secret = outside / "secret.png"
     secret.write_bytes(encoded("PNG"))
 
-    def made(name: str, make: Callable[[Path], object], words: str) -> Case:
+    def made(name: str, make: Callable[[Path], object], words: str, outside: bool = False) -> Case:
         make(folder / name)
-        return Case(name, folder / name, not words, words)
+        return Case(name, folder / name, not words, words, outside)
 
     yield made("loop.jpg", lambda path: path.symlink_to(path.name), "cannot be read")
     yield made("loop_a.jpg", lambda path: path.symlink_to("loop_b.jpg"), "cannot be read")
     yield made("loop_b.jpg", lambda path: path.symlink_to("loop_a.jpg"), "cannot be read")
     yield made("dangling.jpg", lambda path: path.symlink_to("nowhere.jpg"), "cannot be read")
     yield made("link_inside.png", lambda path: path.symlink_to("plain.png"), "")
-    yield made("link_out.png", lambda path: path.symlink_to(secret), "outside")
-    yield made("link_out_relative.png", lambda path: path.symlink_to(os.path.relpath(secret, folder)), "outside")
-    yield made("link_to_passwd.jpg", lambda path: path.symlink_to("/etc/passwd"), "outside")
+    yield made("link_out.png", lambda path: path.symlink_to(secret), "", outside=True)
+    yield made("link_out_relative.png", lambda path: path.symlink_to(os.path.relpath(secret, folder)), "", outside=True)
+    yield made("link_to_passwd.jpg", lambda path: path.symlink_to("/etc/passwd"), "not an image", outside=True)
     yield made("hard_link.png", lambda path: path.hardlink_to(folder / "plain.png"), "")
     yield made("pipe.jpg", os.mkfifo, "regular file")
     yield made("link_to_pipe.jpg", lambda path: path.symlink_to("pipe.jpg"), "regular file")
     for device in ("zero", "random", "tty"):
-        yield made(f"device_{device}.jpg", lambda path, d=device: path.symlink_to(f"/dev/{d}"), "outside")  # type: ignore[misc]
-    yield made("link_to_memory.jpg", lambda path: path.symlink_to("/proc/self/mem"), "outside")
+        yield made(
+            f"device_{device}.jpg", lambda path, d=device: path.symlink_to(f"/dev/{d}"), "regular file", outside=True
+        )
+    yield made("link_to_memory.jpg", lambda path: path.symlink_to("/proc/self/mem"), "is ", outside=True)
     yield made("folder.jpg", Path.mkdir, "regular file")
     yield made("socket.jpg", _bind, "regular file")
     yield made("huge.jpg", _sparse, "bytes")

@@ -16,17 +16,16 @@ import pandas as pd
 import torch
 
 from fakeface.data import degrade
-from fakeface.data.images import BadImage, decode_bytes
+from fakeface.data.images import MAX_BYTES, BadImage, decode_bytes, quiet, read_file
 from fakeface.evaluation.predictor import Predictor
 from fakeface.training.checkpoints import read_card
 from fakeface.training.device import configure
 from fakeface.training.networks import CLASSES
 
-MAX_BYTES = 50_000_000
 MAX_MEGAPIXELS = 50.0
 BATCH = 64  # images decoded at once: bounds the memory
 NETWORK_BATCH = 8  # as evaluate's default; a larger one is no faster on a CPU
-DECODERS = 4  # threads at most: each may hold an image of MAX_MEGAPIXELS
+DECODERS = 4  # threads at most
 UNSURE = "unsure"
 BAND = 0.1  # of scores around the threshold
 # What a careful verdict must survive, from an image's square: number in its batch (unused), uint8 [3, S, S] -> uint8 [3, S, S].
@@ -120,6 +119,7 @@ def judge_each(
         except BadImage as error:
             return f"the image {error}"
 
+    quiet()
     values = iter(images)
     ahead: deque[list[Future[Sequence[Square] | str]]] = deque()
     pool = ThreadPoolExecutor(min(DECODERS, torch.get_num_threads()))
@@ -177,11 +177,11 @@ def read_bytes(value: Any, folder: Path | None) -> bytes:
     elif not isinstance(value, str):
         raise BadImage(f"is of type {type(value).__name__}; send bytes, base64 text or a path")
     elif (path := _inside(value, folder)) is not None:
-        try:
-            with open(path, "rb") as file:
-                data = file.read(MAX_BYTES + 1)
-        except OSError as error:
-            raise BadImage(f"cannot be read ({error.strerror})") from None
+        data = read_file(path)
+    elif len(value) > 2 * MAX_BYTES:  # base64 takes 4/3 of the bytes, and line breaks
+        raise BadImage(
+            f"is base64 text of {len(value):,} characters, too long for the {MAX_BYTES:,} bytes that are read"
+        )
     else:
         try:
             data = base64.b64decode("".join(value.split()), validate=True)
@@ -192,8 +192,6 @@ def read_bytes(value: Any, folder: Path | None) -> bytes:
                 else "and no file in FAKEFACE_IMAGES"
             )
             raise BadImage(f"is neither base64 text {allowed}") from None
-    if len(data) > MAX_BYTES:
-        raise BadImage(f"has more than {MAX_BYTES:,} bytes")
     return data
 
 
@@ -204,5 +202,5 @@ def _inside(value: str, folder: Path | None) -> Path | None:
     try:
         path = (folder / value).resolve()
         return path if path.is_relative_to(folder.resolve()) and path.is_file() else None
-    except (OSError, RuntimeError):  # a name too long, a circle of links
+    except (OSError, RuntimeError, ValueError):  # a name too long, a circle of links, half a character
         return None

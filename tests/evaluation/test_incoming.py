@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from fakeface.data import images
 from fakeface.data.images import BadImage
 from fakeface.evaluation import incoming
-from fakeface.evaluation.incoming import judge, judge_each, read_bytes
+from fakeface.evaluation.incoming import judge, judge_each
 
 
 class Brightness:
@@ -63,17 +64,32 @@ def test_no_way_leads_out_of_the_folder(tmp_path):
     (outside / "secret.png").write_bytes(png(200))
     (inside / "link.png").symlink_to(outside / "secret.png")
     (inside / "circle").symlink_to(inside / "circle")
-    ways = ["../out/secret.png", str(outside / "secret.png"), "link.png", "circle", "x" * 5000, "a\0b", ".", ""]
+    ways = [
+        "../out/secret.png",
+        str(outside / "secret.png"),
+        "link.png",
+        "circle",
+        "x" * 5000,
+        "a\0b",
+        "\ud800",
+        ".",
+        "",
+    ]
     table = judge(Brightness(), ways, inside)
     assert table["label"].tolist() == [-1] * len(ways)  # a long text may be base64, but is then no image
 
 
 def test_too_many_bytes_are_refused_before_they_are_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(images, "MAX_BYTES", 1000)
     monkeypatch.setattr(incoming, "MAX_BYTES", 1000)
     (tmp_path / "a.png").write_bytes(b"x" * 1001)
-    for value in (b"x" * 1001, "A" * 2000, "a.png"):
-        with pytest.raises(BadImage, match="more than"):
-            read_bytes(value, tmp_path)
+    sent = [b"x" * 1001, "A" * 2000, "A" * 2004, "a.png"]
+    for problem, words in zip(
+        judge(Brightness(), sent, tmp_path)["problem"],
+        ["more than the 1,000", "more than the 1,000", "too long for the 1,000", "more than the 1,000"],
+        strict=True,
+    ):
+        assert words in problem
 
 
 def test_more_images_than_are_decoded_at_once(monkeypatch):
