@@ -3,7 +3,6 @@
 import base64
 import csv
 import io
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -46,11 +45,10 @@ def answers(predictor: Predictor, files: Sequence[tuple[str, bytes]]) -> list[An
     Args:
         files: names, as the sender chose them, and contents.
     """
-    size, alone = predictor.card["image_size"], threading.Lock()
+    size = predictor.card["image_size"]
 
     def read(data: bytes) -> list[Any]:
-        with alone:  # judge_each reads in threads, and each photo may take hundreds of megabytes while it is decoded
-            return [decode_bytes(read_bytes(data, None), size, MAX_MEGAPIXELS)]
+        return [decode_bytes(read_bytes(data, None), size, MAX_MEGAPIXELS)]
 
     def answer(name: str, one: Any) -> Answer:
         if one.problem:

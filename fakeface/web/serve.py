@@ -31,11 +31,13 @@ def serve(model: str | None, port: int, browser: bool) -> None:
     require_packages()
     from werkzeug.serving import make_server
 
+    from fakeface.data.images import quiet
     from fakeface.verdict.detector import open_detector
     from fakeface.web.app import make_app
     from fakeface.web.facts import facts
 
     predictor = open_detector(model)
+    quiet()
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line a request
     app = make_app(predictor, facts(predictor.card))
     with _listening(port) as opened:
