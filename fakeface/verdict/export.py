@@ -75,7 +75,7 @@ def export_onnx(predictor: Predictor, path: Path) -> float:
         The largest difference between its scores and PyTorch's in fp32, on eight images of noise.
 
     Raises:
-        UserError: a package is missing, or the file does not give PyTorch's scores.
+        UserError: a package is missing, the file cannot be written, or does not give PyTorch's scores.
     """
     require_packages()
     import onnx
@@ -90,14 +90,17 @@ def export_onnx(predictor: Predictor, path: Path) -> float:
     pixels = np.random.default_rng(0).integers(0, 256, (8, 3, size, size), dtype=np.uint8)
     with torch.inference_mode():
         expected = detector(torch.from_numpy(pixels)).numpy()
-    with whole(path) as partial:
-        onnx.save_model(proto, partial)
-        onnx.checker.check_model(partial)
-        difference = float(np.abs(session(partial).run(None, {"pixels": pixels})[0] - expected).max())
-        if not difference <= TOLERANCE:
-            raise UserError(
-                f"{path}: not written, its scores are up to {difference:.2g} from PyTorch's; please report it"
-            )
+    try:
+        with whole(path) as partial:
+            onnx.save_model(proto, partial)
+            onnx.checker.check_model(partial)
+            difference = float(np.abs(session(partial).run(None, {"pixels": pixels})[0] - expected).max())
+            if not difference <= TOLERANCE:
+                raise UserError(
+                    f"{path}: not written, its scores are up to {difference:.2g} from PyTorch's; please report it"
+                )
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror}); choose another --output") from None
     return difference
 
 

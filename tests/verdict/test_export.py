@@ -129,6 +129,14 @@ def test_a_file_that_gives_other_scores_is_not_kept(tmp_path, monkeypatch):
     assert (tmp_path / "a.onnx").read_bytes() == b"before"
 
 
+def test_a_place_where_nothing_can_be_written_is_said(tmp_path):
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "file" / "a.onnx", tmp_path / "folder.onnx"):
+        (tmp_path / "folder.onnx").mkdir(exist_ok=True)
+        with pytest.raises(UserError, match=r"onnx: cannot be written \(.+\); choose another --output"):
+            export.export_onnx(detector("mynet", 96, False), path)
+
+
 def test_a_missing_package_is_named_with_the_remedy(monkeypatch):
     found = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "onnxruntime" else found(name))
