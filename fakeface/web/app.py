@@ -14,7 +14,7 @@ import jinja2
 from flask import Flask, Request, Response, render_template, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
-from fakeface.evaluation.incoming import MAX_BYTES
+from fakeface.data.images import MAX_BYTES
 from fakeface.evaluation.predictor import Predictor
 from fakeface.web.answers import Answer, answers, table_uri
 from fakeface.web.facts import Facts

@@ -11,7 +11,7 @@ import torch
 from hostile import contents
 from PIL import Image
 
-from fakeface.evaluation import incoming
+from fakeface.data import images
 from fakeface.evaluation.incoming import judge
 from fakeface.evaluation.predictor import Predictor
 from fakeface.training.device import Compute
@@ -141,9 +141,9 @@ def test_too_many_too_much_and_nothing_are_said_in_a_line_and_the_next_is_answer
 
 
 def test_a_file_with_too_many_bytes_is_answered_beside_the_others(app, monkeypatch):
-    monkeypatch.setattr(incoming, "MAX_BYTES", 50_000)
+    monkeypatch.setattr(images, "MAX_BYTES", 50_000)
     page = send(app, ("big.png", b"x" * 50_001), ("a.png", photo(1))).text
-    assert "The image has more than 50,000 bytes" in page
+    assert "The image has 50,001 bytes, more than the 50,000 that are read." in page
     assert page.count("<img") == 1
 
 
