@@ -144,35 +144,27 @@ def decode(path: Path | str, image_size: int, max_megapixels: float, folder: Pat
 def decode_bytes(data: bytes, image_size: int, max_megapixels: float) -> Decoded:
     """The shorter side becomes `image_size` (Pillow's antialiased bilinear), then the centre square.
 
-    The same geometry as torchvision's `Resize(S)` and `CenterCrop(S)` on PIL images, from the picture that `upright` gives.
+    The same geometry as torchvision's `Resize(S)` and `CenterCrop(S)` on PIL images.
 
     Raises:
-        BadImage: as `upright`.
+        BadImage: as `opened`.
     """
-    with _opened(data, max_megapixels) as image:
-        kind, picture = image.format or "?", _rgb(image)
-        pixels = as_pixels(centre_square(picture, image_size))
-    return Decoded(pixels, hashlib.sha256(data).hexdigest(), picture.width, picture.height, kind)
+    with opened(data, max_megapixels) as (image, kind):
+        return Decoded(square_pixels(image, image_size), hashlib.sha256(data).hexdigest(), *image.size, kind)
 
 
-def upright(data: bytes, max_megapixels: float) -> tuple[Image.Image, str]:
-    """The whole picture, 8-bit RGB, and its format.
+@contextmanager
+def opened(data: bytes, max_megapixels: float) -> Iterator[tuple[Image.Image, str]]:
+    """Yields the whole picture, upright, in 8-bit RGB, and its format. Of other threads not all can have large ones meanwhile.
 
     Of several frames or pages the first counts. EXIF orientation is applied; an EXIF block that cannot be read is left alone.
-    Alpha is dropped: the stored colours count. 16-bit levels are rounded to 8 bits. CMYK becomes RGB by Pillow's formula;
-    colour profiles are not applied.
+    Alpha is dropped: the stored colours count. 16-bit levels are rounded to 8 bits. CMYK becomes RGB by Pillow's formula; colour
+    profiles are not applied.
 
     Raises:
         BadImage: empty, truncated, not an image of `FORMATS`, larger than `max_megapixels`, of levels that have no white
             (float, 32 bits), or made to take more time or memory than its size explains.
     """
-    with _opened(data, max_megapixels) as image:
-        return _rgb(image), image.format or "?"
-
-
-@contextmanager
-def _opened(data: bytes, max_megapixels: float) -> Iterator[Image.Image]:
-    """An image whose header was checked; whatever goes wrong while it is decoded in the block is a BadImage."""
     if not data:
         raise BadImage("is empty (0 bytes)")
     if len(data) > MAX_BYTES:
@@ -180,10 +172,11 @@ def _opened(data: bytes, max_megapixels: float) -> Iterator[Image.Image]:
     _check_parts(data)
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            kind = image.format or "?"
             _check_header(image, data, max_megapixels)
             with _room(image.width * image.height):
-                yield image
-    except BadImage:
+                yield _rgb(image), kind
+    except (BadImage, UserError):  # the latter from who uses the picture
         raise
     except Image.DecompressionBombError:
         raise BadImage("has more pixels than split.max_megapixels allows") from None
@@ -194,9 +187,9 @@ def _opened(data: bytes, max_megapixels: float) -> Iterator[Image.Image]:
         raise BadImage(f"is damaged ({' '.join(str(error).split()) or type(error).__name__})") from None
 
 
-def as_pixels(square: Image.Image) -> np.ndarray:
-    """RGB image of S x S -> uint8 [3, S, S]."""
-    return np.ascontiguousarray(np.asarray(square, dtype=np.uint8).transpose(2, 0, 1))
+def square_pixels(image: Image.Image, size: int) -> np.ndarray:
+    """`centre_square` as uint8 [3, size, size]."""
+    return np.ascontiguousarray(np.asarray(centre_square(image, size), dtype=np.uint8).transpose(2, 0, 1))
 
 
 def quiet() -> None:

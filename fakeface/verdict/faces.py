@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from fakeface.data.images import as_pixels, centre_square, read_file, upright
+from fakeface.data.images import opened, read_file, square_pixels
 from fakeface.errors import UserError
 from fakeface.evaluation.incoming import MAX_MEGAPIXELS
 
@@ -15,6 +15,7 @@ LOOKED_AT = (
     640,
     1280,
 )  # pixels of the longest side: in the smaller picture large faces are found, in the larger one small ones
+SMALLEST = 32  # pixels of the shorter side; below it YuNet gives boxes that are not even finite
 SURE = 0.8  # YuNet's own score; 400 faces of CelebA, FFHQ, StarGAN and StyleGAN2 all had 0.89 or more
 OVERLAP = 0.3  # of two boxes, intersection over union, from which on they are one face
 # YuNet's box ends at the hairline; the faces of CelebA and FFHQ have hair and chin around them, and the box below their middle.
@@ -40,16 +41,11 @@ def read_faces(path: Path | str, size: int, folder: Path | str | None = None) ->
     """The faces in a photo, the largest first, each as a square with its `MARGIN`, scaled to `size` as whole images are.
 
     Raises:
-        BadImage: as `images.read_file` and `images.upright`.
+        BadImage: as `images.read_file` and `images.opened`.
     """
-    photo = read_photo(path, folder)
-    boxes = [square_around(found, photo.size) for found in find_faces(photo)]
-    return [Face(as_pixels(centre_square(photo.crop(box), size)), box) for box in boxes]
-
-
-def read_photo(path: Path | str, folder: Path | str | None = None) -> Image.Image:
-    """The whole picture, upright RGB. Raises BadImage as `read_faces`."""
-    return upright(read_file(path, folder), MAX_MEGAPIXELS)[0]
+    with opened(read_file(path, folder), MAX_MEGAPIXELS) as (photo, _):
+        boxes = [square_around(found, photo.size) for found in find_faces(photo)]
+        return [Face(square_pixels(photo.crop(box), size), box) for box in boxes]
 
 
 def find_faces(photo: Image.Image) -> np.ndarray:
@@ -62,6 +58,8 @@ def find_faces(photo: Image.Image) -> np.ndarray:
     for longest in LOOKED_AT:
         scale = min(1.0, longest / max(photo.size))
         small = photo.resize([max(1, round(side * scale)) for side in photo.size]) if scale < 1 else photo
+        if min(small.size) < SMALLEST:
+            continue
         # OpenCV's order of the channels
         rows = _detector().detect(np.ascontiguousarray(np.asarray(small)[:, :, ::-1]), details=True)
         rows[:, :4] /= scale

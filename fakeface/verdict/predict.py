@@ -153,7 +153,8 @@ def _face_reader(size: int) -> Callable[[Entry], Sequence[Any]]:
 
 def _drawer(folder: Path, predictor: Any, detect: bool) -> Callable[[int, Entry, Sequence[Any]], None]:
     """Draws what was judged into `folder`: each square beside its heat map, and with `detect` the photo with its boxes."""
-    from fakeface.verdict.faces import read_photo
+    from fakeface.data.images import opened, read_file
+    from fakeface.evaluation.incoming import MAX_MEGAPIXELS
     from fakeface.verdict.pictures import boxes_picture, heat_picture
 
     try:
@@ -167,8 +168,9 @@ def _drawer(folder: Path, predictor: Any, detect: bool) -> Callable[[int, Entry,
             name = picture_name(number, entry.path, face if detect else None)
             heat_picture(predictor, square.pixels, folder / name)
         if detect and squares:
-            photo = read_photo(entry.path, entry.folder)  # again: kept, the photos would fill the memory
-            boxes_picture(photo, judged, folder / picture_name(number, entry.path, None))
+            # read again: kept, the photos would fill the memory
+            with opened(read_file(entry.path, entry.folder), MAX_MEGAPIXELS) as (photo, _):
+                boxes_picture(photo, judged, folder / picture_name(number, entry.path, None))
 
     return draw
 
