@@ -118,13 +118,12 @@ def export(
     output: Annotated[Path | None, typer.Option(help="The file to write; without it <approach>.onnx.")] = None,
 ) -> None:
     """Write a detector as one ONNX file that runs without this project: pixels in, calibrated score out."""
+    if output is not None and output.suffix != ".onnx":
+        raise UserError(f"{output}: --output takes a file name that ends in .onnx")
+    from fakeface.verdict.detector import open_detector
     from fakeface.verdict.export import export_onnx, require_packages
 
     require_packages()
-    from fakeface.verdict.detector import open_detector
-
-    if output is not None and output.suffix != ".onnx":
-        raise UserError(f"{output}: --output takes a file name that ends in .onnx")
     predictor = open_detector(model)
     path = output or Path(f"{predictor.card['approach']}.onnx")
     difference = export_onnx(predictor, path)

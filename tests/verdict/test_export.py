@@ -130,11 +130,10 @@ def test_a_file_that_gives_other_scores_is_not_kept(tmp_path, monkeypatch):
 
 
 def test_a_place_where_nothing_can_be_written_is_said(tmp_path):
-    (tmp_path / "file").touch()
-    for path in (tmp_path / "file" / "a.onnx", tmp_path / "folder.onnx"):
-        (tmp_path / "folder.onnx").mkdir(exist_ok=True)
-        with pytest.raises(UserError, match=r"onnx: cannot be written \(.+\); choose another --output"):
-            export.export_onnx(detector("mynet", 96, False), path)
+    (tmp_path / "folder.onnx").mkdir()
+    with pytest.raises(UserError, match=r"folder.onnx: cannot be written \(.+\); choose another --output"):
+        export.export_onnx(detector("mynet", 96, False), tmp_path / "folder.onnx")
+    assert [path.name for path in tmp_path.iterdir()] == ["folder.onnx"]
 
 
 def test_a_missing_package_is_named_with_the_remedy(monkeypatch):
