@@ -126,6 +126,40 @@ def promote(version: Annotated[int, typer.Argument(help="A version of the regist
 
 
 @app.command()
+def export(
+    model: Annotated[
+        str | None, typer.Option(help="An approach, a checkpoint folder or models:/...; without it the best on val.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option(help="The file to write; without it <approach>.onnx.")] = None,
+) -> None:
+    """Write a detector as one ONNX file that runs without this project: pixels in, calibrated score out."""
+    if output is not None and output.suffix != ".onnx":
+        raise UserError(f"{output}: --output takes a file name that ends in .onnx")
+    from fakeface.verdict.detector import open_detector
+    from fakeface.verdict.export import export_onnx, require_packages
+
+    require_packages()
+    predictor = open_detector(model)
+    path = output or Path(f"{predictor.card['approach']}.onnx")
+    difference = export_onnx(predictor, path)
+    print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, checked; scores within {difference:.1g} of PyTorch's in fp32")
+
+
+@app.command()
+def web(
+    model: Annotated[
+        str | None, typer.Option(help="An approach, a checkpoint folder or models:/...; without it the best on val.")
+    ] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 7860,
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")] = True,
+) -> None:
+    """A page on this machine alone on which photos are dropped and judged."""
+    from fakeface.web.serve import serve
+
+    serve(model, port, browser)
+
+
+@app.command()
 def predict(
     paths: Annotated[
         list[str],

@@ -62,10 +62,10 @@ def stage_key(entry: Entry) -> str:
     return hashlib.sha256(json.dumps(rests_on, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def workspace() -> State:
-    """The lock of the working tree. Raises UserError where there is none."""
+def workspace(root: Path = Path(".")) -> State:
+    """The lock of the working tree at `root`. Raises UserError where there is none."""
     try:
-        return State("", "", _stages(Path("dvc.lock").read_text(encoding="utf-8")))
+        return State("", "", _stages((root / "dvc.lock").read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise UserError("dvc.lock: no such file; run `dvc repro` first, in the project's root") from None
 
