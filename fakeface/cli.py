@@ -48,7 +48,8 @@ def check() -> None:
         unread = sorted({path.suffix.lower() or path.name for path in others} - SUFFIXES)
         if unread:
             print(f"note: files of other kinds are left out: {', '.join(unread)}")
-    for name, weights in (("features", params.features.weights), ("train_finetune", params.train_finetune.weights)):
+    for name, section in params:
+        weights = getattr(section, "weights", "none")
         if weights not in ("imagenet", "none") and not Path(weights).is_file():
             raise UserError(
                 f"params.yaml: {name}.weights = {weights!r}: no such file; set it to imagenet, none, or a state dict"
@@ -93,6 +94,16 @@ def promote(version: Annotated[int, typer.Argument(help="A version of the regist
 
     promote_version(str(version))
     print(f"models:/fakeface@champion is now version {version}")
+
+
+@app.command()
+def wire() -> None:
+    """Name a new approach wherever the others are named: in dvc.yaml and the recipes. CONTRIBUTING.md says when."""
+    from fakeface.params import APPROACHES
+    from fakeface.wiring import wire
+
+    changed = wire(Path("."), APPROACHES)
+    print(f"written: {', '.join(changed)}" if changed else "every approach is named everywhere already")
 
 
 def apply_recipe(name: str, data: Path | None, root: Path = Path(".")) -> None:
