@@ -1,5 +1,6 @@
 """The command `fakeface`."""
 
+import io
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -94,6 +95,48 @@ def promote(version: Annotated[int, typer.Argument(help="A version of the regist
 
     promote_version(str(version))
     print(f"models:/fakeface@champion is now version {version}")
+
+
+@app.command()
+def card(
+    approach: Annotated[
+        str | None, typer.Argument(help="A folder in models/; the best one by val if left out.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option(help="File to write; standard output if left out.")] = None,
+) -> None:
+    """Write a model card in Markdown: what a detector is for, what it was trained on, and how often it errs."""
+    import json
+
+    import pandas as pd
+
+    from fakeface.evaluation.model_card import model_card
+    from fakeface.evaluation.report import choose
+    from fakeface.files import write_text
+    from fakeface.params import APPROACHES, load_params
+    from fakeface.training.checkpoints import read_card
+
+    params = load_params()
+    if approach is not None and approach not in APPROACHES:
+        raise UserError(f"{approach}: no such approach; allowed here: {', '.join(APPROACHES)}")
+    cards = {name: read_card(Path("models", name)) for name in ([approach] if approach else APPROACHES)}
+    reports = [
+        Path("reports", name) for name in ("split/summary.json", "evaluate/figures.csv", "robustness/metrics.json")
+    ]
+    try:
+        split, figures, robustness = (path.read_text(encoding="utf-8") for path in reports)
+    except FileNotFoundError as error:
+        raise UserError(f"{error.filename}: is not there; run `dvc repro` first") from None
+    text = model_card(
+        cards[approach or choose(cards)],
+        params.split.data,
+        json.loads(split),
+        pd.read_csv(io.StringIO(figures)),
+        json.loads(robustness),
+    )
+    if output is None:
+        print(text, end="")
+    else:
+        write_text(output, text)
 
 
 @app.command()
