@@ -1,12 +1,11 @@
 """The command `fakeface`."""
 
-import io
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
-from fakeface.errors import UserError, run_app
+from fakeface.errors import UserError, printable, run_app
 
 app = typer.Typer(
     add_completion=False,
@@ -14,6 +13,8 @@ app = typer.Typer(
     no_args_is_help=True,
     help="Helpers around the pipeline; the pipeline itself is `dvc repro`.",
 )
+
+Format = Literal["table", "csv", "json", "jsonl"]
 
 
 @app.command()
@@ -48,7 +49,7 @@ def check() -> None:
         ]
         unread = sorted({path.suffix.lower() or path.name for path in others} - SUFFIXES)
         if unread:
-            print(f"note: files of other kinds are left out: {', '.join(unread)}")
+            print(f"note: files of other kinds are left out: {printable(', '.join(unread))}")
     for name, section in params:
         weights = getattr(section, "weights", "none")
         if weights not in ("imagenet", "none") and not Path(weights).is_file():
@@ -98,6 +99,50 @@ def promote(version: Annotated[int, typer.Argument(help="A version of the regist
 
 
 @app.command()
+def predict(
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PATH...", help="Images, folders, patterns in quotes, or - for a list on standard input."
+        ),
+    ],
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="scratch, extractor, finetune, a checkpoint folder, or models:/fakeface@champion [best on val]"
+        ),
+    ] = None,
+    format: Annotated[Format | None, typer.Option(help="[by --output's suffix; a terminal: table; else csv]")] = None,
+    output: Annotated[Path | None, typer.Option(help="Write the rows to this file, whole at the end.")] = None,
+    fast: Annotated[bool, typer.Option("--fast", help="Say real or fake only: four times as fast.")] = False,
+    band: Annotated[
+        float, typer.Option(min=0, max=1, help="Nearer than this to the threshold a score is unsure.")
+    ] = 0.1,
+    explain: Annotated[Path | None, typer.Option(help="Folder for a picture of the evidence in each image.")] = None,
+    detect: Annotated[bool, typer.Option("--detect", help="Find the faces in larger photos and judge each.")] = False,
+    null: Annotated[bool, typer.Option("--null", "-0", help="Names in the list end with a zero byte.")] = False,
+) -> None:
+    """Say of each image: real, fake or unsure, with its score, the probability of fake (docs/predict.md).
+
+    Exit code 1: an image could not be read; all others are answered.
+    """
+    from fakeface.verdict import predict as command
+
+    code = command.predict(
+        paths,
+        null=null,
+        format=format,
+        output=output,
+        model=model,
+        careful=not fast,
+        band=band,
+        explain=explain,
+        detect=detect,
+    )
+    raise typer.Exit(code)
+
+
+@app.command()
 def card(
     approach: Annotated[
         str | None, typer.Argument(help="A folder in models/; the best one by val if left out.")
@@ -105,34 +150,11 @@ def card(
     output: Annotated[Path | None, typer.Option(help="File to write; standard output if left out.")] = None,
 ) -> None:
     """Write a model card in Markdown: what a detector is for, what it was trained on, and how often it errs."""
-    import json
-
-    import pandas as pd
-
-    from fakeface.evaluation.model_card import model_card
-    from fakeface.evaluation.report import choose
+    from fakeface.evaluation.model_card import card_of
     from fakeface.files import write_text
-    from fakeface.params import APPROACHES, load_params
-    from fakeface.training.checkpoints import read_card
+    from fakeface.params import load_params
 
-    params = load_params()
-    if approach is not None and approach not in APPROACHES:
-        raise UserError(f"{approach}: no such approach; allowed here: {', '.join(APPROACHES)}")
-    cards = {name: read_card(Path("models", name)) for name in ([approach] if approach else APPROACHES)}
-    reports = [
-        Path("reports", name) for name in ("split/summary.json", "evaluate/figures.csv", "robustness/metrics.json")
-    ]
-    try:
-        split, figures, robustness = (path.read_text(encoding="utf-8") for path in reports)
-    except FileNotFoundError as error:
-        raise UserError(f"{error.filename}: is not there; run `dvc repro` first") from None
-    text = model_card(
-        cards[approach or choose(cards)],
-        params.split.data,
-        json.loads(split),
-        pd.read_csv(io.StringIO(figures)),
-        json.loads(robustness),
-    )
+    text = card_of(approach, load_params().split.data)
     if output is None:
         print(text, end="")
     else:

@@ -17,6 +17,15 @@ class UserError(Exception):
     """A mistake in data, parameters or files; the message names the file, the key and the remedy."""
 
 
+def printable(text: object) -> str:
+    """One line: control characters, bytes that are no UTF-8 and marks that turn the writing direction are escaped as in Python.
+
+    For names of files in messages: they may hold anything, such as line breaks and commands to the terminal.
+    """
+    known = str(text).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in known)
+
+
 def run(stage: Callable[..., None], description: str | None) -> None:
     """Runs a stage as a Typer program; `description` (its module's docstring) is the --help, line by line."""
     import typer
@@ -38,11 +47,13 @@ def run_app(app: Callable[[], Any]) -> None:
     except UserError as error:
         if os.environ.get("LOCAL_RANK") and os.environ["RANK"] != "0":
             time.sleep(OTHERS_SECONDS)  # of several processes the first one speaks, and then torchrun ends this one
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {printable(error)}")
     except OSError as error:
         if error.errno not in FULL:
             raise
-        sys.exit(f"error: {error.filename or 'disk'}: {os.strerror(error.errno)}; free some space and run again")
+        sys.exit(
+            f"error: {printable(error.filename or 'disk')}: {os.strerror(error.errno)}; free some space and run again"
+        )
 
 
 def _stop(*_: object) -> None:

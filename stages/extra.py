@@ -5,7 +5,7 @@ Writes  reports/extra/NAME/: metrics.json, figures.csv, pairs.csv, table.md, pre
 Takes   about 12 s for 400 images of 248 pixels (three approaches, two cores)
 """
 
-from fakeface.errors import run
+from fakeface.errors import printable, run
 from fakeface.params import APPROACHES, load_params
 
 
@@ -67,7 +67,7 @@ def extra(name: str) -> None:
         write_text(report / "predictions.csv", predictions.to_csv(index=False, lineterminator="\n"))
         tracker.finish(summary.headline(), [report], {})
     for path, reason in images.bad:
-        print(f"note: {path}: {reason}; left out")
+        print(f"note: {printable(path)}: {reason}; left out")
     if seen:
         print(f"note: {seen} of the images, byte for byte, are in train or val: these figures are too good")
     print(summary.markdown(name))

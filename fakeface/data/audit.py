@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image, JpegImagePlugin
 
-from fakeface.data.images import FORMATS
+from fakeface.data.images import FORMATS, BadImage, read_file
 from fakeface.data.pairs import equal_pairs, first_equal, near_pairs
 from fakeface.data.protocols import SPLITS, twins_across
 from fakeface.errors import UserError
@@ -53,9 +53,9 @@ def read_facts(folder: Path | str, manifest: pd.DataFrame, max_megapixels: float
     for row in manifest.itertuples():
         path = Path(folder) / str(row.path)
         try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise UserError(f"{path}: cannot be read ({error.strerror}); run `dvc repro split`") from None
+            data = read_file(path, folder)
+        except BadImage as error:
+            raise UserError(f"{path}: {error}; run `dvc repro split`") from None
         if hashlib.sha256(data).hexdigest() != row.sha256:
             raise UserError(f"{path}: is not the file that the split read; run `dvc repro split`")
         try:

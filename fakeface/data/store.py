@@ -1,7 +1,6 @@
 """The split folder: `manifest.csv` and `pixels.npy`, uint8 [N, 3, S, S], row i of one is row i of the other."""
 
 import os
-import warnings
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,9 +12,8 @@ from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 
-from fakeface.data.images import BadImage, Decoded, Found, decode
+from fakeface.data.images import BadImage, Decoded, Found, decode, quiet
 from fakeface.errors import UserError
 from fakeface.files import sha256
 
@@ -116,12 +114,15 @@ def decode_all(
 ) -> Iterator[tuple[Found, Decoded | BadImage]]:
     """Decodes in parallel, yields in order: each image, or the reason why it cannot be used."""
 
-    # Between 89 and 179 megapixels Pillow warns before `decode` checks the size itself; the filter is global, so not in threads.
-    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+    quiet()
 
     def one(item: Found) -> Decoded | BadImage:
         try:
-            return decode(folder / item.path, image_size, max_megapixels)
+            item.path.encode()
+        except UnicodeEncodeError:
+            return BadImage("has a name that is no UTF-8, as the manifest is; rename it")
+        try:
+            return decode(folder / item.path, image_size, max_megapixels, folder)
         except BadImage as reason:
             return reason
 

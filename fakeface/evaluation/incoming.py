@@ -2,51 +2,172 @@
 
 import base64
 import binascii
-from collections.abc import Iterable
+import math
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
+import torch
 
-from fakeface.data.images import BadImage, decode_bytes
+from fakeface.data import degrade
+from fakeface.data.images import MAX_BYTES, BadImage, decode_bytes, quiet, read_file
 from fakeface.evaluation.predictor import Predictor
+from fakeface.training.checkpoints import read_card
+from fakeface.training.device import configure
 from fakeface.training.networks import CLASSES
 
-MAX_BYTES = 50_000_000
 MAX_MEGAPIXELS = 50.0
 BATCH = 64  # images decoded at once: bounds the memory
+NETWORK_BATCH = 8  # as evaluate's default; a larger one is no faster on a CPU
+DECODERS = 4  # threads at most
+UNSURE = "unsure"
+BAND = 0.1  # of scores around the threshold
+# What a careful verdict must survive, from an image's square: number in its batch (unused), uint8 [3, S, S] -> uint8 [3, S, S].
+ENSEMBLE: dict[str, Callable[[int, np.ndarray], np.ndarray]] = {
+    "mirrored": lambda _, image: image[:, :, ::-1],
+    "as JPEG 75": lambda _, image: degrade.jpeg(image, 75),
+    "scaled to 0.75 and back": lambda _, image: degrade.resize(image, 0.75),
+}
 
 
-def judge(predictor: Predictor, images: Iterable[Any], folder: Path | None) -> pd.DataFrame:
+class Square(Protocol):
+    """What a reader gives of an image, such as `images.Decoded`. `pixels`: uint8 [3, S, S], S the detector's image size."""
+
+    @property
+    def pixels(self) -> np.ndarray: ...
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A verdict. `score`: probability of fake; `label`: 1 fake, 0 real, at the card's threshold; `verdict`: real, fake or unsure.
+
+    `problem`: empty, or why the image could not be read; then the others are NaN, -1, empty and None. `square`: what was scored.
+    `doubt`: why it is unsure.
+    """
+
+    score: float
+    label: int
+    verdict: str
+    problem: str
+    square: Any
+    doubt: str = ""
+
+
+def open_checkpoint(folder: Path) -> Predictor:
+    """The detector in a checkpoint folder, computing as its card says: its seed, threads and precision, on a GPU if there is one.
+
+    Raises:
+        UserError: as `Predictor.load`.
+    """
+    card = read_card(folder)
+    compute = configure(card.get("seed", 0), card.get("threads", 1), "auto", card.get("precision", "auto"))
+    return Predictor.load(folder, compute, NETWORK_BATCH)
+
+
+def judge(
+    predictor: Predictor, images: Iterable[Any], folder: Path | None, *, careful: bool = False, band: float = BAND
+) -> pd.DataFrame:
     """One row an image, in order: `score` (probability of fake), `label` (1 fake, 0 real, at the card's threshold), `verdict`
-    (`real` or `fake`), `problem` (empty, or why the image could not be read; the others are then NaN, -1 and empty).
+    (`real`, `fake`, or if careful `unsure`), `problem` (empty, or why the image could not be read; the others are then NaN, -1
+    and empty).
 
     Args:
         images: bytes of an image file, such bytes as base64 text, or a path.
         folder: where paths may lead to; None refuses all of them, so that whoever reaches a server cannot try its files.
+        careful, band: as `judge_each`.
     """
-    rows: list[tuple[float, int, str, str]] = []
-    values = list(images)
-    size, threshold = predictor.card["image_size"], predictor.card["threshold"]
-    for start in range(0, len(values), BATCH):
-        pixels: list[np.ndarray] = []
-        problems: list[str] = []
-        for value in values[start : start + BATCH]:
-            try:
-                pixels.append(decode_bytes(read_bytes(value, folder), size, MAX_MEGAPIXELS).pixels)
-                problems.append("")
-            except BadImage as error:
-                problems.append(f"the image {error}")
-        scores = iter(predictor.scores(np.stack(pixels), np.arange(len(pixels))) if pixels else ())
-        for problem in problems:
-            if problem:
-                rows.append((float("nan"), -1, "", problem))
-            else:
-                score = float(next(scores))
-                label = int(score >= threshold)
-                rows.append((score, label, CLASSES[label], ""))
+    size = predictor.card["image_size"]
+
+    def read(value: Any) -> list[Square]:
+        return [decode_bytes(read_bytes(value, folder), size, MAX_MEGAPIXELS)]
+
+    rows = [
+        (one.score, one.label, one.verdict, one.problem)
+        for found in judge_each(predictor, images, read, careful=careful, band=band)
+        for one in found
+    ]
     return pd.DataFrame(rows, columns=["score", "label", "verdict", "problem"])
+
+
+def judge_each(
+    predictor: Predictor,
+    images: Iterable[Any],
+    read: Callable[[Any], Sequence[Square]],
+    *,
+    careful: bool = False,
+    band: float = BAND,
+) -> Iterator[list[Judged]]:
+    """For each image, in order, a verdict on each of its squares. Holds 2 * BATCH images at a time, however many there are.
+
+    The next images are decoded in threads while the network scores these.
+
+    Args:
+        read: gives the squares of an image, none or several, or raises BadImage, which gives one `Judged` with a problem.
+        careful: say `unsure` where the score lies nearer than `band` to the threshold, or where one of ENSEMBLE falls on the
+            other side of it. The score stays the plain image's.
+    """
+
+    def one(value: Any) -> Sequence[Square] | str:
+        try:
+            return read(value)
+        except BadImage as error:
+            return f"the image {error}"
+
+    quiet()
+    values = iter(images)
+    ahead: deque[list[Future[Sequence[Square] | str]]] = deque()
+    pool = ThreadPoolExecutor(min(DECODERS, torch.get_num_threads()))
+    try:
+        while True:
+            chunk = [pool.submit(one, value) for value in islice(values, BATCH)]
+            if chunk:
+                ahead.append(chunk)
+            if not ahead:
+                return
+            if len(ahead) == 2 or not chunk:
+                yield from _verdicts(predictor, [future.result() for future in ahead.popleft()], careful, band)
+    finally:  # also when nobody asks for more
+        pool.shutdown(cancel_futures=True)
+
+
+def _verdicts(
+    predictor: Predictor, images: list[Sequence[Square] | str], careful: bool, band: float
+) -> Iterator[list[Judged]]:
+    squares = [square for found in images if not isinstance(found, str) for square in found]
+    pixels = np.stack([square.pixels for square in squares]) if squares else None
+    scores = np.empty(0) if pixels is None else predictor.scores(pixels, np.arange(len(pixels)))
+    fake = scores >= predictor.card["threshold"]
+    doubts = _doubts(predictor, pixels, scores, fake, band) if careful and pixels is not None else [""] * len(squares)
+    answers = iter(zip(scores.tolist(), fake.tolist(), doubts, squares, strict=True))
+    for found in images:
+        if isinstance(found, str):
+            yield [Judged(math.nan, -1, "", found, None)]
+            continue
+        yield [
+            Judged(score, int(is_fake), UNSURE if doubt else CLASSES[is_fake], "", square, doubt)
+            for score, is_fake, doubt, square in islice(answers, len(found))
+        ]
+
+
+def _doubts(predictor: Predictor, pixels: np.ndarray, scores: np.ndarray, fake: np.ndarray, band: float) -> list[str]:
+    """Why each verdict is unsure, empty where it is not, from uint8 [N, 3, S, S] and its scores and verdicts [N]."""
+    threshold = predictor.card["threshold"]
+    doubts = ["near the threshold" if abs(score - threshold) < band else "" for score in scores]
+    for name, change in ENSEMBLE.items():
+        rows = np.array([row for row, doubt in enumerate(doubts) if not doubt], dtype=np.int64)  # one doubt is enough
+        if not len(rows):
+            break
+        changed = degrade.each(pixels[rows], change, min(DECODERS, torch.get_num_threads()))
+        other = predictor.scores(changed, np.arange(len(changed))) >= threshold
+        for row in rows[other != fake[rows]]:
+            doubts[row] = f"{name}: {CLASSES[not fake[row]]}"
+    return doubts
 
 
 def read_bytes(value: Any, folder: Path | None) -> bytes:
@@ -56,11 +177,11 @@ def read_bytes(value: Any, folder: Path | None) -> bytes:
     elif not isinstance(value, str):
         raise BadImage(f"is of type {type(value).__name__}; send bytes, base64 text or a path")
     elif (path := _inside(value, folder)) is not None:
-        try:
-            with open(path, "rb") as file:
-                data = file.read(MAX_BYTES + 1)
-        except OSError as error:
-            raise BadImage(f"cannot be read ({error.strerror})") from None
+        data = read_file(path)
+    elif len(value) > 2 * MAX_BYTES:  # base64 takes 4/3 of the bytes, and line breaks
+        raise BadImage(
+            f"is base64 text of {len(value):,} characters, too long for the {MAX_BYTES:,} bytes that are read"
+        )
     else:
         try:
             data = base64.b64decode("".join(value.split()), validate=True)
@@ -71,8 +192,6 @@ def read_bytes(value: Any, folder: Path | None) -> bytes:
                 else "and no file in FAKEFACE_IMAGES"
             )
             raise BadImage(f"is neither base64 text {allowed}") from None
-    if len(data) > MAX_BYTES:
-        raise BadImage(f"has more than {MAX_BYTES:,} bytes")
     return data
 
 
@@ -83,5 +202,5 @@ def _inside(value: str, folder: Path | None) -> Path | None:
     try:
         path = (folder / value).resolve()
         return path if path.is_relative_to(folder.resolve()) and path.is_file() else None
-    except (OSError, RuntimeError):  # a name too long, a circle of links
+    except (OSError, RuntimeError, ValueError):  # a name too long, a circle of links, half a character
         return None

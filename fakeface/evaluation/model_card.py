@@ -1,13 +1,18 @@
 """A detector's model card (Mitchell et al. 2019, arXiv:1810.03993) in Markdown, filled from what the pipeline measured."""
 
+import io
 import json
+from pathlib import Path
 from typing import Any
 
 import jinja2
 import pandas as pd
 
+from fakeface.errors import UserError
 from fakeface.evaluation.cells import CELLS
-from fakeface.evaluation.report import cell_words
+from fakeface.evaluation.report import cell_words, choose
+from fakeface.params import APPROACHES
+from fakeface.training.checkpoints import read_card
 
 SAMPLE = "data/sample"  # what the stage `sample` draws; no photographs
 FIGURES = {
@@ -54,6 +59,24 @@ def model_card(
         lost=lost | {"worst_words": words[lost["worst_cell"]]},
         json=json.dumps(card, indent=2, ensure_ascii=False),
     )
+
+
+def card_of(approach: str | None, data: str) -> str:
+    """The card of `models/<approach>`, or of the best by val for None, from the reports in the working folder.
+
+    Raises:
+        UserError: no such approach, its model is missing or damaged, or a report is missing.
+    """
+    if approach is not None and approach not in APPROACHES:
+        raise UserError(f"{approach}: no such approach; allowed here: {', '.join(APPROACHES)}")
+    cards = {name: read_card(Path("models", name)) for name in ([approach] if approach else APPROACHES)}
+    names = ("split/summary.json", "evaluate/figures.csv", "robustness/metrics.json")
+    try:
+        split, figures, robustness = (Path("reports", name).read_text(encoding="utf-8") for name in names)
+    except FileNotFoundError as error:
+        raise UserError(f"{error.filename}: is not there; run `dvc repro` first") from None
+    table = pd.read_csv(io.StringIO(figures))
+    return model_card(cards[approach or choose(cards)], data, json.loads(split), table, json.loads(robustness))
 
 
 def _cell(row: "pd.Series[Any]") -> str:

@@ -38,12 +38,14 @@ class Predictor:
         Raises:
             UserError: the store's size is not the one that the detector was trained with.
         """
-        size = self.card["image_size"]
+        size, count = self.card["image_size"], len(rows)
         if pixels.shape[-1] != size:
             raise UserError(
                 f"models/{self.card['approach']}: was trained on images of {size} pixels, the store has {pixels.shape[-1]}; "
                 "run `dvc repro`"
             )
+        if count % self.batch_size == 1:  # other kernels compute a single image, and in bf16 round otherwise
+            rows = np.append(rows, rows[-1])
         batches = PixelBatches(
             pixels,
             np.zeros(len(pixels), dtype=np.int64),
@@ -54,7 +56,7 @@ class Predictor:
             device=self.compute.device,
         )
         logits, _ = predict(self.model, batches, self.compute, with_mirrored=self.card.get("with_mirrored", False))
-        return scores_from_logits(logits.numpy(), self.card["temperature"])
+        return scores_from_logits(logits.numpy()[:count], self.card["temperature"])
 
 
 def load_all(approaches: Iterable[str], data_hash: str, compute: Compute, batch_size: int) -> dict[str, Predictor]:

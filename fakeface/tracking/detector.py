@@ -15,14 +15,9 @@ from mlflow.pyfunc import PythonModel
 
 class Detector(PythonModel):
     def load_context(self, context: Any) -> None:
-        from fakeface.evaluation.predictor import Predictor
-        from fakeface.training.checkpoints import read_card
-        from fakeface.training.device import configure
+        from fakeface.evaluation.incoming import open_checkpoint
 
-        folder = Path(context.artifacts["checkpoint"])
-        card = read_card(folder)
-        compute = configure(card["seed"], card["threads"], "auto", card["precision"])
-        self.predictor = Predictor.load(folder, compute, batch_size=8)
+        self.predictor = open_checkpoint(Path(context.artifacts["checkpoint"]))
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         from fakeface.evaluation.incoming import judge

@@ -245,7 +245,7 @@ def test_missing_file_is_bad(tmp_path):
 
 
 def test_folder_is_bad(tmp_path):
-    assert "cannot be read" in reason(tmp_path)
+    assert "no regular file" in reason(tmp_path)
 
 
 def test_empty_file_is_bad(tmp_path):

@@ -7,7 +7,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from fakeface.evaluation.model_card import model_card
+from fakeface.errors import UserError
+from fakeface.evaluation.model_card import card_of, model_card
 
 ROOT = Path(__file__).parents[2]
 SECTIONS = [  # of Mitchell et al. 2019, in their order
@@ -85,3 +86,20 @@ def test_a_leak_is_said(card):
         card, "data/raw", split | {"test_images_with_twin_in_train": 7}, *rest
     )
     assert "the figures are biased" not in model_card(card, "data/raw", split, *rest)
+
+
+def test_what_is_missing_is_named(tmp_path, monkeypatch, card):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="nope: no such approach; allowed here: scratch"):
+        card_of("nope", "data/raw")
+    with pytest.raises(UserError, match=r"models/scratch/card.json: missing"):
+        card_of(None, "data/raw")
+    folder = tmp_path / "models" / card["approach"]
+    folder.mkdir(parents=True)
+    (folder / "card.json").write_text(json.dumps(card))
+    with pytest.raises(UserError, match=r"reports/split/summary.json: is not there; run `dvc repro`"):
+        card_of(card["approach"], "data/raw")
+    for name in ("split/summary.json", "evaluate/figures.csv", "robustness/metrics.json"):
+        (tmp_path / "reports" / name).parent.mkdir(parents=True)
+        (tmp_path / "reports" / name).write_bytes((ROOT / "reports" / name).read_bytes())
+    assert card_of(card["approach"], "data/sample") == (ROOT / "docs/model_card.md").read_text()

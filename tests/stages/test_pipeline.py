@@ -76,6 +76,16 @@ def test_results_are_where_the_readme_says(built):
     assert {"training_images.png", "curves.png", "roc.png", "confusion.png", "predictions_finetune.png"} <= pictures
 
 
+def test_predict_gives_the_scores_of_evaluate(built):
+    """From the files and from the pixel store, to 1e-6: predictions.csv is rounded to as many digits."""
+    predictions = pd.read_csv(built.path / "reports/evaluate/predictions.csv").set_index("path")
+    for approach in ("scratch", "extractor", "finetune"):
+        built.run("fakeface", "predict", "data/sample", "--model", approach, "--fast", "--output", "../predicted.csv")
+        scores = pd.read_csv(built.path / "../predicted.csv").set_index("path")["score"]
+        scores.index = scores.index.str.removeprefix("data/sample/")
+        assert (scores[predictions.index] - predictions[f"score_{approach}"]).abs().max() <= 1e-6
+
+
 def test_a_second_repro_runs_nothing_and_the_tree_is_clean(built):
     assert repro(built) == []
     assert built.run("dvc", "status", "-q", check=False).returncode == 0
