@@ -25,10 +25,13 @@ def wire(root: Path, approaches: Sequence[str]) -> list[str]:
         The files that were changed, relative to `root`.
 
     Raises:
-        UserError: an approach has no stage in dvc.yaml or no section in params.yaml, or no name for a folder.
+        UserError: an approach has no stage in dvc.yaml or no section in params.yaml, or no name for a folder; or `root` is no project.
     """
-    pipeline, params = root / "dvc.yaml", (root / "params.yaml").read_text(encoding="utf-8")
-    text = pipeline.read_text(encoding="utf-8")
+    pipeline = root / "dvc.yaml"
+    try:
+        text, params = (path.read_text(encoding="utf-8") for path in (pipeline, root / "params.yaml"))
+    except FileNotFoundError as error:
+        raise UserError(f"{error.filename}: no such file; run this from the project's root") from None
     for name in approaches:
         if not re.fullmatch(NAME, name):
             raise UserError(f"fakeface/params.py: train_{name}: an approach's name is lower-case letters and digits")

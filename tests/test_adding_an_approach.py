@@ -164,3 +164,8 @@ def test_what_is_missing_is_named_and_nothing_written(bare, file, old, new, reas
 def test_a_name_that_is_no_folders_is_refused(bare):
     with pytest.raises(UserError, match="lower-case letters and digits"):
         wire(bare.path, ["scratch", "my_net"])
+
+
+def test_away_from_the_project_it_says_where_to_run_it(tmp_path):
+    with pytest.raises(UserError, match=r"dvc.yaml: no such file; run this from the project's root"):
+        wire(tmp_path, APPROACHES)
