@@ -25,7 +25,7 @@ def wire(root: Path, approaches: Sequence[str]) -> list[str]:
         The files that were changed, relative to `root`.
 
     Raises:
-        UserError: an approach has no stage in dvc.yaml or no section in params.yaml, or no name for a folder; or `root` is no project.
+        UserError: an approach has no stage, no section, or no name for a folder; or `root` is no project.
     """
     pipeline = root / "dvc.yaml"
     try:
