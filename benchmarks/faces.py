@@ -45,7 +45,7 @@ def main(
             boxes = find_faces(photo)
             seconds += time.process_time() - started
             middles = boxes[:, :2] + boxes[:, 2:] / 2
-            inside = [((middles >= spot) & (middles <= np.add(spot, side))).all(1).any() for spot in spots].count(True)
+            inside = sum(bool(((middles >= spot) & (middles <= np.add(spot, side))).all(1).any()) for spot in spots)
             found += inside
             false += len(boxes) - inside
         print(f"side {side:4}: {found} of {photos * columns}")

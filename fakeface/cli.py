@@ -64,6 +64,19 @@ def check() -> None:
 
 
 @app.command()
+def doctor() -> None:
+    """Look whether this machine and this folder are ready, and say what to do where not. Changes nothing."""
+    from fakeface.doctor import examine
+
+    ready = True
+    for finding in examine():
+        ready &= not finding.remedy
+        todo = f"; {finding.remedy}" if finding.remedy else ""
+        print(printable(f"{'to do' if todo else 'ok':5}  {finding.name:22} {finding.state}{todo}"), flush=True)
+    raise typer.Exit(0 if ready else 1)
+
+
+@app.command()
 def publish(
     all_commits: Annotated[bool, typer.Option("--all-commits", help="Past commits on branches and tags too.")] = False,
     exp: Annotated[bool, typer.Option("--exp", help="DVC's experiments too.")] = False,

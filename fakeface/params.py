@@ -5,6 +5,7 @@ No key has a default here: what stands in params.yaml is all there is, so DVC se
 
 import difflib
 import re
+import reprlib
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path, PurePosixPath
@@ -287,7 +288,17 @@ def _explain(error: Any) -> str:
     message = error["msg"].replace("Input should be", "must be").replace("a valid boolean", "true or false")
     if (isinstance(value, str) and _is_number(value)) or (isinstance(value, float) and kind.startswith("int")):
         message += f"; write the number without quotes and without an exponent ({_plain(value)})"
-    return f"{key} = {value!r}: {message}"
+    return f"{key} = {_shown(value)}: {message}"
+
+
+def _shown(value: Any) -> str:
+    """The value as Python writes it, cut where it is long: YAML's references let a short file hold a value of gigabytes."""
+    short = reprlib.Repr()
+    short.maxlevel, short.maxstring, short.maxother, short.maxlong = 2, 200, 200, 200
+    try:
+        return short.repr(value)
+    except ValueError:  # Python writes no whole number of more than 4300 digits
+        return "a whole number of thousands of digits"
 
 
 def _nearest(loc: tuple[Any, ...]) -> str:

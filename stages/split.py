@@ -61,7 +61,7 @@ def split() -> None:
         )
         together = groups.source if p.group_by == "photo" else np.arange(len(manifest))
         uses_all = p.protocol == "fractions" and abs(p.train + p.val + p.test - 1) < 1e-9
-        rest = "train" if uses_all else protocols.UNUSED
+        rest = "train" if uses_all else store.UNUSED
         manifest["split"] = protocols.assign(labels, together, sizes, rest=rest, seed=base.seed)
         notes = protocols.check_filled(labels, manifest["split"].to_numpy(), sizes)
         if not groups.stems_trusted:
@@ -85,7 +85,7 @@ def split() -> None:
             "test_images_with_twin_in_val": protocols.twins_across(groups.source, manifest["split"].to_numpy(), "val"),
             "data_hash": sha256(folder / "manifest.csv"),
         }
-        for name in (*protocols.SPLITS, protocols.UNUSED):
+        for name in (*store.SPLITS, store.UNUSED):
             chosen = manifest["split"] == name
             counts[name] = {"real": int((chosen & (labels == 0)).sum()), "fake": int((chosen & (labels == 1)).sum())}
         skipped = io.StringIO()
@@ -96,7 +96,7 @@ def split() -> None:
     write_text("reports/split/summary.json", json.dumps(summary | counts, indent=2) + "\n")
     for note in notes:
         print(f"note: {note}")
-    print(", ".join(f"{name} {sum(counts[name].values())}" for name in protocols.SPLITS), end="; ")
+    print(", ".join(f"{name} {sum(counts[name].values())}" for name in store.SPLITS), end="; ")
     print(f"{summary['test_images_with_twin_in_train']} test images have their twin in train; {len(bad)} skipped")
 
 

@@ -5,7 +5,7 @@ Writes  models/extractor (model.safetensors, card.json), reports/extractor (hist
 Takes   a few seconds on cached features; with train_extractor.batchnorm: moving the whole network runs in every epoch
 """
 
-from fakeface.errors import UserError, run
+from fakeface.errors import run
 from fakeface.params import load_params
 
 
@@ -17,9 +17,6 @@ def train_extractor() -> None:
     if launch(params.base.processes, "stages.train_extractor"):
         return
 
-    from pathlib import Path
-
-    import numpy as np
     import torch
     from torch import nn
 
@@ -33,9 +30,7 @@ def train_extractor() -> None:
     compute = configure(seed, params.base.threads, params.base.device, params.base.precision)
     dataset = Dataset.open()
     model = backbone(f.network, f.weights)
-    if Path("data/features/data_hash.txt").read_text().strip() != dataset.data_hash:
-        raise UserError("data/features: were computed for another split; run `dvc repro features`")
-    stored = {name: np.load(f"data/features/{name}.npy", allow_pickle=False) for name in ("train", "val")}
+    stored = dataset.features()
     torch.manual_seed(seed)
     head = Head(stored["train"].shape[-1], 2)
     train: Batches

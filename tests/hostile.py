@@ -23,7 +23,7 @@ class Case:
     """A file of the corpus. `words`: part of the reason why it cannot be read; empty where it can (`readable`).
 
     `outside`: a link that leads out of the folder; where only files of a folder are read, its reason says "outside". Names
-    that are no UTF-8 (`text` is false) are files like others, but no manifest can hold them.
+    that are no UTF-8 or have a carriage return (`text` is false) are files like others, but no manifest can hold them.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Case:
 
     @property
     def text(self) -> bool:
-        return not any(0xDC80 <= ord(c) <= 0xDCFF for c in self.name)
+        return not any(0xDC80 <= ord(c) <= 0xDCFF or c == "\r" for c in self.name)
 
 
 def write_corpus(folder: Path, outside: Path | None = None) -> list[Case]:

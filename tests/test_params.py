@@ -462,3 +462,52 @@ def test_robust_is_best_with_blur_and_jpeg_alone():
     assert plain["robustness"].pop("budget") == {}
     assert robust["robustness"].pop("budget") == {"finetune": {"jpeg_65": 0.08, "blur_1": 0.08}}
     assert plain == robust
+
+
+# ------------------------------------------------------------------ files that were tampered with
+
+TEXT = (ROOT / "params.yaml").read_text()
+LINES = TEXT.splitlines(keepends=True)
+PIECES = ["&a ", "*a", "<<: *a", "!!python/name:os.system ", "!!set {a, b}", "? ", ": ", "- ", "[", "{", "|", ">-", "'", '"',
+          "%YAML 1.1\n---\n", "---\n", "~", ".nan", "1e999", "0x" + "f" * 5000, "2001-99-99", "\t", "\0", "\ufeff", "\x85", "é",
+          "😀", "#", "x" * 300, "-0", "1_000", "no", "0o7"]  # fmt: skip
+EDIT = st.tuples(st.integers(0, len(LINES) - 1), st.integers(0, 60), st.sampled_from(PIECES), st.integers(0, 4))
+
+
+@given(edits=st.lists(EDIT, min_size=1, max_size=5))
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_mutated_params_yaml_is_read_or_refused_in_one_line(tmp_path, edits):
+    lines = list(LINES)
+    for number, place, piece, kind in edits:
+        line = lines[number]
+        at = min(place, len(line))
+        lines[number] = {
+            0: line[:at] + piece + line[at:],
+            1: "",
+            2: line + line,
+            3: line.partition(":")[0] + ": " + piece + "\n",
+            4: " " * (place % 5) + line,
+        }[kind]
+    path = tmp_path / "params.yaml"
+    path.write_bytes("".join(lines).encode("utf-8", "surrogatepass"))
+    try:
+        load_params(path)
+    except UserError as error:
+        message = str(error)
+    else:
+        return
+    assert len(message.splitlines()) == 1
+    assert message.startswith(f"{path}: ")
+
+
+def test_a_short_file_cannot_ask_for_a_message_of_gigabytes(tmp_path):
+    """Ten references to ten references to ...: 10^9 words in 300 bytes."""
+    laughs = "[&a [x, x, x, x, x, x, x, x, x, x]"
+    for name, inner in zip("bcdefghi", "abcdefgh", strict=True):
+        laughs += f", &{name} [" + ", ".join([f"*{inner}"] * 10) + "]"
+    path = tmp_path / "params.yaml"
+    for value in (laughs + "]", "0x" + "f" * 6000, "'" + "x" * 100_000 + "'"):
+        path.write_text(TEXT.replace("threads: 2 ", f"threads: {value} ", 1))
+        with pytest.raises(UserError, match=r"base\.threads") as caught:
+            load_params(path)
+        assert len(str(caught.value)) < 5000

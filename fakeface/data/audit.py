@@ -14,7 +14,8 @@ from PIL import Image, JpegImagePlugin
 
 from fakeface.data.images import FORMATS, BadImage, read_file
 from fakeface.data.pairs import equal_pairs, first_equal, near_pairs
-from fakeface.data.protocols import SPLITS, twins_across
+from fakeface.data.protocols import twins_across
+from fakeface.data.store import SPLITS
 from fakeface.errors import UserError
 
 FACTS = ["path", "label", "split", "source", "bytes", "format", "mode", "width", "height", "quantization", "quality",

@@ -2,10 +2,8 @@
 
 import numpy as np
 
+from fakeface.data.store import SPLITS
 from fakeface.errors import UserError
-
-SPLITS = ("train", "val", "test")
-UNUSED = "unused"  # images that a protocol of exact counts leaves over
 
 
 def class_sizes(

@@ -18,6 +18,8 @@ from fakeface.errors import UserError
 from fakeface.files import sha256
 
 COLUMNS = ["path", "label", "sha256", "source", "split", "width", "height", "format"]
+SPLITS = ("train", "val", "test")
+UNUSED = "unused"  # images that a protocol of exact counts leaves over
 # Decoded ahead of the writer: bounds the memory, whatever the number of images.
 CHUNK = 256
 
@@ -38,6 +40,8 @@ class PixelFile:
     def __init__(self, path: Path | str) -> None:
         mapped = np.load(path, mmap_mode="r", allow_pickle=False)  # numpy checks header and length; no page is read
         if not isinstance(mapped, np.memmap) or mapped.dtype != self.dtype or mapped.ndim != 4:
+            raise ValueError("not uint8 [N, 3, S, S]")
+        if mapped.shape[1] != 3 or mapped.shape[2] != mapped.shape[3]:
             raise ValueError("not uint8 [N, 3, S, S]")
         self.path = Path(path)
         self.shape: tuple[int, ...] = mapped.shape
@@ -92,6 +96,10 @@ class Dataset:
             raise UserError(f"{folder}: no whole split there ({reason}); run `dvc repro split`") from None
         if list(manifest.columns) != COLUMNS or len(manifest) != len(pixels):
             raise UserError(f"{folder}: manifest.csv and pixels.npy do not fit each other; run `dvc repro -f split`")
+        if not manifest["label"].isin([0, 1]).all() or not manifest["split"].isin([*SPLITS, UNUSED]).all():
+            raise UserError(
+                f"{folder}/manifest.csv: has a label or a split that there is not; run `dvc repro -f split`"
+            )
         return cls(folder, manifest, pixels)
 
     @property
@@ -108,6 +116,31 @@ class Dataset:
         """int64 row numbers of one split."""
         return np.flatnonzero((self.manifest["split"] == split).to_numpy())
 
+    def features(self, folder: Path | str = "data/features") -> dict[str, np.ndarray]:
+        """What the stage features made of this split: `train` and `val`, float32 [views, n, F].
+
+        Raises:
+            UserError: they are missing, damaged, of another split, or hold NaN or infinite values.
+        """
+        folder, stored = Path(folder), {}
+        again = "run `dvc repro -f features`"
+        try:
+            same = (folder / "data_hash.txt").read_text().strip() == self.data_hash
+            for name in ("train", "val"):
+                stored[name] = np.load(folder / f"{name}.npy", allow_pickle=False)
+        except (OSError, ValueError, EOFError, BadZipFile) as error:
+            raise UserError(f"{folder}: no whole features there ({' '.join(str(error).split())}); {again}") from None
+        if not same:
+            raise UserError(f"{folder}: were computed for another split; run `dvc repro features`")
+        for name, values in stored.items():
+            if not isinstance(values, np.ndarray) or values.dtype != np.float32 or values.ndim != 3:
+                raise UserError(f"{folder}/{name}.npy: is not float32 [views, n, F]; {again}")
+            if values.shape[1:] != (len(self.rows(name)), stored["train"].shape[-1]) or not np.isfinite(values).all():
+                raise UserError(
+                    f"{folder}/{name}.npy: does not fit the split, or holds NaN or infinite values; {again}"
+                )
+        return stored
+
 
 def decode_all(
     folder: Path, found: list[Found], image_size: int, max_megapixels: float, threads: int
@@ -117,10 +150,11 @@ def decode_all(
     quiet()
 
     def one(item: Found) -> Decoded | BadImage:
-        try:
-            item.path.encode()
-        except UnicodeEncodeError:
-            return BadImage("has a name that is no UTF-8, as the manifest is; rename it")
+        # CSV writers leave a carriage return unquoted, and readers take it for the end of a line
+        if "\r" in item.path or any("\ud800" <= c <= "\udfff" for c in item.path):
+            return BadImage(
+                "has a name that no manifest can hold (it is no UTF-8, or has a carriage return); rename it"
+            )
         try:
             return decode(folder / item.path, image_size, max_megapixels, folder)
         except BadImage as reason:

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fakeface.data.protocols import SPLITS, UNUSED, assign, check_filled, class_sizes, twins_across
+from fakeface.data.protocols import assign, check_filled, class_sizes, twins_across
+from fakeface.data.store import SPLITS, UNUSED
 from fakeface.errors import UserError
 
 NAMES = ["data/0_real", "data/1_fake"]

@@ -305,3 +305,74 @@ def test_manifest_with_other_columns_is_refused(folder):
     manifest = pd.read_csv(folder / "manifest.csv").rename(columns={"label": "class"})
     manifest.to_csv(folder / "manifest.csv", index=False)
     refused(folder)
+
+
+# ------------------------------------------------------------------ tampered with
+
+
+def rewrite(folder, column, value):
+    manifest = pd.read_csv(folder / "manifest.csv", keep_default_na=False)
+    manifest[column] = manifest[column].astype(object)
+    manifest.loc[1, column] = value
+    manifest.to_csv(folder / "manifest.csv", index=False)
+
+
+@pytest.mark.parametrize(("column", "value"), [("label", 2), ("label", "real"), ("label", ""), ("split", "tset")])
+def test_manifest_with_a_label_or_split_that_there_is_not_is_refused(folder, column, value):
+    rewrite(folder, column, value)
+    with pytest.raises(UserError, match=r"manifest\.csv: has a label or a split"):
+        Dataset.open(folder)
+
+
+@pytest.mark.parametrize(
+    "pixels", [np.zeros((3, 1, 9, 9), np.uint8), np.zeros((3, 3, 9, 8), np.uint8), np.zeros((3, 3, 9, 9), np.int8)]
+)
+def test_pixels_of_another_shape_or_type_are_refused(folder, pixels):
+    np.save(folder / "pixels.npy", pixels)
+    with pytest.raises(UserError, match="no whole split"):
+        Dataset.open(folder)
+
+
+@pytest.fixture
+def features(folder):
+    """Features of the split of three images: two to train, none to choose by."""
+    (folder / "features").mkdir()
+    np.save(folder / "features" / "train.npy", np.ones((4, 2, 5), np.float32))
+    np.save(folder / "features" / "val.npy", np.ones((1, 0, 5), np.float32))
+    (folder / "features" / "data_hash.txt").write_text(Dataset.open(folder).data_hash + "\n")
+    return folder / "features"
+
+
+def test_features_come_back_as_they_were_written(folder, features):
+    stored = Dataset.open(folder).features(features)
+    assert {name: values.shape for name, values in stored.items()} == {"train": (4, 2, 5), "val": (1, 0, 5)}
+
+
+@pytest.mark.parametrize(
+    ("train", "words"),
+    [
+        (np.ones((4, 3, 5), np.float32), "does not fit the split"),
+        (np.full((4, 2, 5), np.nan, np.float32), "NaN or infinite"),
+        (np.full((4, 2, 5), np.inf, np.float32), "NaN or infinite"),
+        (np.ones((4, 2, 6), np.float32), "does not fit the split"),
+        (np.ones((4, 2, 5), np.float64), "is not float32"),
+        (np.ones((2, 5), np.float32), "is not float32"),
+        (np.array([[[{}]]], dtype=object), "no whole features"),
+    ],
+)
+def test_features_that_were_tampered_with_are_refused(folder, features, train, words):
+    np.save(features / "train.npy", train, allow_pickle=True)
+    with pytest.raises(UserError, match=words) as caught:
+        Dataset.open(folder).features(features)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["train.npy", "val.npy", "data_hash.txt"])
+def test_features_that_are_gone_or_cut_short_are_refused(folder, features, name):
+    data = (features / name).read_bytes()
+    (features / name).write_bytes(data[: len(data) // 2])
+    with pytest.raises(UserError, match=r"no whole features|another split|does not fit"):
+        Dataset.open(folder).features(features)
+    (features / name).unlink()
+    with pytest.raises(UserError, match="no whole features"):
+        Dataset.open(folder).features(features)

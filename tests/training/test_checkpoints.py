@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+import os
 import shutil
+import struct
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from fakeface.errors import UserError
 from fakeface.training import checkpoints
@@ -177,7 +179,7 @@ def test_weights_that_do_not_fit_are_refused_even_with_their_hash(folder):
 
 
 def test_card_of_another_network_is_refused(folder):
-    edit(folder, network="efficientnet_lite0")
+    edit(folder, network="efficientnet_lite0", mean=[0.5, 0.5, 0.5], std=[0.5, 0.5, 0.5])
     refusal(folder, "model.safetensors")
 
 
@@ -213,6 +215,87 @@ def test_card_without_a_key_is_refused(folder, key):
 )
 def test_card_with_a_wrong_value_is_refused(folder, key, value):
     edit(folder, **{key: value})
+    refusal(folder, "card.json")
+
+
+def tampered(folder, change):
+    """The weights changed by someone who also brought the card's hash up to date."""
+    tensors = load_file(folder / "model.safetensors")
+    change(tensors)
+    save_file(tensors, folder / "model.safetensors")
+    rehash(folder)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_weights_that_are_no_numbers_are_refused_even_with_their_hash(folder, value):
+    tampered(folder, lambda tensors: tensors["hidden.1.weight"][3, 5].fill_(value))
+    assert "hidden.1.weight holds NaN or infinite values" in refusal(folder, "model.safetensors")
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.int32])
+def test_weights_of_another_type_are_refused_even_with_their_hash(folder, dtype):
+    tampered(folder, lambda tensors: tensors.update({"head.bias": tensors["head.bias"].to(dtype)}))
+    assert "head.bias holds" in refusal(folder, "model.safetensors")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda tensors: tensors.update({"more": torch.zeros(2)}),
+        lambda tensors: tensors.pop("head.bias"),
+        lambda tensors: tensors.update({"head.bias": torch.zeros(3)}),
+        lambda tensors: tensors.update({"head.weight": tensors["head.weight"].T.contiguous()}),
+    ],
+)
+def test_a_tensor_too_many_too_few_or_of_another_shape_is_refused(folder, change):
+    tampered(folder, change)
+    assert "does not fit mynet" in refusal(folder, "model.safetensors")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"\xff" * 8,  # says that the header has 2**64 - 1 bytes
+        struct.pack("<Q", 99_999_999) + b"{" * 100,
+        struct.pack("<Q", 60) + b'{"a":{"dtype":"F32","shape":[9e9],"data_offsets":[0,4]}}'.ljust(60) + bytes(4),
+        struct.pack("<Q", 80) + b'{"a":{"dtype":"F4","shape":[99999999999],"data_offsets":[0,4]}}'.ljust(80) + bytes(4),
+        struct.pack("<Q", 200_000) + b'{"a":' * 40_000,
+    ],
+)
+def test_a_header_that_lies_is_refused_even_with_its_hash(folder, header):
+    (folder / "model.safetensors").write_bytes(header)
+    rehash(folder)
+    refusal(folder, "model.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("classes", ["fake", "real"]),
+        ("mean", [0.5, 0.5, 0.5]),
+        ("std", "none"),
+        ("threshold", float("nan")),
+        ("threshold", float("inf")),
+        ("threads", 10**9),
+        ("threads", 0),
+        ("threads", "2"),
+        ("seed", -1),
+        ("seed", 2**40),
+        ("precision", "fp8"),
+        ("precision", 32),
+    ],
+)
+def test_an_edited_card_is_refused(folder, key, value):
+    edit(folder, **{key: value})
+    assert key in refusal(folder, "card.json")
+
+
+def test_a_card_that_is_huge_or_deep_or_no_file_is_refused(folder):
+    for content in (b'{"a": "' + b"x" * 2_000_000 + b'"}', b"[" * 200_000):
+        (folder / "card.json").write_bytes(content)
+        refusal(folder, "card.json")
+    (folder / "card.json").unlink()
+    os.mkfifo(folder / "card.json")  # and not waited for
     refusal(folder, "card.json")
 
 
