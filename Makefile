@@ -29,7 +29,7 @@ repro: .venv/.installed
 	@echo "Read      reports/index.html: which approach, how good, how sure, at what cost"
 	@echo "Tables    reports/evaluate/table.md and the pictures in reports/evaluate/figures/"
 	@echo "Data      reports/audit/index.html: what is in it besides the faces"
-	@echo "Models    models/scratch, models/extractor, models/finetune"
+	@echo "Models    models/, a folder for each approach"
 	@echo "Compare   make ui (MLflow), $(BIN)/dvc metrics show, $(BIN)/dvc plots show"
 
 test: .venv/.installed

@@ -33,6 +33,7 @@ from fakeface.training.device import Compute
 
 KEEP_DAYS = 14  # folders that nobody went on with
 STOP_SECONDS = 20  # for a stage to tidy up
+ON_FEATURES = {"extractor"}  # approaches that train on data/features
 OUTPUTS = {"split": "data/split", "features": "data/features"} | {
     f"train_{name}": f"models/{name}" for name in APPROACHES
 }
@@ -91,7 +92,9 @@ def score_test_images(predictor: Predictor, dataset: Dataset) -> pd.DataFrame:
 
 
 def _leads_to(approaches: Collection[str], stage: str) -> bool:
-    return stage == "split" or ("extractor" if stage == "features" else stage.removeprefix("train_")) in approaches
+    if stage == "features":
+        return not ON_FEATURES.isdisjoint(approaches)
+    return stage == "split" or stage.removeprefix("train_") in approaches
 
 
 def _values(params: Params) -> dict[str, Any]:
@@ -100,9 +103,9 @@ def _values(params: Params) -> dict[str, Any]:
     values["base"]["tracking"] = False
     values["evaluate"] |= {"seeds": 1, "leak": []}
     values["split"]["data"] = str(Path(params.split.data).absolute())
-    for name in ("features", "train_finetune"):
-        if values[name]["weights"] not in ("imagenet", "none"):
-            values[name]["weights"] = str(Path(values[name]["weights"]).absolute())
+    for section in values.values():
+        if section.get("weights", "none") not in ("imagenet", "none"):
+            section["weights"] = str(Path(section["weights"]).absolute())
     return values
 
 

@@ -50,7 +50,8 @@ def check() -> None:
         unread = sorted({path.suffix.lower() or path.name for path in others} - SUFFIXES)
         if unread:
             print(f"note: files of other kinds are left out: {printable(', '.join(unread))}")
-    for name, weights in (("features", params.features.weights), ("train_finetune", params.train_finetune.weights)):
+    for name, section in params:
+        weights = getattr(section, "weights", "none")
         if weights not in ("imagenet", "none") and not Path(weights).is_file():
             raise UserError(
                 f"params.yaml: {name}.weights = {weights!r}: no such file; set it to imagenet, none, or a state dict"
@@ -201,6 +202,35 @@ def predict(
         detect=detect,
     )
     raise typer.Exit(code)
+
+
+@app.command()
+def card(
+    approach: Annotated[
+        str | None, typer.Argument(help="A folder in models/; the best one by val if left out.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option(help="File to write; standard output if left out.")] = None,
+) -> None:
+    """Write a model card in Markdown: what a detector is for, what it was trained on, and how often it errs."""
+    from fakeface.evaluation.model_card import card_of
+    from fakeface.files import write_text
+    from fakeface.params import load_params
+
+    text = card_of(approach, load_params().split.data)
+    if output is None:
+        print(text, end="")
+    else:
+        write_text(output, text)
+
+
+@app.command()
+def wire() -> None:
+    """Name a new approach wherever the others are named: in dvc.yaml and the recipes. CONTRIBUTING.md says when."""
+    from fakeface.params import APPROACHES
+    from fakeface.wiring import wire
+
+    changed = wire(Path("."), APPROACHES)
+    print(f"written: {', '.join(changed)}" if changed else "every approach is named everywhere already")
 
 
 def apply_recipe(name: str, data: Path | None, root: Path = Path(".")) -> None:

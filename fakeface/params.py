@@ -23,9 +23,6 @@ Accuracy = Annotated[float, Field(ge=0.5, le=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Augment = Literal["article", "crop", "robust", "none"]
 
-APPROACHES = ("scratch", "extractor", "finetune")
-
-
 # Smaller inputs are pooled away, or leave BatchNorm a single value a channel.
 MIN_CROP = {"mynet": 96, "vgg11": 32, "resnet18": 48, "efficientnet_lite0": 48}
 
@@ -216,8 +213,9 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _crops_fit(self) -> "Params":
-        for name in ("features", "train_scratch", "train_finetune"):
-            section = getattr(self, name)
+        for name, section in self:
+            if not hasattr(section, "crop_size"):
+                continue
             least = MIN_CROP[section.network]
             if not least <= section.crop_size <= self.base.image_size:
                 raise ValueError(
@@ -234,6 +232,10 @@ class Params(Section):
                 "or evaluate.leak: []"
             )
         return self
+
+
+# The registry of approaches: each is a section train_<approach> of Params, and stands everywhere in this order.
+APPROACHES = tuple(name.removeprefix("train_") for name in Params.model_fields if name.startswith("train_"))
 
 
 def load_params(path: Path | str = "params.yaml") -> Params:

@@ -6,10 +6,10 @@ Takes   a second with evaluate.leak: [], which trains nothing; otherwise as long
 """
 
 from fakeface.errors import run
-from fakeface.params import load_params
+from fakeface.params import APPROACHES, load_params
 
 # in a folder of their own, beside the pipeline
-RUNS = ("split", "features", "train_scratch", "train_extractor", "train_finetune")
+RUNS = ("split", "features", *(f"train_{name}" for name in APPROACHES))
 
 
 def leak() -> None:

@@ -9,7 +9,7 @@ from fakeface.errors import UserError, run
 from fakeface.params import APPROACHES, load_params
 
 # in folders of their own, beside the pipeline
-RUNS = ("features", "train_scratch", "train_extractor", "train_finetune")
+RUNS = ("features", *(f"train_{name}" for name in APPROACHES))
 
 
 def seeds() -> None:

@@ -1,6 +1,7 @@
 """The pictures, from training images to intervals. Matplotlib without a global state or a window."""
 
 from collections.abc import Mapping
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from fakeface.evaluation.cells import KINDS, of_kind
+from fakeface.params import APPROACHES
 from fakeface.training.networks import CLASSES
 
-COLOURS = {"scratch": "#0072b2", "extractor": "#e69f00", "finetune": "#009e73"}  # Okabe and Ito: told apart by all eyes
+# Okabe and Ito: told apart by all eyes
+PALETTE = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442")
+COLOURS = dict(zip(APPROACHES, cycle(PALETTE), strict=False))
 RIGHT, WRONG = "#1a7f37", "#cf222e"
 
 
@@ -153,7 +157,7 @@ def intervals(
     axis = figure.subplots()
     for k, (name, values) in enumerate(figures.items()):
         for row, key in enumerate(rows):
-            y = row + (k - (len(figures) - 1) / 2) * 0.22
+            y = row + (k - (len(figures) - 1) / 2) * min(0.22, 0.8 / len(figures))
             if key in spans[name]:
                 axis.plot(spans[name][key], [y, y], color=COLOURS.get(name), linewidth=2)
             label = name if row == 0 else None

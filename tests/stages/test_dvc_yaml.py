@@ -2,10 +2,15 @@
 
 import ast
 import hashlib
+import json
+import re
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
+
+from fakeface.params import APPROACHES
 
 ROOT = Path(__file__).parents[2]
 WRITTEN = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
@@ -46,10 +51,7 @@ def reached(path: Path) -> set[str]:
 
 def runs(name: str) -> list[str]:
     """The other stages that a stage runs, in its constant RUNS."""
-    for node in ast.parse((ROOT / "stages" / f"{name}.py").read_text()).body:
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == "RUNS":
-            return list(ast.literal_eval(node.value))
-    return []
+    return list(getattr(import_module(f"stages.{name}"), "RUNS", ()))
 
 
 @pytest.mark.parametrize("name", STAGES)
@@ -135,6 +137,28 @@ def is_base(node: ast.AST) -> bool:
 def test_package_files_hold_only_a_docstring():
     for path in (ROOT / "fakeface").rglob("__init__.py"):
         assert all(isinstance(node, ast.Expr) for node in ast.parse(path.read_text()).body), path
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_what_is_said_of_one_approach_is_said_of_all(name):
+    """A stage that reads or writes something of one approach does so of every one; `fakeface wire` writes what is missing."""
+    if name.startswith("train_"):
+        return
+    said = {approach: set() for approach in APPROACHES}
+    for word in re.findall(r"[\w./]+", json.dumps(STAGES[name])):
+        for approach in APPROACHES:
+            if re.search(rf"(?<![a-z0-9]){approach}(?![a-z0-9])", word):
+                said[approach].add(word.replace(approach, "*"))
+    first, *others = said.values()
+    assert all(other == first for other in others), said
+
+
+def test_every_approach_has_its_stage_and_its_curve():
+    assert [name.removeprefix("train_") for name in STAGES if name.startswith("train_")] == list(APPROACHES)
+    plots: dict = {}
+    for plot in YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["plots"]:
+        plots |= plot
+    assert list(plots["validation accuracy"]["y"]) == [f"reports/{name}/history.csv" for name in APPROACHES]
 
 
 def test_imports_run_one_way():

@@ -1,0 +1,83 @@
+"""The pages hang together: every link leads somewhere, every page is reached from the README, the citation file is valid YAML."""
+
+import re
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from fakeface.cli import app
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def links(page: Path) -> list[str]:
+    """Targets of the page's links and pictures that lie in the project."""
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    return [
+        target
+        for target in re.findall(r"\]\(([^)\s]+)\)", text)
+        if not target.startswith(("http:", "https:", "mailto:"))
+    ]
+
+
+def anchors(page: Path) -> set[str]:
+    """What a page's headings are called in a link, as the forges write it."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", re.sub(r"[`*]", "", heading).lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_somewhere(page):
+    for target in links(page):
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path).resolve() if path else page
+        assert file.exists(), f"{page.name}: {target}"
+        if anchor:
+            assert anchor in anchors(file), f"{page.name}: {target}"
+
+
+def test_every_page_is_reached_from_the_readme():
+    reached = {(ROOT / target.partition("#")[0]).resolve() for target in links(ROOT / "README.md")}
+    assert {page for page in PAGES if page.name != "README.md"} <= reached
+
+
+def test_pictures_are_small_enough_to_be_in_git():
+    assert max(path.stat().st_size for path in (ROOT / "docs/images").glob("*.svg")) < 100_000
+
+
+def test_commands_that_the_pages_name_are_there():
+    known = {command.name or command.callback.__name__.replace("_", "-") for command in app.registered_commands}
+    for page in PAGES:
+        named = set(re.findall(r"^(?:    |\$ )?fakeface ([a-z-]+)", page.read_text(), re.MULTILINE))
+        named |= set(re.findall(r"`fakeface ([a-z-]+)", page.read_text()))
+        assert named <= known, f"{page.name} names {named - known}"
+
+
+def test_the_citation_file_is_of_this_version():
+    cited = YAML(typ="safe").load((ROOT / "CITATION.cff").read_text())
+    assert {"cff-version", "message", "title", "authors"} <= set(cited)  # what the format requires
+    assert f'version = "{cited["version"]}"' in (ROOT / "pyproject.toml").read_text()
+    assert cited["license"] == "MIT"
+    for source in cited["references"]:
+        assert {"type", "title", "authors"} <= set(source)
+        assert "doi" in source or "url" in source
+
+
+def test_the_worked_example_of_limits_is_that_of_the_measured_rates():
+    """docs/limits.md: 1000 photos, 1 in 100 fake, with the rates of recipe robust in docs/recipes.md."""
+    row = re.search(
+        r"^\| `robust` \|[^|]*\| ([\d.]+) % \| ([\d.]+) % \|", (ROOT / "docs/recipes.md").read_text(), re.MULTILINE
+    )
+    reals, fakes = (float(rate) / 100 for rate in row.groups())
+    text = (ROOT / "docs/limits.md").read_text()
+    assert (
+        f"| 10 fakes | {10 * fakes:.0f} ({10 * fakes:.1f}) | {10 * (1 - fakes):.0f} ({10 * (1 - fakes):.1f}) |" in text
+    )
+    assert (
+        f"| 990 reals | **{990 * (1 - reals):.0f}** ({990 * (1 - reals):.1f}) | {990 * reals:.0f} ({990 * reals:.1f}) |"
+        in text
+    )
+    assert f"{100 * reals:.1f} % of the\nreals real and {100 * fakes:.1f} % of the fakes fake" in text
+    assert f"= {0.8 * 0.01 / (0.8 * 0.01 + 0.2 * 0.99):.3f}:" in text
