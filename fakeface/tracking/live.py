@@ -104,6 +104,16 @@ class Tracker:
             return
         self.closing.set()
         self.actions.put(status)
+        try:
+            self._wait()
+        except (
+            KeyboardInterrupt,
+            SystemExit,
+        ):  # another signal: the run still learns how it ended
+            self._wait()
+            raise
+
+    def _wait(self) -> None:
         latest = time.monotonic() + SERVER
         while not self.closed.wait(0.02):
             if time.monotonic() > max(self.due, latest):

@@ -106,6 +106,26 @@ def test_one_error_midway_is_said_once_and_the_run_still_ends(tmp_path):
 
 
 @pytest.mark.slow
+def test_a_second_signal_does_not_lose_how_the_run_ended(tmp_path):
+    late = """    import signal
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    until_logged(run)
+    run.client.set_terminated = lambda *a, end=run.client.set_terminated: (time.sleep(2), end(*a))
+    print("now", flush=True)
+    time.sleep(60)
+    run.epoch({"epoch": 2"""
+    code = LOG.replace("import sys,", "import sys, time,").replace('    run.epoch({"epoch": 2', late)
+    process = start(tmp_path, code=code)
+    assert process.stdout.readline() == "now\n"
+    process.terminate()
+    time.sleep(0.5)
+    process.terminate()
+    process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert query(tmp_path / "mlflow.db", "select status from runs") == [("KILLED",)]
+
+
+@pytest.mark.slow
 def test_a_deleted_experiment_is_brought_back(tmp_path):
     assert start(tmp_path).wait(120) == 0
     with sqlite3.connect(tmp_path / "mlflow.db") as store:
