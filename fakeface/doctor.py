@@ -233,7 +233,9 @@ def _torch(params: Params | None) -> Iterator[Finding]:
 
 
 def _weights(params: Params, torch: Any, torchvision: Any) -> Iterator[Finding]:
-    for key, section in (("features", params.features), ("train_finetune", params.train_finetune)):
+    for key, section in params:
+        if not hasattr(section, "weights"):
+            continue
         network, weights = section.network, section.weights
         name = f"{key}.weights"
         if weights == "none":
