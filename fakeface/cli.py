@@ -1,5 +1,6 @@
 """The command `fakeface`."""
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -138,11 +139,14 @@ def export(
         raise UserError(f"{output}: --output takes a file name that ends in .onnx")
     from fakeface.verdict.detector import open_detector
     from fakeface.verdict.export import export_onnx, require_packages
+    from fakeface.verdict.facts import facts
 
     require_packages()
     predictor = open_detector(model)
     path = output or Path(f"{predictor.card['approach']}.onnx")
     difference = export_onnx(predictor, path)
+    if warning := facts(predictor.card).warning:
+        print(f"note: {warning}", file=sys.stderr)
     print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, checked; scores within {difference:.1g} of PyTorch's in fp32")
 
 
@@ -170,13 +174,13 @@ def predict(
     ],
     model: Annotated[
         str | None,
-        typer.Option(
-            help="scratch, extractor, finetune, a checkpoint folder, or models:/fakeface@champion [best on val]"
-        ),
+        typer.Option(help="An approach, a checkpoint folder or models:/...; without it the best on val."),
     ] = None,
-    format: Annotated[Format | None, typer.Option(help="[by --output's suffix; a terminal: table; else csv]")] = None,
+    format: Annotated[
+        Format | None, typer.Option(help="Else by --output's suffix; a terminal gets a table, a pipe CSV.")
+    ] = None,
     output: Annotated[Path | None, typer.Option(help="Write the rows to this file, whole at the end.")] = None,
-    fast: Annotated[bool, typer.Option("--fast", help="Say real or fake only: four times as fast.")] = False,
+    fast: Annotated[bool, typer.Option("--fast", help="Say real or fake only: up to four times as fast.")] = False,
     band: Annotated[
         float, typer.Option(min=0, max=1, help="Nearer than this to the threshold a score is unsure.")
     ] = 0.1,

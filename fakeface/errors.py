@@ -10,7 +10,9 @@ from collections.abc import Callable
 from typing import Any
 
 OTHERS_SECONDS = 20
-FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+REMEDIES = dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "free some space and run again") | dict.fromkeys(
+    (errno.EACCES, errno.EPERM, errno.EROFS), "give yourself the right to it, or take another place, and run again"
+)
 
 
 class UserError(Exception):
@@ -49,11 +51,10 @@ def run_app(app: Callable[[], Any]) -> None:
             time.sleep(OTHERS_SECONDS)  # of several processes the first one speaks, and then torchrun ends this one
         sys.exit(f"error: {printable(error)}")
     except OSError as error:
-        if error.errno not in FULL:
+        if error.errno not in REMEDIES:
             raise
-        sys.exit(
-            f"error: {printable(error.filename or 'disk')}: {os.strerror(error.errno)}; free some space and run again"
-        )
+        said = os.strerror(error.errno)
+        sys.exit(f"error: {printable(error.filename or 'disk')}: {said}; {REMEDIES[error.errno]}")
 
 
 def _stop(*_: object) -> None:

@@ -51,11 +51,14 @@ def wire(root: Path, approaches: Sequence[str]) -> list[str]:
 def name_in_stages(text: str, approaches: Sequence[str]) -> str:
     """dvc.yaml with a copy of every line about one approach for each that follows it in the registry and is not there yet.
 
-    The stages `train_...` are about one approach, and left out.
+    The stages `train_...` and the `artifacts` are about one approach each, and left out.
     """
-    parts = re.split(r"^(?=  \w+:\n|\w+:)", text, flags=re.MULTILINE)  # a stage each, and what stands around them
+    parts: list[str] = []
+    for section in re.split(r"^(?=\w+:)", text, flags=re.MULTILINE):
+        stages = section.startswith("stages:")
+        parts += re.split(r"^(?=  \w+:\n)", section, flags=re.MULTILINE) if stages else [section]
     for before, name in pairwise(approaches):
-        parts = [part if part.startswith("  train_") else _copied(part, before, name) for part in parts]
+        parts = [part if part.startswith(("  train_", "artifacts:")) else _copied(part, before, name) for part in parts]
     return "".join(parts)
 
 

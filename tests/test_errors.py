@@ -64,6 +64,13 @@ def test_bug_keeps_its_traceback():
     assert "ZeroDivisionError" in result.stderr
 
 
+def test_what_may_not_be_written_is_one_line_with_a_remedy():
+    result = run_stage("raise PermissionError(13, 'Permission denied', 'models/x.partial')")
+    assert result.returncode == 1
+    assert result.stderr.startswith("error: models/x.partial: Permission denied; ")
+    assert len(result.stderr.splitlines()) == 1
+
+
 def test_run_app_turns_a_user_error_into_an_exit():
     def app():
         raise UserError("what is wrong")

@@ -7,6 +7,7 @@ trainings of a lock, with their figures side by side.
 """
 
 import hashlib
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -56,6 +57,8 @@ def publish_states(states: Iterable[State], margin: float) -> Published:
 
 def promote_version(version: str) -> None:
     """Makes a version of the registered model the champion. Raises UserError as `publish_states`, or without that version."""
+    if not os.environ.get("MLFLOW_TRACKING_URI") and not (root() / "mlflow.db").is_file():
+        raise UserError("mlflow.db: no such file; run `fakeface publish` first, in the project's root")
     with _store() as (client, _):
         registry.promote(client, version)
 

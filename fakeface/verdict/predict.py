@@ -52,11 +52,16 @@ def predict(
 
     from fakeface.evaluation.incoming import judge_each
     from fakeface.verdict.detector import open_detector
+    from fakeface.verdict.facts import facts
 
     listed = [entry for name in names for entry in _entries(name, null)]
+    if not listed:
+        print("note: no names on standard input", file=sys.stderr)
     counts: Counter[str] = Counter()
     with _opened(output) as out:
         predictor = open_detector(model)
+        if warning := facts(predictor.card).warning:
+            print(f"note: {warning}", file=sys.stderr)
         size = predictor.card["image_size"]
         read = _face_reader(size) if detect else _reader(size)
         draw = _drawer(explain, predictor, detect) if explain is not None else None

@@ -16,8 +16,8 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from fakeface.data.images import MAX_BYTES
 from fakeface.evaluation.predictor import Predictor
+from fakeface.verdict.facts import Facts
 from fakeface.web.answers import Answer, answers, table_uri
-from fakeface.web.facts import Facts
 
 MAX_FILES = 50
 MAX_TOTAL = 200_000_000  # bytes of all files together

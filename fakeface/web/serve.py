@@ -33,8 +33,8 @@ def serve(model: str | None, port: int, browser: bool) -> None:
 
     from fakeface.data.images import quiet
     from fakeface.verdict.detector import open_detector
+    from fakeface.verdict.facts import facts
     from fakeface.web.app import make_app
-    from fakeface.web.facts import facts
 
     predictor = open_detector(model)
     quiet()

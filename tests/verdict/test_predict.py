@@ -21,6 +21,7 @@ from fakeface.evaluation import incoming
 from fakeface.evaluation.incoming import open_checkpoint
 from fakeface.training.checkpoints import save
 from fakeface.training.networks import NETWORKS, build, he_init, normalise
+from fakeface.verdict import facts
 from fakeface.verdict import predict as command
 from fakeface.verdict.predict import face_note, predict, size_note
 
@@ -253,6 +254,20 @@ def run(root, *arguments, stdin=b"", **options):
         timeout=120,
         **options,
     )
+
+
+def test_a_detector_of_drawings_says_so_beside_the_rows_and_an_empty_list_is_told(root, capsys, monkeypatch):
+    known = facts.Facts("", facts.DRAWINGS, "", [], [])
+    monkeypatch.setattr(facts, "facts", lambda card: known)
+    assert ask("faces/0_real/0000.jpg") == 0
+    told = capsys.readouterr()
+    assert told.err == f"note: {facts.DRAWINGS}\n"
+    assert len(rows(told.out)) == 1
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"")))
+    assert ask("-") == 0
+    told = capsys.readouterr()
+    assert "note: no names on standard input\n" in told.err
+    assert rows(told.out) == []
 
 
 @pytest.mark.slow

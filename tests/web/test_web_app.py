@@ -16,10 +16,10 @@ from fakeface.evaluation.incoming import judge
 from fakeface.evaluation.predictor import Predictor
 from fakeface.training.device import Compute
 from fakeface.training.networks import build
+from fakeface.verdict.facts import GENERAL, Facts
 from fakeface.web import answers as module
 from fakeface.web import app as pages
 from fakeface.web.answers import Answer, answers, table_uri
-from fakeface.web.facts import GENERAL, Facts
 
 FACTS = Facts("Judged by scratch.", "", "scratch sees faces.", ["It errs."], GENERAL)
 

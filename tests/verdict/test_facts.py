@@ -12,7 +12,7 @@ from conftest import environment
 from ruamel.yaml import YAML
 
 from fakeface.evaluation.cells import CELLS
-from fakeface.web.facts import DRAWINGS, GENERAL, _folder_md5, facts
+from fakeface.verdict.facts import DRAWINGS, GENERAL, _folder_md5, facts
 
 CARD = {
     "approach": "scratch",
