@@ -24,24 +24,29 @@ print(json.dumps({task["name"]: task["status"] for task in Repo(".").experiments
 """
 
 
-def own_copy(prepared: Project, path: Path) -> Project:
-    """A project of its own whose features are there, committed; experiments and runs of other tests are none of its."""
-    shutil.copytree(prepared.path, path, symlinks=True)
-    project = Project(path)
+@pytest.fixture(scope="module")
+def whole(prepared, tmp_path_factory) -> Project:
+    """A project whose every stage has run, as `dvc exp apply` wants it, committed; MLflow's store is still to be made."""
+    project = Project(tmp_path_factory.mktemp("sweep") / "project")
+    shutil.copytree(prepared.path, project.path, symlinks=True)
+    project.run("dvc", "repro")
     for name in ("mlruns", ".fakeface"):
-        shutil.rmtree(path / name, ignore_errors=True)
-    (path / "mlflow.db").unlink(missing_ok=True)
-    yaml = YAML()
-    lock = yaml.load((path / "dvc.lock").read_text())
-    lock["stages"] = {name: lock["stages"][name] for name in ("sample", "split", "features")}
-    yaml.dump(lock, path / "dvc.lock")
-    project.commit("features")
+        shutil.rmtree(project.path / name, ignore_errors=True)
+    (project.path / "mlflow.db").unlink(missing_ok=True)
+    project.commit("built")
     return project
 
 
 @pytest.fixture
-def project(prepared, tmp_path) -> Project:
-    return own_copy(prepared, tmp_path / "project")
+def project(whole, tmp_path) -> Project:
+    project = Project(tmp_path / "project")
+    shutil.copytree(whole.path, project.path, symlinks=True)
+    return project
+
+
+def model(project: Project) -> str:
+    """The sha256 of the extractor in the working tree."""
+    return str(json.loads((project.path / "models/extractor/card.json").read_text())["sha256"])
 
 
 def query(project: Project, sql: str) -> list[tuple]:
@@ -89,6 +94,7 @@ def finished_by(project: Project, deadline: float) -> dict[str, str]:
 
 @pytest.mark.timeout(1200)
 def test_six_experiments_by_two_workers_are_six_whole_runs_and_the_best_is_applied(project):
+    before = model(project)
     project.run("dvc", "exp", "run", "--queue", "-S", f"train_extractor.lr={','.join(RATES)}", "train_extractor")
     try:
         start_workers(project)
@@ -112,7 +118,7 @@ def test_six_experiments_by_two_workers_are_six_whole_runs_and_the_best_is_appli
         assert (folder / "models/extractor/model.safetensors").is_file()
         assert (folder / "reports/extractor/history.csv").is_file()
         assert (folder / "curves.png").is_file()
-    assert not (project.path / "models").exists()
+    assert model(project) == before
 
     table = project.run("fakeface", "experiments").stdout.splitlines()
     assert table[0].split()[-1] == "train_extractor.lr"  # the one parameter that was changed
@@ -120,28 +126,31 @@ def test_six_experiments_by_two_workers_are_six_whole_runs_and_the_best_is_appli
     named = {line.split()[0]: line.split()[-1] for line in table[1:]}
     assert {name: named[name] for name in status} == {name.split()[1]: rates[run] for run, name, _, _ in runs}
 
+    published = project.run("fakeface", "publish", "--exp").stdout  # the tree's three trainings, and the six
+    assert f"3 runs made, {len(RATES)} linked to dvc.lock" in published
+    assert "0 runs made, 0 linked to dvc.lock" in project.run("fakeface", "publish", "--exp").stdout
+    versions = query(project, "select value from model_version_tags where key = 'model_sha256'")
+    assert len(versions) == 1  # of the tree: a sweep promotes nothing
+    assert versions[0][0] not in shas.values()
+
     losses = dict(query(project, "select run_uuid, value from latest_metrics where key = 'kept_val_loss'"))
-    assert set(losses) == set(rates)
     best, name = min((losses[run], run, name.split()[1]) for run, name, _, _ in runs)[1:]
     project.run("dvc", "exp", "apply", name)
     params = YAML(typ="safe").load((project.path / "params.yaml").read_text())
     assert params["train_extractor"]["lr"] == float(rates[best])
-    assert json.loads((project.path / "models/extractor/card.json").read_text())["sha256"] == shas[best]
+    assert model(project) == shas[best]
     assert "up to date" in project.run("dvc", "status", "train_extractor").stdout
-
-    published = project.run("fakeface", "publish", "--exp").stdout  # the tree, which is now the best, and the six
-    assert f"0 runs made, {len(RATES)} linked to dvc.lock, 1 there already" in published
-    assert query(project, "select count(*) from model_versions") == [(0,)]  # a sweep promotes nothing
 
 
 def test_an_experiment_in_a_temporary_folder_lands_in_the_store_at_the_root(project):
+    before = model(project)
     project.run("dvc", "exp", "run", "--temp", "-n", "warm", "-S", "train_extractor.lr=0.01", "train_extractor")
     assert query(project, "select name, status from runs") == [("train_extractor warm", "FINISHED")]
     assert query(project, "select value from tags where key = 'recipe'") == [("own",)]
     [(uri,)] = query(project, "select artifact_uri from runs")
     folder = project.path / "mlruns" / uri.split("/mlruns/")[1]
     assert (folder / "models/extractor/model.safetensors").is_file()
-    assert not (project.path / "models").exists()
+    assert model(project) == before
     project.run("dvc", "exp", "apply", "warm")
     logged, applied = folder / "models/extractor", project.path / "models/extractor"
     for file in ("model.safetensors", "card.json"):
