@@ -55,6 +55,16 @@ def send(app, *files, **headers):
     return app.test_client().post("/", data=data, headers=headers, base_url="http://127.0.0.1:7860")
 
 
+def test_a_warning_stands_above_the_form_and_then_beside_the_answers(predictor):
+    app = pages.make_app(predictor, Facts("Judged by scratch.", "Drawings & <b>code</b>.", "", [], GENERAL))
+    said = '<p class="verdict warn">Drawings &amp; &lt;b&gt;code&lt;/b&gt;.</p>'
+    asked = app.test_client().get("/", base_url="http://127.0.0.1:7860").text
+    answered = send(app, ("a.png", photo(0))).text
+    assert asked.count(said) == answered.count(said) == 1
+    assert asked.index(said) < asked.index("<form")
+    assert answered.index(said) > answered.index('id="answers"')
+
+
 def test_the_answers_are_those_of_judge_and_have_both_pictures(predictor):
     files = [(f"{seed}.png", photo(seed)) for seed in range(5)] + [("text.png", b"no image")]
     table = judge(predictor, [data for _, data in files], None, careful=True)
