@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 from conftest import BIN, ROOT, Project, environment
+from ruamel.yaml import YAML
 from test_publish import write_pipeline
-from test_sweep import own_copy
 
 pytestmark = [pytest.mark.slow, pytest.mark.exhaustive]
 SOON = 20  # seconds; the stage waits for 6 and a busy machine takes its time
@@ -152,6 +152,21 @@ def server(tmp_path_factory) -> Iterator[Server]:
     server.wait()
     yield server
     server.kill()
+
+
+def own_copy(prepared: Project, path: Path) -> Project:
+    """A project of its own whose features are there, committed; experiments and runs of other tests are none of its."""
+    shutil.copytree(prepared.path, path, symlinks=True)
+    project = Project(path)
+    for name in ("mlruns", ".fakeface"):
+        shutil.rmtree(path / name, ignore_errors=True)
+    (path / "mlflow.db").unlink(missing_ok=True)
+    yaml = YAML()
+    lock = yaml.load((path / "dvc.lock").read_text())
+    lock["stages"] = {name: lock["stages"][name] for name in ("sample", "split", "features")}
+    yaml.dump(lock, path / "dvc.lock")
+    project.commit("features")
+    return project
 
 
 @pytest.mark.timeout(1200)
