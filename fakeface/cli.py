@@ -16,6 +16,9 @@ app = typer.Typer(
 )
 
 Format = Literal["table", "csv", "json", "jsonl"]
+Model = Annotated[
+    str | None, typer.Option(help="An approach, a checkpoint folder or models:/...; without it the best on val.")
+]
 
 
 @app.command()
@@ -129,9 +132,7 @@ def promote(version: Annotated[int, typer.Argument(help="A version of the regist
 
 @app.command()
 def export(
-    model: Annotated[
-        str | None, typer.Option(help="An approach, a checkpoint folder or models:/...; without it the best on val.")
-    ] = None,
+    model: Model = None,
     output: Annotated[Path | None, typer.Option(help="The file to write; without it <approach>.onnx.")] = None,
 ) -> None:
     """Write a detector as one ONNX file that runs without this project: pixels in, calibrated score out."""
@@ -152,9 +153,7 @@ def export(
 
 @app.command()
 def web(
-    model: Annotated[
-        str | None, typer.Option(help="An approach, a checkpoint folder or models:/...; without it the best on val.")
-    ] = None,
+    model: Model = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 7860,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")] = True,
 ) -> None:
@@ -172,10 +171,7 @@ def predict(
             metavar="PATH...", help="Images, folders, patterns in quotes, or - for a list on standard input."
         ),
     ],
-    model: Annotated[
-        str | None,
-        typer.Option(help="An approach, a checkpoint folder or models:/...; without it the best on val."),
-    ] = None,
+    model: Model = None,
     format: Annotated[
         Format | None, typer.Option(help="Else by --output's suffix; a terminal gets a table, a pipe CSV.")
     ] = None,

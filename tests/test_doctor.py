@@ -157,7 +157,7 @@ def test_a_torchvision_for_another_torch_is_found_though_it_can_be_imported(root
 
 def test_precision_and_device_that_this_machine_does_not_have(root, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    monkeypatch.setattr("fakeface.training.device._cpu_is_fast_in_bf16", lambda: False)
+    monkeypatch.setattr("fakeface.training.device.cpu_is_fast_in_bf16", lambda: False)
     set_params(root, base={"precision": "bf16", "device": "cuda"})
     assert set(todo(root)) == {"precision", "device"}
 

@@ -195,7 +195,7 @@ def opened(data: bytes, max_megapixels: float) -> Iterator[tuple[Image.Image, st
     except Image.DecompressionBombError:
         raise BadImage("has more pixels than split.max_megapixels allows") from None
     except UnidentifiedImageError:
-        raise BadImage(f"is not an image of a known format ({', '.join(FORMATS)})") from None
+        raise BadImage(f"is in no known image format ({', '.join(FORMATS)})") from None
     # Pillow's decoders raise many kinds on broken bytes (OSError, SyntaxError, struct.error, ...): each is a bad image.
     except Exception as error:
         raise BadImage(f"is damaged ({' '.join(str(error).split()) or type(error).__name__})") from None

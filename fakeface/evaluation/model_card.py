@@ -10,11 +10,11 @@ import pandas as pd
 
 from fakeface.errors import UserError
 from fakeface.evaluation.cells import CELLS
+from fakeface.evaluation.limits import SAMPLE
 from fakeface.evaluation.report import cell_words, choose
 from fakeface.params import APPROACHES
 from fakeface.training.checkpoints import read_card
 
-SAMPLE = "data/sample"  # what the stage `sample` draws; no photographs
 FIGURES = {
     "accuracy": "accuracy (fake where the score is 0.5 or more)",
     "accuracy_real": "reals called real",

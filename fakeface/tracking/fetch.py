@@ -1,13 +1,12 @@
 """The checkpoint of a registered model version, from whichever store holds it."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from fakeface.errors import UserError
-from fakeface.tracking.store import root, set_environment
+from fakeface.tracking.store import address, import_mlflow, require_store, set_environment
 
 
 @contextmanager
@@ -19,22 +18,15 @@ def fetched(uri: str) -> Iterator[Path]:
     Raises:
         UserError: there is no store, no such version, or it is none of fakeface's.
     """
-    named = os.environ.get("MLFLOW_TRACKING_URI")
-    file = root() / "mlflow.db"
-    if not named and not file.is_file():
-        raise UserError(
-            f"{uri}: {file.name} is not here; run `fakeface publish`, or set MLFLOW_TRACKING_URI to a server"
-        )
+    require_store()
     set_environment()
-    import logging
-
+    store = address()
+    import_mlflow()
     import mlflow
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
-    for noisy in ("alembic", "mlflow"):
-        logging.getLogger(noisy).setLevel(logging.ERROR)
-    mlflow.set_tracking_uri(named or f"sqlite:///{file}")
+    mlflow.set_tracking_uri(store)
     with TemporaryDirectory() as temporary:
         try:
             folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=temporary))

@@ -7,7 +7,6 @@ trainings of a lock, with their figures side by side.
 """
 
 import hashlib
-import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,7 +19,7 @@ from fakeface.errors import UserError
 from fakeface.params import APPROACHES
 from fakeface.tracking import recipe, registry, runs
 from fakeface.tracking.locks import NotThere, State, Training, flat_params, outputs, read_test, read_training
-from fakeface.tracking.store import git, open_store, provenance, root, set_environment
+from fakeface.tracking.store import git, open_store, provenance, require_store, root, set_environment
 
 PARENT = "mlflow.parentRunId"
 
@@ -57,8 +56,7 @@ def publish_states(states: Iterable[State], margin: float) -> Published:
 
 def promote_version(version: str) -> None:
     """Makes a version of the registered model the champion. Raises UserError as `publish_states`, or without that version."""
-    if not os.environ.get("MLFLOW_TRACKING_URI") and not (root() / "mlflow.db").is_file():
-        raise UserError("mlflow.db: no such file; run `fakeface publish` first, in the project's root")
+    require_store()
     with _store() as (client, _):
         registry.promote(client, version)
 

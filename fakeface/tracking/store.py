@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from fakeface.errors import UserError
+
 EXPERIMENT = "fakeface"
 EXPERIMENT_TAGS = {
     "mlflow.experimentKind": "custom_model_development",  # the page then opens with model metrics, not chat traces
@@ -40,6 +42,19 @@ def root() -> Path:
     return Path(os.environ.get("DVC_ROOT") or ".").resolve()
 
 
+def address() -> str:
+    """The store's URI."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root() / 'mlflow.db'}"
+
+
+def require_store() -> None:
+    """For what only reads. Raises UserError where no server is named and there is no file: opening the store would make one."""
+    if not os.environ.get("MLFLOW_TRACKING_URI") and not (root() / "mlflow.db").is_file():
+        raise UserError(
+            "mlflow.db: no such file; run `fakeface publish` first, in the project's root, or set MLFLOW_TRACKING_URI"
+        )
+
+
 def over_network() -> bool:
     """Whether the store is a server's."""
     return os.environ.get("MLFLOW_TRACKING_URI", "").startswith("http")
@@ -57,12 +72,11 @@ def import_mlflow() -> None:
 
 def open_store() -> tuple[Any, str]:
     """A client and the experiment's id, one process at a time: opening a fresh SQLite store migrates it, and two at once fail."""
-    named = os.environ.get("MLFLOW_TRACKING_URI")  # read first: set_tracking_uri writes it
+    uri = address()  # read first: set_tracking_uri writes the variable
     import_mlflow()
     import mlflow
     from filelock import FileLock
 
-    uri = named or f"sqlite:///{root() / 'mlflow.db'}"
     lock = root() / ".fakeface"
     lock.mkdir(exist_ok=True)
     with FileLock(lock / "mlflow.lock", timeout=120):

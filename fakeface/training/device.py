@@ -27,7 +27,7 @@ class Compute:
 
     def describe(self) -> str:
         """Device, threads, precision, versions, in one line."""
-        name = torch.cuda.get_device_name() if self.device.type == "cuda" else _processor()
+        name = torch.cuda.get_device_name() if self.device.type == "cuda" else processor()
         together = f"{distributed.world()} processes of " if distributed.world() > 1 else ""
         return f"{name}, {together}{torch.get_num_threads()} threads, {self.precision}, torch {torch.__version__}"
 
@@ -58,12 +58,12 @@ def configure(seed: int, threads: int, device: str, precision: str) -> Compute:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
     if precision == "auto":
-        fast = torch.cuda.is_bf16_supported() if kind == "cuda" else _cpu_is_fast_in_bf16()
+        fast = torch.cuda.is_bf16_supported() if kind == "cuda" else cpu_is_fast_in_bf16()
         precision = "bf16" if fast else "fp32"
     return Compute(torch.device(kind), precision)
 
 
-def _processor() -> str:
+def processor() -> str:
     """The processor's name; Python's own function knows none on Linux."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -73,7 +73,8 @@ def _processor() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def _cpu_is_fast_in_bf16() -> bool:
+def cpu_is_fast_in_bf16() -> bool:
+    """Whether the processor computes in bf16 itself; without AVX-512 BF16 and AMX torch emulates it."""
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 

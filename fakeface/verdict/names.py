@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fakeface.data.images import SUFFIXES
+from fakeface.errors import readable
 
 
 @dataclass(frozen=True)
@@ -77,15 +78,6 @@ def _in_folder(folder: str) -> Iterator[Entry]:
 def split_list(data: bytes, null: bool) -> list[str]:
     """The names in a list, a line each, or each ended by a zero byte; empty ones are left out."""
     return [os.fsdecode(name) for name in data.split(b"\0" if null else b"\n") if name]
-
-
-def readable(name: str) -> str:
-    """A file name as text that can be encoded: bytes that are not UTF-8 become \\xff and the like, everything else stays.
-
-    Args:
-        name: as Python gives file names, such bytes as lone surrogates (`os.fsdecode`).
-    """
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def picture_name(number: int, path: str, face: int | None) -> str:

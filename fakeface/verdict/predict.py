@@ -10,7 +10,7 @@ from typing import Any, TextIO
 
 from fakeface.errors import UserError, printable
 from fakeface.files import whole
-from fakeface.verdict.names import Entry, entries, picture_name, readable, split_list
+from fakeface.verdict.names import Entry, entries, picture_name, split_list
 from fakeface.verdict.tables import FORMATS
 
 FAR_FROM_SQUARE = 1.5  # long side to short side
@@ -66,13 +66,13 @@ def predict(
         read = _face_reader(size) if detect else _reader(size)
         draw = _drawer(explain, predictor, detect) if explain is not None else None
         columns = ["path", *(FACE_COLUMNS if detect else []), "score", "verdict", "problem", "note"]
-        longest = max((len(printable(readable(entry.path))) for entry in listed), default=0)
+        longest = max((len(printable(entry.path)) for entry in listed), default=0)
         writer = FORMATS[format or _format(output)](out, columns, longest)
         judgements = judge_each(predictor, listed, read, careful=careful, band=band)
         with tqdm(total=len(listed), unit="image", file=sys.stderr, disable=not sys.stderr.isatty()) as bar:
             for number, (entry, judged) in enumerate(zip(listed, judgements, strict=True), 1):
                 if entry.others:
-                    folder = printable(readable(entry.folder or ""))
+                    folder = printable(entry.folder or "")
                     bar.write(f"note: {folder}: {entry.others} files of other kinds left out", file=sys.stderr)
                 rows = _rows(entry, judged, size, detect)
                 bar.clear()
@@ -80,7 +80,7 @@ def predict(
                     writer.write(row)
                     counts[row["verdict"] or ("problem" if row["problem"] else "without a face")] += 1
                     if row["problem"]:
-                        bar.write(f"{printable(readable(entry.path))}: {printable(row['problem'])}", file=sys.stderr)
+                        bar.write(f"{printable(entry.path)}: {printable(row['problem'])}", file=sys.stderr)
                 if draw is not None:
                     draw(number, entry, judged)
                 bar.update()

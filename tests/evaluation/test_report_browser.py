@@ -1,27 +1,12 @@
 """The pages as a reader sees them, in headless Chromium: whole, quiet, without the network, narrow and wide, light and dark."""
 
-import shutil
-
 import pytest
 from test_page import html as audit_html
 from test_page import probes
 from test_report import html as report_html
 
 pytestmark = pytest.mark.slow
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 PAGES = {"audit": lambda: audit_html(probes()), "report": report_html}
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if CHROMIUM is None:
-        pytest.skip("no chromium, chromium-browser or google-chrome on the PATH: the pages are not looked at")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

@@ -54,13 +54,13 @@ def test_deterministic_algorithms_are_asked_for():
 
 @pytest.mark.parametrize(("fast", "chosen"), [(True, "bf16"), (False, "fp32")])
 def test_auto_takes_bf16_where_it_is_fast(monkeypatch, fast, chosen):
-    monkeypatch.setattr(device, "_cpu_is_fast_in_bf16", lambda: fast)
+    monkeypatch.setattr(device, "cpu_is_fast_in_bf16", lambda: fast)
     assert configure(0, 1, "cpu", "auto").precision == chosen
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_precision_asked_for_is_taken(monkeypatch, precision):
-    monkeypatch.setattr(device, "_cpu_is_fast_in_bf16", lambda: precision == "fp32")
+    monkeypatch.setattr(device, "cpu_is_fast_in_bf16", lambda: precision == "fp32")
     assert configure(0, 1, "cpu", precision).precision == precision
 
 

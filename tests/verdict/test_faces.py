@@ -66,7 +66,7 @@ def test_a_photo_that_lies_on_its_side_is_turned_first(tmp_path):
 
 def test_a_damaged_photo_is_a_bad_image(tmp_path):
     (tmp_path / "a.png").write_bytes(b"no picture")
-    with pytest.raises(BadImage, match="known format"):
+    with pytest.raises(BadImage, match="known image format"):
         read_faces(tmp_path / "a.png", 64)
 
 

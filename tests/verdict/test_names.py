@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fakeface.errors import printable
-from fakeface.verdict.names import entries, picture_name, readable, split_list
+from fakeface.errors import printable, readable
+from fakeface.verdict.names import entries, picture_name, split_list
 
 # whatever a name on a disk may hold: any byte but / and zero
 NAMES = st.binary(min_size=1, max_size=40).map(lambda b: b.replace(b"/", b"_").replace(b"\0", b"_")).map(os.fsdecode)

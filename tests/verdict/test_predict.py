@@ -110,7 +110,9 @@ def test_what_cannot_be_read_is_named_and_the_others_are_answered(root, capsys):
     said = err.splitlines()
     assert len(said) == 4
     for line, words in zip(
-        said, ["empty.png: the image is empty", "no\\x1b[31m.jpg: ", "matches nothing", "known format"], strict=True
+        said,
+        ["empty.png: the image is empty", "no\\x1b[31m.jpg: ", "matches nothing", "known image format"],
+        strict=True,
     ):
         assert words in line
     assert ask("faces") == 1

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fakeface.verdict.names import readable
+from fakeface.errors import readable
 from fakeface.verdict.tables import FORMATS
 
 COLUMNS = ["path", "score", "verdict", "problem", "note"]
