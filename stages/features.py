@@ -13,6 +13,7 @@ def features() -> None:
     params = load_params()  # before the heavy imports: a wrong value is answered at once
 
     from collections.abc import Iterator
+    from pathlib import Path
 
     import numpy as np
     import torch
@@ -46,18 +47,23 @@ def features() -> None:
     bar = tqdm(total=p.views * len(train) + len(val), unit="batch", desc="features", disable=None)
 
     @torch.inference_mode()
-    def view(images: Iterator[tuple[torch.Tensor, torch.Tensor]]) -> np.ndarray:
-        out = []
-        for x, _ in images:
-            with compute.autocast():
-                out.append(model(x).float().cpu().numpy())
-            bar.update()
-        return np.concatenate(out)
+    def write(path: Path, views: list[Iterator[tuple[torch.Tensor, torch.Tensor]]], count: int) -> None:
+        width = model(torch.zeros(1, 3, p.crop_size, p.crop_size, device=compute.device)).shape[1]
+        # a map of the file: what was computed need not stay in memory
+        out = np.lib.format.open_memmap(path, "w+", np.float32, (len(views), count, width))
+        for number, images in enumerate(views):
+            start = 0
+            for x, _ in images:
+                with compute.autocast():
+                    out[number, start : start + len(x)] = model(x).float().cpu().numpy()
+                start += len(x)
+                bar.update()
+        out.flush()
 
     with whole("data/features") as folder:
         folder.mkdir()
-        np.save(folder / "train.npy", np.stack([view(train.view(k)) for k in range(p.views)]))
-        np.save(folder / "val.npy", view(val.in_order())[None])
+        write(folder / "train.npy", [train.view(k) for k in range(p.views)], train.count)
+        write(folder / "val.npy", [val.in_order()], val.count)
         (folder / "data_hash.txt").write_text(dataset.data_hash + "\n")
     bar.close()
 
