@@ -71,8 +71,8 @@ def fit(
         NotFinite: the loss is no longer finite; the state after the epoch before stays in `resume`.
         UserError: the processes would not go on from the same epoch.
     """
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    optimizer = make_optimizer(parameters, section)
+    parameters = trainable(model)
+    optimizer = make_optimizer([in_memory_order(p.detach()) for p in parameters], section)
     schedule = make_schedule(optimizer, section, len(train))
     progress = resume.load(model, optimizer, schedule) if resume else Progress()
     started = time.perf_counter() - progress.seconds
@@ -157,13 +157,17 @@ def _train_epoch(
 ) -> tuple[float, float]:
     """Mean loss and accuracy over the training images, as they were seen."""
     network.train()
+    parameters = trainable(network)
     losses = torch.zeros(len(train), device=device)
     right = torch.zeros((), device=device, dtype=torch.int64)
     for step, (x, y) in enumerate(train.train(epoch - 1)):
         size = min(train.batch_size, train.count - step * train.batch_size)
-        optimizer.zero_grad(set_to_none=True)
         loss, correct = passes(x, y, size)
+        for weight, parameter in zip(optimizer.param_groups[0]["params"], parameters, strict=True):
+            if parameter.grad is not None:
+                weight.grad, parameter.grad = in_memory_order(parameter.grad), None
         optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
         if section.schedule == "onecycle":
             schedule.step()
         losses[step] = loss
@@ -189,7 +193,20 @@ def merit(row: Row) -> tuple[float, float]:
     return row["val_accuracy"], -row["val_loss"]
 
 
-def make_optimizer(parameters: list[nn.Parameter], section: Training) -> torch.optim.Optimizer:
+def trainable(model: nn.Module) -> list[nn.Parameter]:
+    return [p for p in model.parameters() if p.requires_grad]
+
+
+def in_memory_order(x: Tensor) -> Tensor:
+    """A view of channels_last [O, I, H, W] as [O, H, W, I], which is contiguous; other tensors as they are.
+
+    torch's fused optimisers go through the numbers in the order of memory, and for tensors that are not contiguous they copy
+    weights, gradients and moments there and back in each step.
+    """
+    return x.permute(0, 2, 3, 1) if x.dim() == 4 else x
+
+
+def make_optimizer(parameters: list[Tensor], section: Training) -> torch.optim.Optimizer:
     """SGD with momentum, as the article has it, or AdamW (momentum is its beta1); torch's fused kernels."""
     lr, decay = section.lr, section.weight_decay
     if section.optimizer == "sgd":

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from fakeface.errors import UserError
+from fakeface.training.convolution import use_patches
 from fakeface.training.efficientnet import EfficientNetLite0
 
 CLASSES = ("real", "fake")  # index = label; the score is the probability of class 1, fake
@@ -147,7 +148,10 @@ def _build_imagenet(name: str) -> nn.Module:
         return EfficientNetLite0()
     import torchvision
 
-    return getattr(torchvision.models, name)(weights=None)
+    model = getattr(torchvision.models, name)(weights=None)
+    if name == "resnet18":
+        use_patches(model.layer4)
+    return model
 
 
 def _imagenet(name: str, model: nn.Module) -> Mapping[str, Tensor]:

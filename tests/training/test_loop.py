@@ -265,6 +265,34 @@ def test_worked_example_of_sgd_with_momentum(epochs, decay, wanted):
     assert model.weight[1].item() == pytest.approx(-wanted, abs=1e-6)
 
 
+@pytest.mark.parametrize(("optimizer", "plain"), [("sgd", torch.optim.SGD), ("adamw", torch.optim.AdamW)])
+def test_convolutions_in_channels_last_are_trained_as_torchs_plain_optimisers_train_them(optimizer, plain):
+    rng = np.random.default_rng(0)
+    labels = np.arange(12) % 2
+    pixels = rng.integers(0, 256, (12, 3, 16, 16), dtype=np.uint8)
+    batches = PixelBatches(
+        pixels, labels, np.arange(12), NETWORKS["mynet"], crop_size=16, batch_size=4, device=CPU, augment="crop"
+    )
+
+    def network():
+        torch.manual_seed(0)
+        return nn.Sequential(
+            nn.Conv2d(3, 5, 3), nn.ReLU(), nn.Conv2d(5, 7, 3, stride=2), nn.Flatten(), nn.Linear(252, 2)
+        )
+
+    ours, theirs = network().to(memory_format=torch.channels_last), network()
+    fit(ours, batches, batches, section(optimizer=optimizer, lr=0.01, epochs=2, keep="last", weight_decay=0.1), FP32)
+    numbers = {"momentum": 0.9} if optimizer == "sgd" else {"betas": (0.9, 0.999)}
+    steps = plain(theirs.parameters(), lr=0.01, weight_decay=0.1, foreach=False, **numbers)
+    for epoch in range(2):
+        for x, y in batches.train(epoch):
+            steps.zero_grad()
+            nn.functional.cross_entropy(theirs(x.contiguous()), y).backward()
+            steps.step()
+    for mine, plain_one in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(mine, plain_one, rtol=1e-4, atol=1e-5)
+
+
 def rates(**changes):
     result = fit(linear(), blobs(), blobs(seed=1), section(lr=0.001, **changes), FP32)
     return [row["lr"] for row in result.history]
