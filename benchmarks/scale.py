@@ -4,7 +4,9 @@ For each size it makes small JPEG faces (smooth random pictures, real and fake o
 folder, runs `stages/split.py` and `stages/train_scratch.py` (one epoch, no MLflow) on them, and prints a table.
 
 Seconds are those of the whole stage less its start-up (imports; the same stage on 32 images). Up to 2000 images it is the
-fastest of --repeats runs, above that one run. The files are in the system's cache, where making them left them.
+median of --repeats runs, above that one run. Each run is compared with those at 2000 images right before and right after it,
+for the same work may take half as long again some minutes later; the row of 2000 itself shows what such noise is. The files
+are in the system's cache, where making them left them.
 Memory is the stage's peak resident memory as the system counts it (ru_maxrss of that process). "Torch's own", taken off the
 training's, is the peak of a process that imports torch and does one step of the same network with one image.
 
@@ -20,6 +22,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Annotated
 
 import numpy as np
@@ -50,10 +53,19 @@ class Cost:
     peak: int
 
 
+@dataclass(frozen=True)
+class Row:
+    """What split and training cost at a size, and what they cost at the reference size right before and after each run."""
+
+    images: int
+    cost: tuple[Cost, Cost]
+    beside: list[tuple[Cost, Cost]]
+
+
 def scale(
     sizes: Annotated[str, typer.Option(help="Images in the set, real and fake together.")] = "1000,2000,10000,100000",
     epoch_images: Annotated[int, typer.Option(min=16, help="Images that an epoch trains on, at most.")] = 16_000,
-    repeats: Annotated[int, typer.Option(min=1, help="Runs of a size up to 2000, of which the fastest counts.")] = 3,
+    repeats: Annotated[int, typer.Option(min=1, help="Runs of a size up to 2000, of which the median counts.")] = 3,
     image_size: Annotated[int, typer.Option(min=96, max=1024, help="Side of files, store and crops, pixels.")] = 96,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads of the stages.")] = 2,
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Of pictures, split and training.")] = 0,
@@ -71,21 +83,27 @@ def scale(
         work = Path(name)
         settings = {"epoch_images": epoch_images, "image_size": image_size, "threads": threads, "seed": seed}
         bare = measure([sys.executable, "-c", BARE.format(threads=threads, size=image_size)], work)
-        made, costs = 0, {}
-        for images in [START, *counts]:
+        reference = REFERENCE if REFERENCE in counts else min(counts)
+        make_faces(work / "start", range(START // 2), image_size, seed)
+        make_faces(work / "reference", range(reference // 2), image_size, seed)
+        start = middle([run_stages(work / "start", START, **settings) for _ in range(repeats)])
+        made, rows = 0, []
+        for images in counts:
             say(f"{images} images: making the files")
             make_faces(work / "faces", range(made // 2, images // 2), image_size, seed)
             made = images
-            runs = [run_stages(work, images, **settings) for _ in range(repeats if images <= REFERENCE else 1)]
-            costs[images] = [min(stage, key=lambda cost: cost.seconds) for stage in zip(*runs, strict=True)]
-            say(f"{images} images: split {costs[images][0].seconds:.1f} s, epoch {costs[images][1].seconds:.1f} s")
+            runs, beside = [], [run_stages(work / "reference", reference, **settings)]
+            for _ in range(repeats if images <= REFERENCE else 1):
+                runs.append(run_stages(work / "faces", images, **settings))
+                beside.append(run_stages(work / "reference", reference, **settings))
+            rows.append(Row(images, middle(runs), beside))
+            say(f"{images} images: split {rows[-1].cost[0].seconds:.1f} s, epoch {rows[-1].cost[1].seconds:.1f} s")
     print(
         f"{image_size} x {image_size} pixels, {threads} threads, seed {seed}, at most {epoch_images} images an epoch."
     )
-    split, train = costs.pop(START)
-    print(f"Start-up, taken off: split {split.seconds:.2f} s, training {train.seconds:.2f} s.", end=" ")
-    print(f"Peak at start-up: split {split.peak / 1e6:.0f} MB. Torch's own, taken off: {bare.peak / 1e6:.0f} MB.\n")
-    print_table(costs, [split, train], bare, epoch_images)
+    print(f"Start-up, taken off: split {start[0].seconds:.2f} s, training {start[1].seconds:.2f} s.", end=" ")
+    print(f"Peak at start-up: split {start[0].peak / 1e6:.0f} MB. Torch's own, taken off: {bare.peak / 1e6:.0f} MB.\n")
+    print_table(rows, reference, start, bare, epoch_images)
 
 
 def parse_sizes(text: str) -> list[int]:
@@ -113,11 +131,17 @@ def make_faces(folder: Path, numbers: range, size: int, seed: int) -> None:
         )
 
 
+def middle(runs: list[tuple[Cost, Cost]]) -> tuple[Cost, Cost]:
+    """Of split and training the run of median time; of two the faster."""
+    split, train = (sorted(costs, key=lambda cost: cost.seconds) for costs in zip(*runs, strict=True))
+    return split[(len(runs) - 1) // 2], train[(len(runs) - 1) // 2]
+
+
 def run_stages(
-    work: Path, images: int, *, epoch_images: int, image_size: int, threads: int, seed: int
+    faces: Path, images: int, *, epoch_images: int, image_size: int, threads: int, seed: int
 ) -> tuple[Cost, Cost]:
-    """Runs split and train_scratch on `work`/faces in a folder of their own, which is removed afterwards."""
-    place = work / "run"
+    """Runs split and train_scratch on `faces` in a folder of their own beside it, which is removed afterwards."""
+    place = faces.with_name("run")
     place.mkdir()
     yaml = YAML()
     params = yaml.load((ROOT / "params.yaml").read_text(encoding="utf-8"))
@@ -128,7 +152,7 @@ def run_stages(
     params["base"] |= {"seed": seed, "threads": threads, "device": "cpu", "image_size": image_size, "tracking": False}
     params["base"]["processes"] = 1
     val = train * VAL / TRAIN
-    params["split"] |= {"data": str(work / "faces"), "real": "0_real", "fake": "1_fake", "protocol": "fractions"}
+    params["split"] |= {"data": str(faces), "real": "0_real", "fake": "1_fake", "protocol": "fractions"}
     params["split"] |= {"train": train / images, "val": val / images, "test": 1 - (train + val) / images}
     params["train_scratch"] |= {"network": "mynet", "epochs": 1, "batch_size": 16, "augment": "crop"}
     yaml.dump(params, place / "params.yaml")
@@ -165,24 +189,24 @@ def measure(command: list[str], place: Path) -> Cost:
     return Cost(seconds, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024))
 
 
-def print_table(costs: dict[int, list[Cost]], start: list[Cost], bare: Cost, epoch_images: int) -> None:
-    """A Markdown table, one row a size; `x`: cost of an image against that at the reference size."""
-    reference = REFERENCE if REFERENCE in costs else min(costs)
-    per_image = {}
-    for images, (split, train) in costs.items():
-        read = epoch_of(images, epoch_images)[1] - epoch_of(START, epoch_images)[1]
-        rates = (split.seconds - start[0].seconds) / (images - START), (train.seconds - start[1].seconds) / read
-        per_image[images] = rates
+def print_table(rows: list[Row], reference: int, start: tuple[Cost, Cost], bare: Cost, epoch_images: int) -> None:
+    """A Markdown table, one row a size; `x`: cost of an image against the mean of those at the reference size beside it."""
+
+    def per_image(images: int, k: int, cost: tuple[Cost, Cost]) -> float:
+        count = epoch_of(images, epoch_images)[1] - epoch_of(START, epoch_images)[1] if k else images - START
+        return (cost[k].seconds - start[k].seconds) / count
+
     print(f"| images | split, s | µs an image | x that at {reference} | peak, MB ", end="")
     print(f"| epoch of | s | µs an image | x that at {reference} | peak beyond torch, MB |")
     print("|---" * 10 + "|")
-    for images, (split, train) in costs.items():
-        cells = [f"{images}"]
-        for k, cost in enumerate((split, train)):
+    for row in rows:
+        cells = [f"{row.images}"]
+        for k, cost in enumerate(row.cost):
             if k:
-                cells.append(f"{epoch_of(images, epoch_images)[1]:.0f}")
-            cells += [f"{cost.seconds - start[k].seconds:.1f}", f"{1e6 * per_image[images][k]:.0f}"]
-            cells.append(f"{per_image[images][k] / per_image[reference][k]:.2f}")
+                cells.append(f"{epoch_of(row.images, epoch_images)[1]:.0f}")
+            rate = per_image(row.images, k, row.cost)
+            beside = fmean(per_image(reference, k, one) for one in row.beside)
+            cells += [f"{cost.seconds - start[k].seconds:.1f}", f"{1e6 * rate:.0f}", f"{rate / beside:.2f}"]
             cells.append(f"{(cost.peak - (bare.peak if k else 0)) / 1e6:.0f}")
         print("| " + " | ".join(cells) + " |")
 
