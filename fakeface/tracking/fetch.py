@@ -18,7 +18,7 @@ def fetched(uri: str) -> Iterator[Path]:
     Raises:
         UserError: there is no store, no such version, or it is none of fakeface's.
     """
-    require_store()
+    require_store(uri)
     set_environment()
     store = address()
     import_mlflow()

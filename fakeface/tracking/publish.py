@@ -56,7 +56,7 @@ def publish_states(states: Iterable[State], margin: float) -> Published:
 
 def promote_version(version: str) -> None:
     """Makes a version of the registered model the champion. Raises UserError as `publish_states`, or without that version."""
-    require_store()
+    require_store(f"version {version}")
     with _store() as (client, _):
         registry.promote(client, version)
 

@@ -47,11 +47,16 @@ def address() -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root() / 'mlflow.db'}"
 
 
-def require_store() -> None:
-    """For what only reads. Raises UserError where no server is named and there is no file: opening the store would make one."""
+def require_store(wanted: str) -> None:
+    """For what only reads. Raises UserError where no server is named and there is no file: opening the store would make one.
+
+    Args:
+        wanted: what cannot be had then, for the message.
+    """
     if not os.environ.get("MLFLOW_TRACKING_URI") and not (root() / "mlflow.db").is_file():
         raise UserError(
-            "mlflow.db: no such file; run `fakeface publish` first, in the project's root, or set MLFLOW_TRACKING_URI"
+            f"{wanted}: there is no mlflow.db here; run `fakeface publish` first, in the project's root, or set "
+            "MLFLOW_TRACKING_URI"
         )
 
 

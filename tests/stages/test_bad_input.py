@@ -68,7 +68,7 @@ def test_counts_beyond_the_data(split):
     [
         (lambda p: p.write_bytes(b""), "0 bytes"),
         (lambda p: p.write_bytes(p.read_bytes()[: p.stat().st_size // 2]), "damaged"),
-        (lambda p: p.write_text("no image at all"), "not an image"),
+        (lambda p: p.write_text("no image at all"), "no known image format"),
     ],
     ids=["empty", "truncated", "text"],
 )
