@@ -157,6 +157,7 @@ def _train_epoch(
 ) -> tuple[float, float]:
     """Mean loss and accuracy over the training images, as they were seen."""
     network.train()
+    network.zero_grad(set_to_none=True)  # what a caller left there
     parameters = trainable(network)
     losses = torch.zeros(len(train), device=device)
     right = torch.zeros((), device=device, dtype=torch.int64)

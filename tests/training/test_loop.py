@@ -96,6 +96,14 @@ def test_two_fits_are_bit_identical(optimizer, schedule):
     assert all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
 
 
+def test_gradients_that_a_caller_left_do_not_matter():
+    fresh, used = linear(), linear()
+    nn.functional.cross_entropy(used(torch.ones(2, 4)), torch.tensor([0, 1])).backward()
+    for model in (fresh, used):
+        fit(model, blobs(), blobs(seed=1), section(epochs=1), FP32)
+    assert torch.equal(fresh.weight, used.weight)
+
+
 def test_history_has_a_row_an_epoch_and_is_told_at_once():
     told = []
     result = fit(linear(), blobs(), blobs(seed=1), section(), FP32, on_epoch=told.append)
