@@ -49,16 +49,14 @@ def features() -> None:
     @torch.inference_mode()
     def write(path: Path, views: list[Iterator[tuple[torch.Tensor, torch.Tensor]]], count: int) -> None:
         width = model(torch.zeros(1, 3, p.crop_size, p.crop_size, device=compute.device)).shape[1]
-        # a map of the file: what was computed need not stay in memory
-        out = np.lib.format.open_memmap(path, "w+", np.float32, (len(views), count, width))
-        for number, images in enumerate(views):
-            start = 0
-            for x, _ in images:
-                with compute.autocast():
-                    out[number, start : start + len(x)] = model(x).float().cpu().numpy()
-                start += len(x)
-                bar.update()
-        out.flush()
+        header = {"descr": "<f4", "fortran_order": False, "shape": (len(views), count, width)}
+        with open(path, "wb") as file:  # written as computed, not kept; a map of it would crash on a full disk
+            np.lib.format.write_array_header_1_0(file, header)
+            for images in views:
+                for x, _ in images:
+                    with compute.autocast():
+                        file.write(model(x).float().cpu().numpy().astype("<f4").tobytes())
+                    bar.update()
 
     with whole("data/features") as folder:
         folder.mkdir()
