@@ -51,7 +51,7 @@ UNWANTED = ("dvc", "mlflow", "pandas", "pydantic", "ruamel", "sklearn", "typer",
 def main() -> None:
     args = parse_args()
     sys.path.insert(0, str(ROOT))  # a bare machine has torch but not this package installed
-    from fakeface.errors import run_app
+    from fakeface.core.run import run_app
 
     run_app(lambda: benchmark(args))
 
@@ -130,8 +130,8 @@ def benchmark(args: argparse.Namespace) -> None:
 
 def choose_images(data: Path, images: int, seed: int) -> tuple[list[str], list[str]]:
     """Paths inside `data`: `images` to train on, a third as many to validate on, of both classes alike."""
-    from fakeface.data.images import find_images
-    from fakeface.errors import UserError
+    from fakeface.core.errors import UserError
+    from fakeface.images.decode import find_images
 
     found = find_images(data, "0_real", "1_fake")
     parts: tuple[list[str], list[str]] = ([], [])
@@ -151,7 +151,7 @@ def write_store(path: Path, data: Path, paths: list[str], threads: int) -> float
     """Decodes as the stage `split` does into uint8 [N, 3, 256, 256]. Returns the seconds that it took."""
     import numpy as np
 
-    from fakeface.data.images import decode
+    from fakeface.images.decode import decode
 
     started = time.perf_counter()
     pixels = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(len(paths), 3, 256, 256))
@@ -181,7 +181,7 @@ class Side:
 
     def ask(self, line: str) -> dict[str, Any]:
         """Sends a line and waits for the answer. Raises UserError with the child's last words when it has ended."""
-        from fakeface.errors import UserError
+        from fakeface.core.errors import UserError
 
         assert self.process.stdin is not None
         assert self.process.stdout is not None

@@ -11,9 +11,9 @@ import time
 import torch
 import typer
 
-from fakeface.data.store import Dataset
-from fakeface.training.batches import PixelBatches
-from fakeface.training.networks import NETWORKS
+from fakeface.detector.batches import PixelBatches
+from fakeface.detector.networks import NETWORKS
+from fakeface.images.store import Dataset
 
 
 def main(threads: int = 2, images: int = 256, batch_size: int = 16, crop_size: int = 128, turns: int = 5) -> None:

@@ -13,8 +13,8 @@ import typer
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from fakeface.verdict.faces import find_faces
-from fakeface.verdict.names import entries
+from fakeface.predict.faces import find_faces
+from fakeface.predict.names import entries
 
 SIZE = (1920, 1281)
 SIDES = (32, 48, 64, 128, 248, 400, 700, 1100)

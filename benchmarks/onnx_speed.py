@@ -14,12 +14,12 @@ import numpy as np
 import torch
 import typer
 
-from fakeface.data.store import Dataset
-from fakeface.errors import run
-from fakeface.evaluation.predictor import Predictor
-from fakeface.params import APPROACHES
-from fakeface.training.device import Compute, configure
-from fakeface.verdict.export import export_onnx, session
+from fakeface.core.params import APPROACHES
+from fakeface.core.run import run
+from fakeface.detector.device import Compute, configure
+from fakeface.detector.predictor import Predictor
+from fakeface.images.store import Dataset
+from fakeface.predict.export import export_onnx, session
 
 BATCH = 8
 

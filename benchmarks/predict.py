@@ -15,10 +15,10 @@ import numpy as np
 import torch
 import typer
 
-from fakeface.data.images import decode
-from fakeface.evaluation.incoming import MAX_MEGAPIXELS, judge_each
-from fakeface.verdict.detector import open_detector
-from fakeface.verdict.names import entries
+from fakeface.images.decode import decode
+from fakeface.predict.detector import open_detector
+from fakeface.predict.names import entries
+from fakeface.predict.service import MAX_MEGAPIXELS, judge_each
 
 
 def main(

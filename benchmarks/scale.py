@@ -30,7 +30,8 @@ import typer
 from PIL import Image
 from ruamel.yaml import YAML
 
-from fakeface.errors import UserError, run
+from fakeface.core.errors import UserError
+from fakeface.core.run import run
 
 ROOT = Path(__file__).resolve().parents[1]
 START = 32  # images of the runs that measure the start-up

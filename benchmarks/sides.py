@@ -24,11 +24,11 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision import transforms
 
-from fakeface.evaluation.predictor import Predictor
-from fakeface.training.batches import FeatureBatches, PixelBatches
-from fakeface.training.device import Compute, configure
+from fakeface.detector.batches import FeatureBatches, PixelBatches
+from fakeface.detector.device import Compute, configure
+from fakeface.detector.networks import NETWORKS, Head, backbone, build, build_pretrained
+from fakeface.detector.predictor import Predictor
 from fakeface.training.loop import fit
-from fakeface.training.networks import NETWORKS, Head, backbone, build, build_pretrained
 
 STORE = 256  # side of the pixel store's images, and of the article's evaluation images before the centre crop, pixels
 VAL_BATCH = 64  # fakeface.approach's: without gradients a larger batch is faster and changes nothing

@@ -24,10 +24,11 @@ from matplotlib.figure import Figure
 from ruamel.yaml import YAML
 from sides import Task
 
-from fakeface.data.store import Dataset
-from fakeface.errors import UserError, run
-from fakeface.evaluation.predictor import Predictor
-from fakeface.training.device import configure
+from fakeface.core.errors import UserError
+from fakeface.core.run import run
+from fakeface.detector.device import configure
+from fakeface.detector.predictor import Predictor
+from fakeface.images.store import Dataset
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -71,7 +72,7 @@ def time_to_accuracy(
             write_params(place / "params.yaml", recipe, base=base, split=split, train_finetune=section)
             stage(place, "split")
             seconds = float(re.findall(r"trained ([\d.]+) s", stage(place, "train_finetune"))[-1])
-            history = pd.read_csv(place / "reports/finetune/history.csv")
+            history = pd.read_csv(place / "reports/train/finetune/history.csv")
             per_epoch = seconds / len(history)
             if recipe == "article":
                 ours, per_epoch = per_epoch, article_epoch_seconds(place, data, weights, timed_images, threads, seed)

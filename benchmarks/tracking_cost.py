@@ -17,7 +17,8 @@ from typing import Annotated
 import typer
 from ruamel.yaml import YAML
 
-from fakeface.errors import UserError, run
+from fakeface.core.errors import UserError
+from fakeface.core.run import run
 
 ROOT = Path(__file__).parents[1]
 

@@ -15,7 +15,8 @@ from typing import Annotated
 import typer
 from time_to_accuracy import accuracy_on_test, stage, write_params
 
-from fakeface.errors import UserError, run
+from fakeface.core.errors import UserError
+from fakeface.core.run import run
 
 
 def views(
@@ -45,7 +46,7 @@ def views(
             stage(place, "features")
             seconds = time.perf_counter() - started
             head = float(re.findall(r"trained ([\d.]+) s", stage(place, "train_extractor"))[-1])
-            val = json.loads((place / "reports/extractor/metrics.json").read_text())["val_accuracy"]
+            val = json.loads((place / "reports/train/extractor/metrics.json").read_text())["val_accuracy"]
             test = accuracy_on_test(place, threads, seed, "extractor")
             print(f"| {number} | {seconds:.1f} | {head:.1f} | {val:.4f} | {test:.4f} |", flush=True)
             shutil.rmtree(place / "data/features")

@@ -5,65 +5,16 @@ Writes  data/features/train.npy (float32 [views, n_train, F], augmented) and val
 Takes   about 20 s for the sample (360 training images, 4 views, EfficientNet-Lite0 at 224, two cores)
 """
 
-from fakeface.errors import run
-from fakeface.params import load_params
+from fakeface.core.load import load_params
+from fakeface.core.run import run
 
 
 def features() -> None:
-    params = load_params()  # before the heavy imports: a wrong value is answered at once
+    params = load_params()  # first: a wrong value is answered before the heavy imports
 
-    from collections.abc import Iterator
-    from pathlib import Path
+    from fakeface.features import stage
 
-    import numpy as np
-    import torch
-    from tqdm import tqdm
-
-    from fakeface.data.store import Dataset
-    from fakeface.files import whole
-    from fakeface.training.batches import PixelBatches
-    from fakeface.training.device import configure
-    from fakeface.training.networks import NETWORKS, backbone
-
-    base, p = params.base, params.features
-    compute = configure(base.seed, base.threads, base.device, base.precision)
-    dataset = Dataset.open()
-    model = backbone(p.network, p.weights).to(compute.device).to(memory_format=torch.channels_last)
-
-    def batches(split: str) -> PixelBatches:
-        return PixelBatches(
-            dataset.pixels,
-            dataset.labels,
-            dataset.rows(split),
-            NETWORKS[p.network],
-            crop_size=p.crop_size,
-            batch_size=p.batch_size,
-            device=compute.device,
-            augment=p.augment,
-            seed=base.seed,
-        )
-
-    train, val = batches("train"), batches("val")
-    bar = tqdm(total=p.views * len(train) + len(val), unit="batch", desc="features", disable=None)
-
-    @torch.inference_mode()
-    def write(path: Path, views: list[Iterator[tuple[torch.Tensor, torch.Tensor]]], count: int) -> None:
-        width = model(torch.zeros(1, 3, p.crop_size, p.crop_size, device=compute.device)).shape[1]
-        header = {"descr": "<f4", "fortran_order": False, "shape": (len(views), count, width)}
-        with open(path, "wb") as file:  # written as computed, not kept; a map of it would crash on a full disk
-            np.lib.format.write_array_header_1_0(file, header)
-            for images in views:
-                for x, _ in images:
-                    with compute.autocast():
-                        file.write(model(x).float().cpu().numpy().astype("<f4").tobytes())
-                    bar.update()
-
-    with whole("data/features") as folder:
-        folder.mkdir()
-        write(folder / "train.npy", [train.view(k) for k in range(p.views)], train.count)
-        write(folder / "val.npy", [val.in_order()], val.count)
-        (folder / "data_hash.txt").write_text(dataset.data_hash + "\n")
-    bar.close()
+    stage.features(params)
 
 
 if __name__ == "__main__":

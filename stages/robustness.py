@@ -7,83 +7,16 @@ Takes   about 30 s on the sample (64 images, 17 perturbations, three approaches,
 Fails when robustness.budget is broken; what it wrote stays there to be read.
 """
 
-from fakeface.errors import run
-from fakeface.params import APPROACHES, load_params
-
-BLOCK = 64  # images in memory at a time
+from fakeface.core.load import load_params
+from fakeface.core.run import run
 
 
 def robustness() -> None:
-    params = load_params()  # before the heavy imports: a wrong value is answered at once
+    params = load_params()  # first: a wrong value is answered before the heavy imports
 
-    import json
-    from pathlib import Path
+    from fakeface.robustness import stage
 
-    import numpy as np
-    import pandas as pd
-    from tqdm import tqdm
-
-    from fakeface.data.store import Dataset
-    from fakeface.errors import UserError
-    from fakeface.evaluation import figures, metrics
-    from fakeface.evaluation.cells import CELLS, KINDS
-    from fakeface.evaluation.perturb import perturb
-    from fakeface.evaluation.predictor import load_all
-    from fakeface.evaluation.robustness import FIGURES, broken, choose_images, markdown, summary
-    from fakeface.files import whole, write_text
-    from fakeface.tracking import live
-    from fakeface.training.device import configure
-
-    base, p = params.base, params.robustness
-    compute = configure(base.seed, base.threads, base.device, base.precision)
-    dataset = Dataset.open()
-    test = dataset.rows("test")
-    sources = dataset.manifest["source"].to_numpy(dtype=str)
-    rows = test[choose_images(dataset.labels[test], sources[test], p.images, base.seed)]
-    labels, digests = dataset.labels[rows], dataset.manifest["sha256"].to_numpy(dtype=str)
-    predictors = load_all(APPROACHES, dataset.data_hash, compute, p.batch_size)
-
-    found: list[dict[str, object]] = []
-    examples: dict[str, np.ndarray] = {}
-    for cell in tqdm(CELLS, unit="cell", desc="robustness", disable=None):
-        parts: dict[str, list[np.ndarray]] = {name: [] for name in APPROACHES}
-        for start in range(0, len(rows), BLOCK):
-            block = rows[start : start + BLOCK]
-            pixels = perturb(dataset.pixels[block], cell, digests[block].tolist(), base.seed, base.threads)
-            if start == 0:
-                examples[cell.name] = pixels[0]
-            for name, predictor in predictors.items():
-                parts[name].append(predictor.scores(pixels, np.arange(len(block))))
-        for name, predictor in predictors.items():
-            figure = metrics.evaluate(labels, np.concatenate(parts[name]), predictor.card["threshold"])
-            found.append({"approach": name, "cell": cell.name} | {key: figure[key] for key in FIGURES})
-    # an approach after the other, each with its cells in the order of the protocol
-    table = pd.concat([rows for _, rows in pd.DataFrame(found).groupby("approach", sort=False)])
-    results = summary(table)
-
-    tags = {"data_hash": dataset.data_hash, "precision": compute.precision, "machine": compute.describe()}
-    shown = {"base": base, "robustness": p}
-    with live.stage_run("robustness", enabled=base.tracking, params=shown, tags=tags) as tracker:
-        pictures = {kind: figures.perturbation_curves(table, kind) for kind in KINDS}
-        pictures |= {"all_cells": figures.all_cells(table), "examples": figures.perturbed_examples(examples)}
-        with whole("reports/robustness/figures") as folder:
-            folder.mkdir()
-            for name, picture in pictures.items():
-                figures.save(picture, folder / f"{name}.png")
-        write_text("reports/robustness/table.csv", table.to_csv(index=False, lineterminator="\n"))
-        write_text("reports/robustness/table.md", markdown(table))
-        write_text("reports/robustness/metrics.json", json.dumps(results, indent=2) + "\n")
-        tracker.finish(results, [Path("reports/robustness")], {})
-    for name, row in results.items():
-        a = row["accuracy"]
-        print(f"{name:10} clean {a['clean']:.4f}  mean {a['mean']:.4f}  worst {a['worst']:.4f} ({a['worst_cell']})")
-    excess = broken(table, p.budget)
-    if excess:
-        more = f" (and {len(excess) - 1} more)" if len(excess) > 1 else ""
-        raise UserError(
-            f"params.yaml: robustness.budget is broken: {excess[0]}{more}; train with augment: robust, or allow more; "
-            "figures: reports/robustness/table.md"
-        )
+    stage.robustness(params)
 
 
 if __name__ == "__main__":

@@ -5,9 +5,9 @@ Writes  data/sample/0_real/NNNN.jpg and data/sample/1_fake/NNNN.jpg; the same nu
 Takes   about 60 s for 300 + 300 (two cores); sample.count: 0 draws nothing, for use with faces of your own
 """
 
-from fakeface.errors import run
-from fakeface.files import whole
-from fakeface.params import load_params
+from fakeface.core.files import whole
+from fakeface.core.load import load_params
+from fakeface.core.run import run
 
 
 def sample() -> None:
@@ -18,7 +18,7 @@ def sample() -> None:
         if p.count == 0:
             print("sample.count is 0: nothing drawn")
             return
-        from fakeface.data.generator import make_sample
+        from fakeface.sample.generator import make_sample
 
         facts = make_sample(folder, **p.model_dump(), threads=params.base.threads, progress=print)
     print(", ".join(f"{name} {value}" for name, value in facts.items()))

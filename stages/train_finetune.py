@@ -1,45 +1,38 @@
 """Fine-tune a whole pretrained network with a new 2-class head.
 
 Reads   data/split and params.yaml (base, train_finetune); pretrained weights as train_finetune.weights says
-Writes  models/finetune (model.safetensors, card.json), reports/finetune (history.csv, metrics.json); one MLflow run
+Writes  models/finetune (model.safetensors, card.json), reports/train/finetune (history.csv, metrics.json); one MLflow run
 Takes   about 35 s on the sample (EfficientNet-Lite0, two cores)
 """
 
-from fakeface.errors import run
-from fakeface.params import load_params
+from fakeface.core.load import load_params
+from fakeface.core.run import run
 
 
 def train_finetune() -> None:
-    params = load_params()  # before the heavy imports: a wrong value is answered at once
+    params = load_params()  # first: a wrong value is answered before the heavy imports
 
-    from fakeface.training.distributed import launch
+    from fakeface.detector.distributed import launch
 
     if launch(params.base.processes, "stages.train_finetune"):
         return
 
-    from fakeface.approach import pixel_batches, train_approach
-    from fakeface.data.store import Dataset
-    from fakeface.training.device import configure
-    from fakeface.training.networks import build_pretrained
+    from fakeface.detector.device import Compute
+    from fakeface.detector.networks import build_pretrained
+    from fakeface.images.store import Dataset
+    from fakeface.tracking import live
+    from fakeface.training.approach import Task, pixel_batches, train_approach
 
-    p = params.train_finetune
-    compute = configure(params.base.seed, params.base.threads, params.base.device, params.base.precision)
-    dataset = Dataset.open()
-    train, val = pixel_batches(dataset, p.network, p.crop_size, p.augment, p.batch_size, params.base.seed, compute)
-    train_approach(
-        "finetune",
-        build_pretrained(p.network, p.weights),
-        train,
-        val,
-        dataset,
-        params,
-        compute,
-        network=p.network,
-        crop_size=p.crop_size,
-        weights=p.weights,
-        sections=("train_finetune",),
-        with_mirrored=p.with_mirrored,
-    )
+    p, seed = params.train_finetune, params.base.seed
+
+    def prepare(dataset: Dataset, compute: Compute) -> Task:
+        train, val = pixel_batches(dataset, p.network, p.crop_size, p.augment, p.batch_size, seed, compute)
+        model = build_pretrained(p.network, p.weights)
+        return Task(model, train, val, p.network, p.crop_size, p.weights, with_mirrored=p.with_mirrored)
+
+    sections = ("train_finetune",)
+    with live.training_run("finetune", params, sections) as tracker:
+        train_approach("finetune", params, prepare, sections, tracker)
 
 
 if __name__ == "__main__":

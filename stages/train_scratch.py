@@ -1,47 +1,40 @@
 """Train a network from random weights: mynet, the article's five convolutions, or vgg11.
 
 Reads   data/split and params.yaml (base, train_scratch)
-Writes  models/scratch (model.safetensors, card.json), reports/scratch (history.csv, metrics.json); one MLflow run
+Writes  models/scratch (model.safetensors, card.json), reports/train/scratch (history.csv, metrics.json); one MLflow run
 Takes   about 60 s on the sample (two cores)
 """
 
-from fakeface.errors import run
-from fakeface.params import load_params
+from fakeface.core.load import load_params
+from fakeface.core.run import run
 
 
 def train_scratch() -> None:
-    params = load_params()  # before the heavy imports: a wrong value is answered at once
+    params = load_params()  # first: a wrong value is answered before the heavy imports
 
-    from fakeface.training.distributed import launch
+    from fakeface.detector.distributed import launch
 
     if launch(params.base.processes, "stages.train_scratch"):
         return
 
-    from fakeface.approach import pixel_batches, train_approach
-    from fakeface.data.store import Dataset
-    from fakeface.training.device import configure
-    from fakeface.training.networks import build, he_init
+    from fakeface.detector.device import Compute
+    from fakeface.detector.networks import build, he_init
+    from fakeface.images.store import Dataset
+    from fakeface.tracking import live
+    from fakeface.training.approach import Task, pixel_batches, train_approach
 
-    p = params.train_scratch
-    compute = configure(params.base.seed, params.base.threads, params.base.device, params.base.precision)
-    dataset = Dataset.open()
-    model = build(p.network, p.crop_size)
-    if p.init == "he":
-        he_init(model)
-    train, val = pixel_batches(dataset, p.network, p.crop_size, p.augment, p.batch_size, params.base.seed, compute)
-    train_approach(
-        "scratch",
-        model,
-        train,
-        val,
-        dataset,
-        params,
-        compute,
-        network=p.network,
-        crop_size=p.crop_size,
-        weights="none",
-        sections=("train_scratch",),
-    )
+    p, seed = params.train_scratch, params.base.seed
+
+    def prepare(dataset: Dataset, compute: Compute) -> Task:
+        model = build(p.network, p.crop_size)
+        if p.init == "he":
+            he_init(model)
+        train, val = pixel_batches(dataset, p.network, p.crop_size, p.augment, p.batch_size, seed, compute)
+        return Task(model, train, val, p.network, p.crop_size, weights="none")
+
+    sections = ("train_scratch",)
+    with live.training_run("scratch", params, sections) as tracker:
+        train_approach("scratch", params, prepare, sections, tracker)
 
 
 if __name__ == "__main__":

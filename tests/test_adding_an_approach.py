@@ -9,8 +9,8 @@ import pytest
 from conftest import ROOT, Project, tiny_on_faces
 from ruamel.yaml import YAML
 
-from fakeface.errors import UserError
-from fakeface.wiring import wire
+from fakeface.cli.wiring import wire
+from fakeface.core.errors import UserError
 
 APPROACHES = ["scratch", "extractor", "finetune", "plain"]
 

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from fakeface.errors import UserError
+from fakeface.core.errors import UserError
 from fakeface.tracking.store import address, import_mlflow, require_store, set_environment
 
 

@@ -6,19 +6,20 @@ A server that does not answer may take its time until then (MLflow's own limits:
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from fakeface.files import write_text
-from fakeface.params import Section
+from fakeface.core.files import root, write_text
+from fakeface.core.params import Params, Section
 from fakeface.tracking import recipe, runs
 from fakeface.tracking.store import import_mlflow, open_store, over_network, provenance, set_environment
 
@@ -254,3 +255,40 @@ def _known_run(client: Any, experiment: str, training: str) -> str:
         return ""
     runs = client.search_runs([experiment], f"tags.training = '{training}'")
     return str(runs[0].info.run_id) if runs else ""
+
+
+class TrainingRun:
+    """A training's run as `training.approach.Tracker` wants it."""
+
+    def __init__(self, approach: str, params: Params, sections: tuple[str, ...], ends: ExitStack) -> None:
+        self.approach, self.params, self.sections, self.ends = approach, params, sections, ends
+        self.tracker: Tracker | None = None
+
+    def start(self, key: str, facts: dict[str, Any]) -> None:
+        shown = {name: getattr(self.params, name) for name in ("base", "split", *self.sections)}
+        tags = {name: str(facts[name]) for name in ("data_hash", "network", "precision")}
+        file = root() / ".fakeface" / "resume" / f"{self.approach}-{key}.run"
+        opened = stage_run(
+            f"train_{self.approach}", enabled=self.params.base.tracking, params=shown, tags=tags, run_file=file
+        )
+        self.tracker = self.ends.enter_context(opened)
+
+    def epoch(self, row: dict[str, float]) -> None:
+        if self.tracker:
+            self.tracker.epoch(row)
+
+
+@contextmanager
+def training_run(approach: str, params: Params, sections: tuple[str, ...]) -> Iterator[TrainingRun]:
+    with ExitStack() as ends:
+        run = TrainingRun(approach, params, sections, ends)
+        yield run
+        if run.tracker:
+            import pandas as pd
+
+            card = json.loads(Path("models", approach, "card.json").read_text(encoding="utf-8"))
+            history = pd.read_csv(f"reports/train/{approach}/history.csv")
+            run.tracker.finish(
+                card["metrics"], [Path("models", approach), Path("reports/train", approach)], {approach: history}
+            )
+            run.tracker.tag("model_sha256", card["sha256"])

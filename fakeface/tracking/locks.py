@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fakeface.errors import UserError
-from fakeface.params import APPROACHES
+from fakeface.core.errors import UserError
+from fakeface.core.params import APPROACHES
 from fakeface.tracking.store import git
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class State:
 class Training:
     """Everything of one training that a run shows; read back from DVC's outputs.
 
-    `params`: by dotted name. `folder`: holds `models/<approach>` and `reports/<approach>`.
+    `params`: by dotted name. `folder`: holds `models/<approach>` and `reports/train/<approach>`.
     """
 
     approach: str
@@ -103,7 +103,7 @@ def read_training(files: Any, state: State, approach: str, folder: Path) -> Trai
     import pandas as pd
 
     entry = state.stages[f"train_{approach}"]
-    for name in (f"models/{approach}", f"reports/{approach}"):
+    for name in (f"models/{approach}", f"reports/train/{approach}"):
         _fetch(files, name, folder / name)
     for out in entry["outs"]:
         path = folder / out["path"]
@@ -117,8 +117,8 @@ def read_training(files: Any, state: State, approach: str, folder: Path) -> Trai
         approach,
         flat_params(state, approach),
         card,
-        pd.read_csv(folder / "reports" / approach / "history.csv", float_precision="round_trip"),
-        json.loads((folder / "reports" / approach / "metrics.json").read_text(encoding="utf-8")),
+        pd.read_csv(folder / "reports/train" / approach / "history.csv", float_precision="round_trip"),
+        json.loads((folder / "reports/train" / approach / "metrics.json").read_text(encoding="utf-8")),
         folder,
         read_test(files, state, approach),
     )

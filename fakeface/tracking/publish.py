@@ -15,8 +15,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from fakeface.errors import UserError
-from fakeface.params import APPROACHES
+from fakeface.core.errors import UserError
+from fakeface.core.params import APPROACHES
 from fakeface.tracking import recipe, registry, runs
 from fakeface.tracking.locks import NotThere, State, Training, flat_params, outputs, read_test, read_training
 from fakeface.tracking.store import git, open_store, provenance, require_store, root, set_environment
@@ -154,7 +154,7 @@ def _make(client: Any, experiment: str, state: State, training: Training, key: s
     for row in training.history.to_dict("records"):
         runs.log_epoch(client, run_id, {str(key): value for key, value in row.items()})
     runs.log_final(client, run_id, training.metrics, training.history.columns)
-    for name in (f"models/{training.approach}", f"reports/{training.approach}"):
+    for name in (f"models/{training.approach}", f"reports/train/{training.approach}"):
         client.log_artifacts(run_id, str(training.folder / name), name)
     runs.log_curves(client, run_id, runs.draw_curves({training.approach: training.history}))
     runs.log_test(client, run_id, training.test)

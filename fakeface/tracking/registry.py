@@ -4,16 +4,15 @@ Val alone decides. A version comes from the working tree's dvc.lock only, never 
 tried becomes a version when somebody applies it and publishes.
 """
 
-import base64
-import io
 import json
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from fakeface.errors import UserError
-from fakeface.evaluation.report import choose
-from fakeface.params import APPROACHES
+from fakeface.core.errors import UserError
+from fakeface.core.params import APPROACHES
+from fakeface.report.results import choose
+from fakeface.tracking.package import save_detector
 
 NAME = "fakeface"
 CHAMPION = "champion"
@@ -76,19 +75,9 @@ def promote(client: Any, version: str) -> None:
 
 
 def _register(client: Any, run_id: str, approach: str, card: dict[str, Any]) -> Any:
-    import mlflow
-
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary, "detector")
-        mlflow.pyfunc.save_model(
-            folder,
-            python_model=str(Path(__file__).with_name("detector.py")),
-            artifacts={"checkpoint": str(Path("models", approach).resolve())},
-            signature=_signature(),
-            input_example=_example(card["image_size"]),
-            pip_requirements=["fakeface", "mlflow", "torch", "torchvision"],
-            metadata={"approach": approach, "classes": card["classes"], "score": card["score"]},
-        )
+        save_detector(folder, Path("models", approach), card)
         client.log_artifacts(run_id, str(folder), "detector")
     tags = {
         "approach": approach,
@@ -98,26 +87,3 @@ def _register(client: Any, run_id: str, approach: str, card: dict[str, Any]) -> 
     }
     source = f"{client.get_run(run_id).info.artifact_uri}/detector"
     return client.create_model_version(NAME, source, run_id, tags=tags, description=f"{approach}, chosen on val")
-
-
-def _signature() -> Any:
-    from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, DataType, Schema
-    from mlflow.types.schema import AnyType
-
-    outputs: list[Any] = [
-        ColSpec(DataType.double, "score"),
-        ColSpec(DataType.long, "label"),
-        ColSpec(DataType.string, "verdict"),
-        ColSpec(DataType.string, "problem"),
-    ]
-    return ModelSignature(Schema([ColSpec(AnyType(), "image")]), Schema(outputs))
-
-
-def _example(size: int) -> Any:
-    import pandas as pd
-    from PIL import Image
-
-    file = io.BytesIO()
-    Image.new("RGB", (size, size), (128, 128, 128)).save(file, "PNG")
-    return pd.DataFrame({"image": [base64.b64encode(file.getvalue()).decode()]})

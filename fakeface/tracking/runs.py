@@ -57,7 +57,7 @@ def log_test(client: Any, run_id: str, metrics: dict[str, Any]) -> None:
 
 def draw_curves(histories: "dict[str, pd.DataFrame]") -> Any:
     """A picture of the histories, a matplotlib figure."""
-    from fakeface.evaluation.figures import curves
+    from fakeface.scoring.figures import curves
 
     return curves(histories)
 

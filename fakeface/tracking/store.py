@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from fakeface.errors import UserError
+from fakeface.core.errors import UserError
+from fakeface.core.files import root
 
 EXPERIMENT = "fakeface"
 EXPERIMENT_TAGS = {
@@ -35,11 +36,6 @@ def set_environment() -> None:
     """What mlflow reads when it is imported; values that are set already stay."""
     for key, value in ENVIRONMENT.items():
         os.environ.setdefault(key, value)
-
-
-def root() -> Path:
-    """The project's root: DVC names it for a stage; by hand it is the working folder."""
-    return Path(os.environ.get("DVC_ROOT") or ".").resolve()
 
 
 def address() -> str:

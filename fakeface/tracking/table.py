@@ -2,13 +2,13 @@
 
 from typing import TYPE_CHECKING, Any
 
-from fakeface.params import APPROACHES, Params
+from fakeface.core.params import APPROACHES, Params
 
 if TYPE_CHECKING:
     import pandas as pd
 
 # column -> the name that DVC gives it; the first three say which is best, the test figures choose nothing
-ACCURACIES = {f"val {name}": f"reports/{name}/metrics.json:val_accuracy" for name in APPROACHES}
+ACCURACIES = {f"val {name}": f"reports/train/{name}/metrics.json:val_accuracy" for name in APPROACHES}
 ACCURACIES |= {f"test {name}": f"{name}.accuracy" for name in APPROACHES}
 
 

@@ -1,1 +1,1 @@
-"""Networks, batch augmentation, the one training loop, checkpoints."""
+"""The one training loop and what surrounds it: an approach, resuming, CUDA graphs, progress."""

@@ -12,17 +12,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from fakeface.errors import UserError
-from fakeface.training import distributed
-from fakeface.training.batches import Batches
-from fakeface.training.device import Compute
+from fakeface.core.errors import UserError
+from fakeface.detector import distributed
+from fakeface.detector.batches import Batches
+from fakeface.detector.device import Compute
+from fakeface.detector.inference import predict
 from fakeface.training.graphs import GraphedPasses, Passes
-from fakeface.training.inference import predict
 from fakeface.training.progress import ProgressBar
 from fakeface.training.resume import Progress, ResumeFile, Row
 
 if TYPE_CHECKING:  # the loop itself runs where only torch is, as the benchmarks do on a bare GPU machine
-    from fakeface.params import Training
+    from fakeface.core.params import Training
 
 HISTORY = ["epoch", "lr", "train_loss", "train_accuracy", "val_loss", "val_accuracy"]
 

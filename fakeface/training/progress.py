@@ -6,7 +6,7 @@ from types import TracebackType
 
 from tqdm import tqdm
 
-from fakeface.training import distributed
+from fakeface.detector import distributed
 
 LINE_SECONDS = 5  # at most a line so often; the last epoch always has one
 

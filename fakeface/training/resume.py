@@ -21,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 import fakeface
-from fakeface.training.checkpoints import save_tensors
+from fakeface.detector.checkpoints import save_tensors
 
 KEEP_DAYS = 14  # states of trainings that nobody went on with
 Row = dict[str, float]

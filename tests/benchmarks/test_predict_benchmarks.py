@@ -10,9 +10,9 @@ import torch
 from conftest import environment, write_faces
 from PIL import Image
 
-from fakeface.data.portraits import draw_portrait
-from fakeface.training.checkpoints import save
-from fakeface.training.networks import build
+from fakeface.detector.checkpoints import save
+from fakeface.detector.networks import build
+from fakeface.sample.portraits import draw_portrait
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 pytestmark = [pytest.mark.slow, pytest.mark.exhaustive]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from fakeface.params import APPROACHES
+from fakeface.core.params import APPROACHES
 
 ROOT = Path(__file__).parents[2]
 WRITTEN = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
@@ -158,7 +158,7 @@ def test_every_approach_has_its_stage_and_its_curve():
     plots: dict = {}
     for plot in YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["plots"]:
         plots |= plot
-    assert list(plots["validation accuracy"]["y"]) == [f"reports/{name}/history.csv" for name in APPROACHES]
+    assert list(plots["validation accuracy"]["y"]) == [f"reports/train/{name}/history.csv" for name in APPROACHES]
 
 
 def test_imports_run_one_way():

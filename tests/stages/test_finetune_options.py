@@ -7,11 +7,11 @@ import pytest
 import torch
 from sklearn.metrics import log_loss
 
-from fakeface.approach import VAL_BATCH
-from fakeface.data.store import Dataset
-from fakeface.evaluation.predictor import Predictor
-from fakeface.evaluation.threshold import uncalibrated
-from fakeface.training.device import Compute
+from fakeface.detector.calibration import uncalibrated
+from fakeface.detector.device import Compute
+from fakeface.detector.predictor import Predictor
+from fakeface.images.store import Dataset
+from fakeface.training.approach import VAL_BATCH
 
 pytestmark = [pytest.mark.slow, pytest.mark.exhaustive]
 

@@ -10,9 +10,9 @@ import torch
 from conftest import write_faces
 from hostile import Case, encoded, write_corpus
 
-from fakeface.errors import printable
-from fakeface.training.checkpoints import save
-from fakeface.training.networks import build
+from fakeface.core.errors import printable
+from fakeface.detector.checkpoints import save
+from fakeface.detector.networks import build
 
 pytestmark = pytest.mark.slow
 LONGEST = 300  # seconds, on a busy core
@@ -133,7 +133,7 @@ def test_the_served_model_answers_every_row(corpus, tmp_path, monkeypatch):
     """Loaded by MLflow from its files, as `mlflow models serve` does it."""
     import mlflow
 
-    from fakeface.tracking import detector
+    from fakeface.predict import served as detector
 
     save_model(tmp_path / "checkpoint", "scratch")
     mlflow.pyfunc.save_model(

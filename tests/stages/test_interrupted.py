@@ -18,7 +18,12 @@ from conftest import Project, environment
 
 pytestmark = [pytest.mark.slow, pytest.mark.exhaustive]
 EPOCHS = 5
-OUTPUTS = ("models/{}/model.safetensors", "models/{}/card.json", "reports/{}/history.csv", "reports/{}/metrics.json")
+OUTPUTS = (
+    "models/{}/model.safetensors",
+    "models/{}/card.json",
+    "reports/train/{}/history.csv",
+    "reports/train/{}/metrics.json",
+)
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +127,7 @@ MOMENTS = {
     "while the first state is being written": ("replace", "resume/*.safetensors.partial", 1, False, False),
     "while the third state is being written": ("replace", "resume/*.safetensors.partial", 3, True, True),
     "before the outputs are written": ("replace", "models/scratch.partial", 1, False, True),
-    "while the last output is being written": ("replace", "reports/scratch/metrics.json.partial", 1, True, True),
+    "while the last output is being written": ("replace", "reports/train/scratch/metrics.json.partial", 1, True, True),
     "when all is done but the state is still there": ("unlink", "resume/*.safetensors", 1, True, True),
 }
 
@@ -274,4 +279,4 @@ def test_a_full_disk_is_said_and_leaves_nothing_half_written(split, uninterrupte
     again = start(split, "scratch")
     assert again.wait(120) == 0
     assert outputs(split, "scratch") == uninterrupted["scratch"]
-    assert json.loads(outputs(split, "scratch")["reports/{}/metrics.json"])["epochs"] == EPOCHS
+    assert json.loads(outputs(split, "scratch")["reports/train/{}/metrics.json"])["epochs"] == EPOCHS

@@ -12,7 +12,7 @@ import torch
 from conftest import Project, copy_project, write_faces
 from safetensors.torch import load_file
 
-from fakeface.training.networks import build_pretrained
+from fakeface.detector.networks import build_pretrained
 
 pytestmark = pytest.mark.slow
 STAGES = [
@@ -63,7 +63,7 @@ def test_results_are_where_the_readme_says(built):
         assert figures["accuracy"] == pytest.approx((figures["accuracy_real"] + figures["accuracy_fake"]) / 2, abs=1e-6)
         assert (built.path / "models" / approach / "model.safetensors").is_file()
         assert json.loads((built.path / "models" / approach / "card.json").read_text())["approach"] == approach
-        history = pd.read_csv(built.path / "reports" / approach / "history.csv")
+        history = pd.read_csv(built.path / "reports/train" / approach / "history.csv")
         assert history["epoch"].tolist() == list(range(1, len(history) + 1))
     predictions = pd.read_csv(built.path / "reports/evaluate/predictions.csv")
     assert (predictions["split"] == "test").sum() == 12
@@ -104,7 +104,7 @@ def test_every_training_stage_is_one_mlflow_run_with_its_curve_and_checkpoint(bu
         }
         tags = dict(store.execute("select key, value from tags where run_uuid = ?", (runs["train_finetune"],)))
         params = dict(store.execute("select key, value from params where run_uuid = ?", (runs["train_finetune"],)))
-    history = pd.read_csv(built.path / "reports/extractor/history.csv")
+    history = pd.read_csv(built.path / "reports/train/extractor/history.csv")
     assert logged == pytest.approx(dict(zip(history["epoch"], history["val_loss"], strict=True)))
     assert {"test_accuracy", "train_seconds"} <= keys
     assert any(key.startswith("system/") for key in keys)
@@ -118,7 +118,7 @@ def test_every_training_stage_is_one_mlflow_run_with_its_curve_and_checkpoint(bu
         "models/finetune/model.safetensors",
         "models/finetune/card.json",
         "curves.png",
-        "reports/finetune/history.csv",
+        "reports/train/finetune/history.csv",
     ):
         assert (artifacts / name).is_file()
 
@@ -127,10 +127,10 @@ def test_the_finetune_lr_reruns_finetune_and_what_scores_it_only(built):
     built.set(train_finetune={"lr": 0.002})
     assert repro(built) == ["train_finetune", "evaluate", "robustness", "explain", "seeds", "leak", "report"]
     diff = built.run("dvc", "metrics", "diff", "--json").stdout
-    assert "reports/finetune/metrics.json" in diff
+    assert "reports/train/finetune/metrics.json" in diff
     assert "history.csv" in built.run("dvc", "plots", "diff", "--json").stdout
     built.run(
-        "git", "checkout", "-q", "params.yaml", "reports/finetune/cost.json"
+        "git", "checkout", "-q", "params.yaml", "reports/cost/finetune.json"
     )  # DVC does not look after the second
     assert repro(built) == []  # the run cache gives the earlier outputs back
     assert built.run("git", "status", "--porcelain").stdout == ""
@@ -228,7 +228,7 @@ def test_calibration_and_comparisons_are_in_the_reports(built):
         assert card["temperature"] > 0
         assert (
             card["temperature"]
-            == json.loads((built.path / "reports" / approach / "metrics.json").read_text())["temperature"]
+            == json.loads((built.path / "reports/train" / approach / "metrics.json").read_text())["temperature"]
         )
     pairs = pd.read_csv(built.path / "reports/evaluate/pairs.csv")
     assert pairs["pair"].tolist() == ["scratch - extractor", "scratch - finetune", "extractor - finetune"]
@@ -258,7 +258,7 @@ def test_a_fresh_run_gives_a_byte_identical_lock(built, tmp_path):
     again = copy_project(tmp_path / "again")
     (again.path / "params.yaml").write_bytes((built.path / "params.yaml").read_bytes())
     again.set(base={"tracking": False})  # no parameter of any stage
-    for cost in built.path.glob("reports/*/cost.json"):  # in git: the first measurement counts
+    for cost in built.path.glob("reports/cost/*.json"):  # in git: the first measurement counts
         (again.path / cost.relative_to(built.path)).write_bytes(cost.read_bytes())
     (again.path / "dvc.lock").unlink(missing_ok=True)
     assert repro(again) == STAGES

@@ -20,7 +20,7 @@ def train(project: Project, approach: str, processes: int, **section) -> pd.Data
         **({f"train_{approach}": section} if section else {}),
     )
     project.run(sys.executable, "-m", f"stages.train_{approach}")
-    return pd.read_csv(project.path / f"reports/{approach}/history.csv")
+    return pd.read_csv(project.path / f"reports/train/{approach}/history.csv")
 
 
 def test_two_processes_give_the_loss_curve_of_one(trainable):
@@ -81,4 +81,4 @@ def test_stopped_it_leaves_no_process_behind_and_goes_on(trainable, number):
     assert not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
     result = trainable.run(*command)
     assert "going on after epoch" in result.stderr
-    assert len(pd.read_csv(trainable.path / "reports/scratch/history.csv")) == 4
+    assert len(pd.read_csv(trainable.path / "reports/train/scratch/history.csv")) == 4

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from fakeface.data.store import COLUMNS
+from fakeface.images.store import COLUMNS
 
 pytestmark = pytest.mark.slow
 NAMES = ["scratch", "extractor", "finetune"]
@@ -30,7 +30,7 @@ def filled(project):
 
     for number, name in enumerate(NAMES):
         write(f"models/{name}/card.json", made.cards[name] | {"sha256": str(number) * 64})
-        write(f"reports/{name}/cost.json", made.costs[name] | {"model_sha256": str(number) * 64})
+        write(f"reports/cost/{name}.json", made.costs[name] | {"model_sha256": str(number) * 64})
     for table in ("figures", "pairs"):
         write(f"reports/evaluate/{table}.csv", getattr(made, table))
     write("reports/evaluate/metrics.json", {})
@@ -83,7 +83,7 @@ def test_the_page_is_the_same_again_and_names_are_only_text(filled):
 
 @pytest.mark.parametrize("record", ['{"model_sha256": "of another model", "minutes": 9.9}', "not json"])
 def test_minutes_of_another_model_are_not_shown(filled, record):
-    (filled.path / "reports/scratch/cost.json").write_text(record)
+    (filled.path / "reports/cost/scratch.json").write_text(record)
     filled.run("python", "-m", "stages.report")
     text = page(filled).decode()
     assert "9.9" not in text

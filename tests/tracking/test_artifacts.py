@@ -8,7 +8,7 @@ from conftest import ROOT, Project
 from ruamel.yaml import YAML
 from test_publish import PIPELINE, write_pipeline
 
-from fakeface.params import APPROACHES
+from fakeface.core.params import APPROACHES
 
 WRITTEN = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())
 

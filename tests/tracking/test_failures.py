@@ -175,7 +175,7 @@ def test_a_server_killed_midway_costs_no_byte_and_publish_fills_the_hole(prepare
     project.set(train_scratch={"epochs": 30}, base={"tracking": False})
     project.run("dvc", "repro", "-q", "-s", "train_scratch")
     made = ["models/scratch/model.safetensors", "models/scratch/card.json"]
-    made += ["reports/scratch/history.csv", "reports/scratch/metrics.json", "dvc.lock"]
+    made += ["reports/train/scratch/history.csv", "reports/train/scratch/metrics.json", "dvc.lock"]
     before = {name: (project.path / name).read_bytes() for name in made}
     shutil.rmtree(project.path / "models")
 

@@ -20,7 +20,7 @@ import json, sys
 from pathlib import Path
 from ruamel.yaml import YAML
 lr = YAML(typ="safe").load(Path("params.yaml").read_text())["train_scratch"]["lr"]
-model, report = Path("models/scratch"), Path("reports/scratch")
+model, report = Path("models/scratch"), Path("reports/train/scratch")
 model.mkdir(parents=True, exist_ok=True), report.mkdir(parents=True, exist_ok=True)
 (model / "model.safetensors").write_text(str(lr))
 card = {"sha256": f"sha of {lr}", "data_hash": "d" * 64, "network": "mynet", "precision": "fp32"}
@@ -43,8 +43,8 @@ PIPELINE = {
             "deps": ["train.py"],
             "params": ["base.seed", "train_scratch"],
             "outs": ["models/scratch"],
-            "metrics": [{"reports/scratch/metrics.json": {"cache": False}}],
-            "plots": [{"reports/scratch/history.csv": {"cache": False}}],
+            "metrics": [{"reports/train/scratch/metrics.json": {"cache": False}}],
+            "plots": [{"reports/train/scratch/history.csv": {"cache": False}}],
         },
         "evaluate": {
             "cmd": "python evaluate.py",
@@ -177,9 +177,9 @@ def test_outputs_that_are_gone_are_named_and_the_rest_is_published(project):
 
 
 def test_outputs_that_are_not_those_of_the_lock_are_not_published(project):
-    (project.path / "reports" / "scratch" / "metrics.json").write_text('{"val_accuracy": 1.0}')
+    (project.path / "reports/train/scratch/metrics.json").write_text('{"val_accuracy": 1.0}')
     result = project.run("fakeface", "publish")
-    assert "reports/scratch/metrics.json is not what dvc.lock says" in result.stdout
+    assert "reports/train/scratch/metrics.json is not what dvc.lock says" in result.stdout
     assert "0 runs made" in result.stdout
 
 

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from fakeface.params import APPROACHES, load_params
+from fakeface.core.load import load_params
+from fakeface.core.params import APPROACHES
 from fakeface.tracking import locks
 from fakeface.tracking.recipe import here, recipe
 from fakeface.tracking.runs import flatten

@@ -15,14 +15,14 @@ import pytest
 import torch
 from conftest import environment, write_faces
 
-from fakeface.data.images import decode
-from fakeface.errors import UserError
-from fakeface.evaluation.predictor import Predictor
-from fakeface.params import APPROACHES
+from fakeface.core.errors import UserError
+from fakeface.core.params import APPROACHES
+from fakeface.detector.checkpoints import save
+from fakeface.detector.device import configure
+from fakeface.detector.networks import build
+from fakeface.detector.predictor import Predictor
+from fakeface.images.decode import decode
 from fakeface.tracking import registry, store
-from fakeface.training.checkpoints import save
-from fakeface.training.device import configure
-from fakeface.training.networks import build
 
 pytestmark = pytest.mark.slow
 

@@ -116,7 +116,7 @@ def test_six_experiments_by_two_workers_are_six_whole_runs_and_the_best_is_appli
         folder = project.path / "mlruns" / uri.split("/mlruns/")[1]
         assert json.loads((folder / "models/extractor/card.json").read_text())["sha256"] == shas[run]
         assert (folder / "models/extractor/model.safetensors").is_file()
-        assert (folder / "reports/extractor/history.csv").is_file()
+        assert (folder / "reports/train/extractor/history.csv").is_file()
         assert (folder / "curves.png").is_file()
     assert model(project) == before
 

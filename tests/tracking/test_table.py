@@ -11,7 +11,7 @@ def row(name, rev, **values):
 
 
 def test_only_accuracies_and_what_differs_are_columns():
-    val = "reports/finetune/metrics.json:val_accuracy"
+    val = "reports/train/finetune/metrics.json:val_accuracy"
     rows = [
         row(None, "workspace", **{val: 0.98889, "finetune.accuracy": 1.0, "train_finetune.lr": 0.001}),
         row(None, "main", **{val: 0.98889, "finetune.accuracy": 1.0, "train_finetune.lr": 0.001}),

@@ -7,7 +7,7 @@ import pytest
 from test_loop import FP32, blobs, section
 from test_resume import Stop, network
 
-from fakeface.approach import keep_cost
+from fakeface.training.approach import keep_cost
 from fakeface.training.loop import fit
 from fakeface.training.resume import ResumeFile
 

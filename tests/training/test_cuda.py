@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from fakeface.params import Training
+from fakeface.core.params import Training
+from fakeface.detector.batches import PixelBatches
+from fakeface.detector.device import configure
+from fakeface.detector.networks import NETWORKS, build
 from fakeface.training import loop
-from fakeface.training.batches import PixelBatches
-from fakeface.training.device import configure
 from fakeface.training.graphs import GraphedPasses
-from fakeface.training.networks import NETWORKS, build
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 SECTION = Training(

@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import nn
 
-from fakeface.params import Training
-from fakeface.training.batches import FeatureBatches, PixelBatches
-from fakeface.training.device import Compute
-from fakeface.training.inference import predict
+from fakeface.core.params import Training
+from fakeface.detector.batches import FeatureBatches, PixelBatches
+from fakeface.detector.device import Compute
+from fakeface.detector.inference import predict
+from fakeface.detector.networks import NETWORKS, Head, backbone, build, replace_head
 from fakeface.training.loop import HISTORY, NotFinite, fit, make_optimizer, make_schedule
-from fakeface.training.networks import NETWORKS, Head, backbone, build, replace_head
 
 CPU = torch.device("cpu")
 FP32 = Compute(CPU, "fp32")

@@ -1,0 +1,1 @@
+"""What the data would let a detector learn besides the faces."""

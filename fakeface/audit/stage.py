@@ -1,0 +1,63 @@
+"""The stage `audit`: reads the files once more, measures, judges, writes the page."""
+
+import json
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from fakeface.audit import probes, spectra
+from fakeface.audit.facts import FACTS, find_copies, pair_table, read_facts
+from fakeface.audit.page import in_words, judge, page, summary
+from fakeface.core.errors import UserError
+from fakeface.core.files import write_text
+from fakeface.core.params import Params
+from fakeface.images.store import Dataset
+
+
+def audit(params: Params) -> None:
+    p, split, seed = params.audit, params.split, params.base.seed
+    dataset = Dataset.open()
+    manifest, labels = dataset.manifest, dataset.labels
+    source = manifest["source"].to_numpy()
+    read = read_facts(split.data, manifest, split.max_megapixels)
+    facts = pd.DataFrame(tqdm(read, total=len(manifest), desc="files", unit="image", disable=None), columns=FACTS)
+    pictures = spectra.look(dataset.pixels, labels)
+    copies = find_copies(manifest, pictures.hashes, split.hash_distance, (split.real, split.fake))
+
+    fold = probes.folds_by_source(labels, source, p.folds, seed)
+    forest = partial(probes.forest, seed)
+    inputs: dict[str, tuple[Callable[[], Any], np.ndarray]] = {
+        "metadata": (forest, probes.metadata_features(facts)),
+        "file_size": (forest, facts[["bytes"]].to_numpy(dtype=np.float64)),
+        "mean_colour": (probes.linear, pictures.colour),
+        "thumbnail": (probes.linear, pictures.thumbnail),
+        "spectrum": (probes.linear, pictures.radial),
+    }
+    found = {name: probes.probe(make, x, labels, source, fold, seed) for name, (make, x) in inputs.items()}
+    limits = dict.fromkeys(inputs, p.max_picture) | {"metadata": p.max_metadata, "file_size": p.max_file_size}
+    verdict = judge(found, limits, copies.counts, facts, p.on_shortcut)
+
+    html = page(
+        split.data, dataset.pixels, facts, copies, pictures.hashes, pictures, found, limits, verdict,
+        folds=p.folds, distance=split.hash_distance,
+    )  # fmt: skip
+    write_text("reports/audit/files.csv", facts.to_csv(index=False, lineterminator="\n"))
+    pairs = pair_table(manifest, copies, pictures.hashes)
+    write_text("reports/audit/pairs.csv", pairs.to_csv(index=False, lineterminator="\n"))
+    write_text("reports/audit/audit.json", json.dumps(summary(verdict, found, copies), indent=2) + "\n")
+    write_text("reports/audit/index.html", html)
+    for name, probe in found.items():
+        print(f"{name:12} {in_words(probe)}")
+    for finding in verdict.findings:
+        if finding.status == "fail":  # the first one; the page holds them all, and stays for the user to read
+            remedy = finding.remedy.rstrip(".")
+            raise UserError(
+                f"{split.data}: {finding.text}. {remedy[0].upper()}{remedy[1:]}, or set audit.on_shortcut: warn in "
+                "params.yaml; all of it in reports/audit/index.html"
+            )
+        print(f"warning: {finding.text}")
+    print(f"{verdict.status}: reports/audit/index.html")

@@ -1,0 +1,283 @@
+"""The command `fakeface`."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from fakeface.core.errors import UserError, printable
+from fakeface.core.run import run_app
+
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    help="Helpers around the pipeline; the pipeline itself is `dvc repro`.",
+)
+
+Format = Literal["table", "csv", "json", "jsonl"]
+Model = Annotated[
+    str | None, typer.Option(help="An approach, a checkpoint folder or models:/...; without it the best on val.")
+]
+
+
+@app.command()
+def recipe(
+    name: Annotated[str, typer.Argument(help="A file in recipes/ without .yaml, such as default or article.")],
+    data: Annotated[Path | None, typer.Option(help="Folder with your faces; written to split.data.")] = None,
+) -> None:
+    """Write a recipe's values into params.yaml; comments and layout stay. Run it from the project's root."""
+    apply_recipe(name, data)
+    print(f"params.yaml now holds the recipe {name}; next: fakeface check, then dvc repro")
+
+
+@app.command()
+def check() -> None:
+    """Check params.yaml and the data folder before a run: a slip is said in one line, in a second."""
+    from fakeface.core.load import load_params
+    from fakeface.images.decode import SUFFIXES, find_images
+    from fakeface.split.extra import find_extra
+    from fakeface.split.protocols import class_sizes
+
+    params = load_params()
+    split = params.split
+    if Path(split.data) == Path("data/sample"):  # made by the run itself, perhaps not there yet
+        if params.sample.count == 0:
+            raise UserError("params.yaml: split.data is the embedded sample, but sample.count is 0; set it to 300")
+        available = [params.sample.count] * 2
+    else:
+        labels = [image.label for image in find_images(split.data, split.real, split.fake)]
+        available = [labels.count(0), labels.count(1)]
+        others = [
+            path for name in (split.real, split.fake) for path in Path(split.data, name).rglob("*") if path.is_file()
+        ]
+        unread = sorted({path.suffix.lower() or path.name for path in others} - SUFFIXES)
+        if unread:
+            print(f"note: files of other kinds are left out: {printable(', '.join(unread))}")
+    for name, section in params:
+        weights = getattr(section, "weights", "none")
+        if weights not in ("imagenet", "none") and not Path(weights).is_file():
+            raise UserError(
+                f"params.yaml: {name}.weights = {weights!r}: no such file; set it to imagenet, none, or a state dict"
+            )
+    for name, folder in params.evaluate.extra_sets.items():
+        find_extra(name, folder, split.real, split.fake)
+    folders = [f"{split.data}/{split.real}", f"{split.data}/{split.fake}"]
+    class_sizes(split.protocol, split.train, split.val, split.test, available, folders)
+    print(f"params.yaml is valid; data: {available[0]} real and {available[1]} fake images in {split.data}")
+
+
+@app.command()
+def doctor() -> None:
+    """Look whether this machine and this folder are ready, and say what to do where not. Changes nothing."""
+    from fakeface.cli.doctor import examine
+
+    ready = True
+    for finding in examine():
+        ready &= not finding.remedy
+        todo = f"; {finding.remedy}" if finding.remedy else ""
+        print(printable(f"{'to do' if todo else 'ok':5}  {finding.name:22} {finding.state}{todo}"), flush=True)
+    raise typer.Exit(0 if ready else 1)
+
+
+@app.command()
+def experiments() -> None:
+    """Table of DVC's experiments since the last commit: accuracies, and the parameters in which they differ."""
+    import dvc.api
+    from dvc.exceptions import DvcException
+
+    from fakeface.tracking.table import table
+
+    try:
+        rows = dvc.api.exp_show()
+    except DvcException as error:
+        raise UserError(f"dvc exp show: {' '.join(str(error).split())}; run it in the project's root") from None
+    print(table(rows).to_string(index=False))
+
+
+@app.command()
+def publish(
+    all_commits: Annotated[bool, typer.Option("--all-commits", help="Past commits on branches and tags too.")] = False,
+    exp: Annotated[bool, typer.Option("--exp", help="DVC's experiments too.")] = False,
+) -> None:
+    """Show in MLflow what DVC keeps: each training of dvc.lock is one run there. Again, it changes nothing."""
+    from fakeface.core.load import load_params
+    from fakeface.tracking import locks
+
+    params = load_params()
+    states = [locks.workspace()]
+    states += locks.past_commits() if all_commits else []
+    states += locks.experiments() if exp else []
+    if not params.base.tracking:
+        print("base.tracking is false in params.yaml: nothing published")
+        return
+    from fakeface.tracking.publish import publish_states
+
+    result = publish_states(states, params.registry.margin)
+    for line in result.missing:
+        print(f"note: {line}; `dvc pull` may bring it")
+    print(f"MLflow: {result.made} runs made, {result.linked} linked to dvc.lock, {result.there} there already")
+    if result.registry:
+        print(f"Model fakeface: {result.registry}")
+
+
+@app.command()
+def promote(version: Annotated[int, typer.Argument(help="A version of the registered model fakeface.")]) -> None:
+    """Make a version of the registered model the champion, whatever it scored."""
+    from fakeface.tracking.publish import promote_version
+
+    promote_version(str(version))
+    print(f"models:/fakeface@champion is now version {version}")
+
+
+@app.command()
+def export(
+    model: Model = None,
+    output: Annotated[Path | None, typer.Option(help="The file to write; without it <approach>.onnx.")] = None,
+) -> None:
+    """Write a detector as one ONNX file that runs without this project: pixels in, calibrated score out."""
+    if output is not None and output.suffix != ".onnx":
+        raise UserError(f"{output}: --output takes a file name that ends in .onnx")
+    from fakeface.predict.detector import open_detector
+    from fakeface.predict.export import export_onnx, require_packages
+    from fakeface.predict.facts import facts
+
+    require_packages()
+    predictor = open_detector(model)
+    path = output or Path(f"{predictor.card['approach']}.onnx")
+    difference = export_onnx(predictor, path)
+    if warning := facts(predictor.card).warning:
+        print(f"note: {warning}", file=sys.stderr)
+    print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, checked; scores within {difference:.1g} of PyTorch's in fp32")
+
+
+@app.command()
+def web(
+    model: Model = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 7860,
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")] = True,
+) -> None:
+    """A page on this machine alone on which photos are dropped and judged."""
+    from fakeface.predict.web.serve import serve
+
+    serve(model, port, browser)
+
+
+@app.command()
+def predict(
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PATH...", help="Images, folders, patterns in quotes, or - for a list on standard input."
+        ),
+    ],
+    model: Model = None,
+    format: Annotated[
+        Format | None, typer.Option(help="Else by --output's suffix; a terminal gets a table, a pipe CSV.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option(help="Write the rows to this file, whole at the end.")] = None,
+    fast: Annotated[bool, typer.Option("--fast", help="Say real or fake only: up to four times as fast.")] = False,
+    band: Annotated[
+        float, typer.Option(min=0, max=1, help="Nearer than this to the threshold a score is unsure.")
+    ] = 0.1,
+    explain: Annotated[Path | None, typer.Option(help="Folder for a picture of the evidence in each image.")] = None,
+    detect: Annotated[bool, typer.Option("--detect", help="Find the faces in larger photos and judge each.")] = False,
+    null: Annotated[bool, typer.Option("--null", "-0", help="Names in the list end with a zero byte.")] = False,
+) -> None:
+    """Say of each image: real, fake or unsure, with its score, the probability of fake (docs/predict.md).
+
+    Exit code 1: an image could not be read; all others are answered.
+    """
+    from fakeface.predict import command
+
+    code = command.predict(
+        paths,
+        null=null,
+        format=format,
+        output=output,
+        model=model,
+        careful=not fast,
+        band=band,
+        explain=explain,
+        detect=detect,
+    )
+    raise typer.Exit(code)
+
+
+@app.command()
+def card(
+    approach: Annotated[
+        str | None, typer.Argument(help="A folder in models/; the best one by val if left out.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option(help="File to write; standard output if left out.")] = None,
+) -> None:
+    """Write a model card in Markdown: what a detector is for, what it was trained on, and how often it errs."""
+    from fakeface.core.files import write_text
+    from fakeface.core.load import load_params
+    from fakeface.report.model_card import card_of
+
+    text = card_of(approach, load_params().split.data)
+    if output is None:
+        print(text, end="")
+    else:
+        write_text(output, text)
+
+
+def apply_recipe(name: str, data: Path | None, root: Path = Path(".")) -> None:
+    """Merges `recipes/<name>.yaml` into `params.yaml`, whole and only if the recipe is valid.
+
+    Raises:
+        UserError: no such recipe, no such data folder, or the recipe is not valid.
+    """
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    from fakeface.core.files import whole
+    from fakeface.core.load import load_params
+
+    yaml = YAML()
+    yaml.width, yaml.preserve_quotes = 4096, True
+    available = sorted(path.stem for path in (root / "recipes").glob("*.yaml"))
+    if name not in available:
+        where = f"allowed here: {', '.join(available)}" if available else "run this from the project's root"
+        raise UserError(f"recipes/{name}.yaml: no such recipe; {where}")
+    data = data.expanduser() if data is not None else None
+    if data is not None and not (root / data).is_dir():
+        raise UserError(f"{data}: no such data folder; --data takes a folder with the two class folders")
+    source = root / "recipes" / f"{name}.yaml"
+    load_params(source)  # a recipe that is not valid as a whole is refused by its own name
+    values = yaml.load(source.read_text(encoding="utf-8"))
+    if data is not None:
+        values["split"]["data"] = data.as_posix()
+    path = root / "params.yaml"
+    try:
+        target = yaml.load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(
+            "params.yaml: no such file; run this from the project's root, or `git checkout params.yaml`"
+        ) from None
+    except (YAMLError, ValueError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"params.yaml: not readable as YAML ({reason}); `git checkout params.yaml` first") from None
+    if not isinstance(target, dict):
+        raise UserError("params.yaml: holds no sections such as 'base:'; `git checkout params.yaml` first")
+    _merge(target, values)
+    with whole(path) as partial:
+        yaml.dump(target, partial)
+
+
+def _merge(target: Any, values: Any) -> None:
+    for key, value in values.items():
+        if isinstance(value, dict) and isinstance(target.get(key), dict):
+            _merge(target[key], value)
+        else:
+            target[key] = value
+    # A key that the recipe's section does not know is a leftover or a slip: the recipe is the whole truth of a section.
+    for key in [key for key in target if key not in values]:
+        del target[key]
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    run_app(app)

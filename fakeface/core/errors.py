@@ -1,0 +1,22 @@
+"""What the user did wrong, said in one line."""
+
+
+class UserError(Exception):
+    """A mistake in data, parameters or files; the message names the file, the key and the remedy."""
+
+
+def readable(name: str) -> str:
+    """A file name as text that can be encoded: bytes that are not UTF-8 become \\xff and the like, everything else stays.
+
+    Args:
+        name: as Python gives file names, such bytes as lone surrogates (`os.fsdecode`).
+    """
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def printable(text: object) -> str:
+    """One line: control characters, bytes that are no UTF-8 and marks that turn the writing direction are escaped as in Python.
+
+    For names of files in messages: they may hold anything, such as line breaks and commands to the terminal.
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in readable(str(text)))

@@ -1,0 +1,99 @@
+"""Reads params.yaml; whatever is wrong in it is one line that names the key, the value and what is allowed."""
+
+import difflib
+import reprlib
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from fakeface.core.errors import UserError
+from fakeface.core.params import Params
+
+
+def load_params(path: Path | str = "params.yaml") -> Params:
+    """Reads and checks the parameters.
+
+    Raises:
+        UserError: the file is missing or no YAML, a key is unknown or missing, a value has the wrong type or range.
+    """
+    from ruamel.yaml import YAML  # the reader that DVC uses: both must see the same values
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        values = YAML(typ="safe", pure=True).load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; run this from the project's root, or `git checkout {path}`") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    # ruamel's constructors raise ValueError on an impossible date or integer, and recurse as deep as the brackets
+    except (YAMLError, ValueError, RecursionError) as error:
+        line = " ".join(str(error).split())
+        raise UserError(f"{path}: not readable as YAML: {line}") from None
+    return check_params(values, path)
+
+
+def check_params(values: Any, path: Path | str) -> Params:
+    """Checks values read from `path` (named in the message). Raises UserError as `load_params` does."""
+    if not isinstance(values, dict):
+        raise UserError(
+            f"{path}: must hold one section per stage, such as 'base:'; `git checkout params.yaml` restores it"
+        )
+    try:
+        return Params.model_validate(values)
+    except ValidationError as error:
+        # A misspelt key is also a missing one: the slip is what helps.
+        first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
+        more = error.error_count() - 1
+        rest = f" (and {more} more)" if more else ""
+        raise UserError(f"{path}: {_explain(first)}{rest}") from None
+
+
+def _explain(error: Any) -> str:
+    key = ".".join(part if part.isprintable() else repr(part) for part in map(str, error["loc"]))
+    value, kind = error["input"], error["type"]
+    if kind == "missing":
+        return f"{key} is missing; add it, or restore the file with `fakeface recipe default`"
+    if kind == "extra_forbidden":
+        return f"{key} is not a parameter{_nearest(error['loc'])}"
+    if kind == "value_error":
+        return f"{key + ': ' if key else ''}{error['ctx']['error']}"
+    message = error["msg"].replace("Input should be", "must be").replace("a valid boolean", "true or false")
+    if (isinstance(value, str) and _is_number(value)) or (isinstance(value, float) and kind.startswith("int")):
+        message += f"; write the number without quotes and without an exponent ({_plain(value)})"
+    return f"{key} = {_shown(value)}: {message}"
+
+
+def _shown(value: Any) -> str:
+    """The value as Python writes it, cut where it is long: YAML's references let a short file hold a value of gigabytes."""
+    short = reprlib.Repr()
+    short.maxlevel, short.maxstring, short.maxother, short.maxlong = 2, 200, 200, 200
+    try:
+        return short.repr(value)
+    except ValueError:  # Python writes no whole number of more than 4300 digits
+        return "a whole number of thousands of digits"
+
+
+def _nearest(loc: tuple[Any, ...]) -> str:
+    section: Any = Params
+    for part in loc[:-1]:
+        section = section.model_fields[part].annotation
+    names = list(section.model_fields)
+    close = difflib.get_close_matches(str(loc[-1]), names, n=1)
+    return f"; did you mean {close[0]}?" if close else f"; allowed here: {', '.join(names)}"
+
+
+def _plain(text: str | float) -> str:
+    number = float(text)
+    return (
+        str(int(number)) if number.is_integer() else format(Decimal(repr(number)), "f")
+    )  # 20.0 -> 20, 1e-7 -> 0.0000001
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,231 @@
+"""params.yaml, typed and strict: an unknown key, a wrong type or a value out of range is one clear line, not a guess.
+
+No key has a default here: what stands in params.yaml is all there is, so DVC sees every value that a result rests on.
+"""
+
+import difflib
+import re
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from fakeface.core.perturbations import CELLS
+
+Positive = Annotated[int, Field(ge=1, le=1_000_000)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Accuracy = Annotated[float, Field(ge=0.5, le=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+Augment = Literal["article", "crop", "robust", "none"]
+
+# Smaller inputs are pooled away, or leave BatchNorm a single value a channel.
+MIN_CROP = {"mynet": 96, "vgg11": 32, "resnet18": 48, "efficientnet_lite0": 48}
+
+
+def _check_name(where: str, what: str, name: str, names: Sequence[str]) -> None:
+    if name not in names:
+        close = difflib.get_close_matches(name, names, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"allowed here: {', '.join(names)}"
+        raise ValueError(f"{where}: {name!r} is no {what}; {hint}")
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Base(Section):
+    seed: Seed
+    threads: Annotated[int, Field(ge=1, le=1024)]
+    device: Literal["auto", "cpu", "cuda"]
+    precision: Literal["auto", "fp32", "bf16"]
+    processes: Annotated[int, Field(ge=1, le=256)]
+    image_size: Annotated[int, Field(ge=16, le=1024)]
+    tracking: bool
+
+
+class Sample(Section):
+    count: Annotated[int, Field(ge=0, le=9999)]
+    image_size: Annotated[int, Field(ge=64, le=1024, multiple_of=4)]
+    seed: Seed
+    training_portraits: Positive
+    steps: Positive
+    channels: Positive
+    noise: NonNegative
+    jpeg_quality: Annotated[int, Field(ge=1, le=95)]
+
+
+class Split(Section):
+    data: Annotated[str, Field(min_length=1)]
+    real: Annotated[str, Field(min_length=1)]
+    fake: Annotated[str, Field(min_length=1)]
+    protocol: Literal["fractions", "counts", "article", "task"]
+    train: NonNegative
+    val: NonNegative
+    test: NonNegative
+    group_by: Literal["photo", "none"]
+    hash_distance: Annotated[int, Field(ge=0, le=16)]
+    on_bad_image: Literal["fail", "skip"]
+    max_megapixels: Rate
+
+    @model_validator(mode="after")
+    def _sizes_fit_the_protocol(self) -> "Split":
+        sizes = (self.train, self.val, self.test)
+        real, fake = PurePosixPath(self.real), PurePosixPath(self.fake)
+        if any(path.is_absolute() or ".." in path.parts for path in (real, fake)):
+            raise ValueError("real and fake are folders inside split.data, without a leading / and without ..")
+        if real.is_relative_to(fake) or fake.is_relative_to(real):
+            raise ValueError("real and fake are one folder, or one lies in the other; name two folders side by side")
+        if self.protocol == "counts" and any(size != int(size) or size < 1 for size in sizes):
+            raise ValueError(
+                "protocol counts needs whole numbers of images per class, 1 or more, in train, val and test"
+            )
+        if self.protocol == "fractions" and (min(sizes) <= 0 or sum(sizes) > 1 + 1e-9):
+            raise ValueError("protocol fractions needs train, val and test above 0 with a sum of at most 1")
+        if self.protocol in ("article", "task") and not 0 < self.val < 1:
+            raise ValueError(
+                f"protocol {self.protocol} needs val between 0 and 1: the part of the training images cut off"
+            )
+        return self
+
+
+class Audit(Section):
+    on_shortcut: Literal["fail", "warn"]
+    max_metadata: Accuracy
+    max_file_size: Accuracy
+    max_picture: Accuracy
+    folds: Annotated[int, Field(ge=2, le=20)]
+
+
+class Features(Section):
+    network: Literal["resnet18", "efficientnet_lite0"]
+    weights: Annotated[str, Field(min_length=1)]
+    crop_size: Annotated[int, Field(ge=16)]
+    augment: Augment
+    views: Positive
+
+
+class Training(Section):
+    """What the one training loop takes, whatever the network."""
+
+    epochs: Positive
+    batch_size: Positive
+    optimizer: Literal["sgd", "adamw"]
+    lr: Rate
+    momentum: Annotated[float, Field(ge=0, lt=1)]
+    weight_decay: NonNegative
+    schedule: Literal["constant", "step", "onecycle"]
+    step_size: Positive
+    gamma: Rate
+    keep: Literal["best", "last"]
+    patience: Annotated[int, Field(ge=0, le=1_000_000)]
+
+
+class TrainScratch(Training):
+    network: Literal["mynet", "vgg11"]
+    init: Literal["he", "torch"]
+    crop_size: Annotated[int, Field(ge=16)]
+    augment: Augment
+
+
+class TrainExtractor(Training):
+    batchnorm: Literal["frozen", "moving"]
+
+
+class TrainFinetune(Training):
+    network: Literal["resnet18", "efficientnet_lite0"]
+    weights: Annotated[str, Field(min_length=1)]
+    crop_size: Annotated[int, Field(ge=16)]
+    with_mirrored: bool
+    augment: Augment
+
+
+class Evaluate(Section):
+    resamples: Annotated[int, Field(ge=100, le=100_000)]
+    seeds: list[Seed]
+    leak: list[str]
+    extra_sets: dict[str, Annotated[str, Field(min_length=1)]]
+
+    @model_validator(mode="after")
+    def _names_are_safe(self) -> "Evaluate":
+        for name in self.extra_sets:
+            if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,39}", name):
+                raise ValueError(
+                    f"extra_sets: the name {name!r} is also a folder's: write it in lower-case letters, digits, - and _, "
+                    "40 at most"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _variants_are_distinct(self) -> "Evaluate":
+        for name in self.leak:
+            _check_name("leak", "approach", name, APPROACHES)
+            if self.leak.count(name) > 1:
+                raise ValueError(f"leak: {name!r} stands there twice; once is enough")
+        for seed in self.seeds:
+            if self.seeds.count(seed) > 1:
+                raise ValueError(f"seeds: {seed} stands there twice; once is enough")
+        return self
+
+
+class Robustness(Section):
+    images: Annotated[int, Field(ge=0, le=1_000_000)]
+    budget: dict[str, dict[str, Annotated[float, Field(ge=0, le=1)]]]
+
+    @model_validator(mode="after")
+    def _budget_names_are_known(self) -> "Robustness":
+        cells = [cell.name for cell in CELLS if cell.steps]
+        for approach, losses in self.budget.items():
+            _check_name("budget", "approach", approach, APPROACHES)
+            for cell in losses:
+                _check_name("budget", "perturbation", cell, cells)
+        return self
+
+
+class Registry(Section):
+    margin: Annotated[float, Field(ge=0, le=1)]
+
+
+class Params(Section):
+    base: Base
+    sample: Sample
+    split: Split
+    audit: Audit
+    features: Features
+    train_scratch: TrainScratch
+    train_extractor: TrainExtractor
+    train_finetune: TrainFinetune
+    evaluate: Evaluate
+    robustness: Robustness
+    registry: Registry
+
+    @model_validator(mode="after")
+    def _crops_fit(self) -> "Params":
+        for name, section in self:
+            if not hasattr(section, "crop_size"):
+                continue
+            least = MIN_CROP[section.network]
+            if not least <= section.crop_size <= self.base.image_size:
+                raise ValueError(
+                    f"{name}.crop_size = {section.crop_size}: {section.network} needs {least} or more, "
+                    f"and base.image_size allows {self.base.image_size} at most"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _variants_differ_from_the_pipeline(self) -> "Params":
+        if self.base.seed in self.evaluate.seeds:
+            raise ValueError(
+                f"evaluate.seeds lists {self.base.seed}, which is base.seed: that training is the pipeline's own; name others"
+            )
+        if self.evaluate.leak and self.split.group_by == "none":
+            raise ValueError(
+                "evaluate.leak trains under the leaky split, beside one that keeps photos whole: set split.group_by: photo, "
+                "or evaluate.leak: []"
+            )
+        return self
+
+
+# The registry of approaches: each is a section train_<approach> of Params, and stands everywhere in this order.
+APPROACHES = tuple(name.removeprefix("train_") for name in Params.model_fields if name.startswith("train_"))

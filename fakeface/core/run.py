@@ -1,0 +1,59 @@
+"""Runs a stage or a command: what the user did wrong becomes one line and an exit code, and it ends promptly when DVC is gone."""
+
+import errno
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from fakeface.core.errors import UserError, printable
+
+OTHERS_SECONDS = 20
+REMEDIES = dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "free some space and run again") | dict.fromkeys(
+    (errno.EACCES, errno.EPERM, errno.EROFS), "give yourself the right to it, or take another place, and run again"
+)
+
+
+def run(stage: Callable[..., None], description: str | None) -> None:
+    """Runs a stage as a Typer program; `description` (its module's docstring) is the --help, line by line."""
+    import typer
+
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+    # \b keeps a paragraph's lines as they are
+    app.command(help=(description or "").replace("\n\n", "\n\n\b\n"))(stage)
+    run_app(app)
+
+
+def run_app(app: Callable[[], Any]) -> None:
+    """Runs a command-line app: a `UserError` becomes one line on stderr and exit code 1 (wrong usage: 2)."""
+    # As an exception, so that temporary files are removed and the MLflow run is ended.
+    signal.signal(signal.SIGTERM, _stop)
+    if "DVC_STAGE" in os.environ:
+        threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+    try:
+        app()
+    except UserError as error:
+        if os.environ.get("LOCAL_RANK") and os.environ["RANK"] != "0":
+            time.sleep(OTHERS_SECONDS)  # of several processes the first one speaks, and then torchrun ends this one
+        sys.exit(f"error: {printable(error)}")
+    except OSError as error:
+        if error.errno not in REMEDIES:
+            raise
+        said = os.strerror(error.errno)
+        sys.exit(f"error: {printable(error.filename or 'disk')}: {said}; {REMEDIES[error.errno]}")
+
+
+def _stop(*_: object) -> None:
+    # a second one, from DVC's end perhaps, must not disturb the tidying up
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit(143)
+
+
+def _end_with_parent(parent: int) -> None:
+    """SIGTERM ends DVC at once and leaves its stage behind; the stage notices, and ends as if it had got the signal itself."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os.kill(os.getpid(), signal.SIGTERM)

@@ -1,1 +1,0 @@
-"""From folders of images to a split manifest and a pixel store."""

@@ -1,0 +1,72 @@
+"""The only way from pixels to a score: a checkpoint, its transform, its network."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from fakeface.core.errors import UserError
+from fakeface.detector.batches import PixelBatches
+from fakeface.detector.calibration import scores_from_logits
+from fakeface.detector.checkpoints import load
+from fakeface.detector.device import Compute
+from fakeface.detector.inference import predict
+from fakeface.detector.networks import NETWORKS
+
+
+class Predictor:
+    """A loaded detector. `card`: what it is and what it was trained on; `batch_size`: 0 for `Compute.scoring_batch`."""
+
+    def __init__(self, model: nn.Module, card: dict[str, Any], compute: Compute, batch_size: int = 0) -> None:
+        self.model = model.to(compute.device).to(memory_format=torch.channels_last)
+        self.card, self.compute, self.batch_size = card, compute, batch_size or compute.scoring_batch
+
+    @classmethod
+    def load(cls, folder: Path | str, compute: Compute, batch_size: int = 0) -> "Predictor":
+        """Raises UserError when the checkpoint is missing, damaged or tampered with."""
+        return cls(*load(folder), compute, batch_size)
+
+    def scores(self, pixels: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Probability of fake, calibrated by the card's temperature: float64 [len(rows)].
+
+        Args:
+            pixels: a pixel store, uint8 [N, 3, S, S]; `rows`: which of its images.
+
+        Raises:
+            UserError: the store's size is not the one that the detector was trained with.
+        """
+        size, count = self.card["image_size"], len(rows)
+        if pixels.shape[-1] != size:
+            raise UserError(
+                f"models/{self.card['approach']}: was trained on images of {size} pixels, the store has {pixels.shape[-1]}; "
+                "run `dvc repro`"
+            )
+        if count % self.batch_size == 1:  # other kernels compute a single image, and in bf16 round otherwise
+            rows = np.append(rows, rows[-1])
+        batches = PixelBatches(
+            pixels,
+            np.zeros(len(pixels), dtype=np.int64),
+            rows,
+            NETWORKS[self.card["network"]],
+            crop_size=self.card["crop_size"],
+            batch_size=self.batch_size,
+            device=self.compute.device,
+        )
+        logits, _ = predict(self.model, batches, self.compute, with_mirrored=self.card.get("with_mirrored", False))
+        return scores_from_logits(logits.numpy()[:count], self.card["temperature"])
+
+
+def load_all(approaches: Iterable[str], data_hash: str, compute: Compute, batch_size: int = 0) -> dict[str, Predictor]:
+    """The detectors of `approaches`, from `models/<approach>`.
+
+    Raises:
+        UserError: as `Predictor`, or one was not trained on the split that `data_hash` names.
+    """
+    predictors = {name: Predictor.load(f"models/{name}", compute, batch_size) for name in approaches}
+    for name, predictor in predictors.items():
+        if predictor.card["data_hash"] != data_hash:
+            raise UserError(f"models/{name}: was trained on another split (data_hash differs); run `dvc repro`")
+    return predictors

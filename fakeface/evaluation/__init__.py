@@ -1,1 +1,0 @@
-"""From image to score, metrics, figures."""

@@ -1,0 +1,1 @@
+"""Errors, easiest and hardest images, and where a detector looks."""

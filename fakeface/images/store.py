@@ -1,0 +1,200 @@
+"""The split folder: `manifest.csv` and `pixels.npy`, uint8 [N, 3, S, S], row i of one is row i of the other."""
+
+import os
+import weakref
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+import pandas as pd
+
+from fakeface.core.errors import UserError
+from fakeface.core.files import sha256
+from fakeface.images.decode import BadImage, Decoded, Found, decode, quiet
+
+COLUMNS = ["path", "label", "sha256", "source", "split", "width", "height", "format"]
+SPLITS = ("train", "val", "test")
+UNUSED = "unused"  # images that a protocol of exact counts leaves over
+# Decoded ahead of the writer: bounds the memory, whatever the number of images.
+CHUNK = 256
+
+
+class PixelFile:
+    """The rows of `pixels.npy`, uint8 [N, 3, S, S]: read from the file when indexed, and not kept.
+
+    Stands where an array would: `shape`, `dtype`, `len`, and numpy's indexing along the first axis, which gives arrays.
+    Not a memory map: its pages count as this process's memory once they were read, in the end the whole file. The system
+    keeps what fits in its file cache all the same.
+
+    Raises:
+        ValueError: the file is no whole `.npy` of that shape and type.
+    """
+
+    dtype = np.dtype(np.uint8)
+
+    def __init__(self, path: Path | str) -> None:
+        mapped = np.load(path, mmap_mode="r", allow_pickle=False)  # numpy checks header and length; no page is read
+        if not isinstance(mapped, np.memmap) or mapped.dtype != self.dtype or mapped.ndim != 4:
+            raise ValueError("not uint8 [N, 3, S, S]")
+        if mapped.shape[1] != 3 or mapped.shape[2] != mapped.shape[3]:
+            raise ValueError("not uint8 [N, 3, S, S]")
+        self.path = Path(path)
+        self.shape: tuple[int, ...] = mapped.shape
+        self._start = mapped.offset
+        self._numbers = np.arange(len(mapped))
+        self._file = os.open(path, os.O_RDONLY)
+        weakref.finalize(self, os.close, self._file)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        """One row number -> uint8 [3, S, S]; a slice, a list or an array of n numbers, or a mask -> uint8 [n, 3, S, S].
+
+        Raises:
+            IndexError: there is no such row.
+            UserError: the file has become shorter since it was opened.
+        """
+        numbers = self._numbers[index]
+        rows = np.empty((*numbers.shape, *self.shape[1:]), dtype=np.uint8)
+        size = int(np.prod(self.shape[1:]))  # bytes of a row
+        view = rows.reshape(-1).data
+        for k, number in enumerate(numbers.reshape(-1).tolist()):
+            done = 0
+            while done < size:  # a read may be cut short, by a signal for one
+                part = os.preadv(
+                    self._file, [view[k * size + done : (k + 1) * size]], self._start + number * size + done
+                )
+                if part == 0:
+                    raise UserError(f"{self.path}: ends before row {number}; run `dvc repro -f split`")
+                done += part
+        return rows
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A split folder at hand. `pixels`: a `PixelFile`, or an array of the same shape: rows are read when they are indexed."""
+
+    folder: Path
+    manifest: pd.DataFrame
+    pixels: Any  # whoever takes rows of it may say np.ndarray
+
+    @classmethod
+    def open(cls, folder: Path | str = "data/split") -> "Dataset":
+        """Raises UserError when the folder is missing or its two files do not fit each other."""
+        folder = Path(folder)
+        try:
+            manifest = pd.read_csv(folder / "manifest.csv", dtype={"path": str, "source": str}, keep_default_na=False)
+            pixels = PixelFile(folder / "pixels.npy")
+        except (OSError, ValueError, EOFError, BadZipFile) as error:
+            reason = " ".join(str(error).split())
+            raise UserError(f"{folder}: no whole split there ({reason}); run `dvc repro split`") from None
+        if list(manifest.columns) != COLUMNS or len(manifest) != len(pixels):
+            raise UserError(f"{folder}: manifest.csv and pixels.npy do not fit each other; run `dvc repro -f split`")
+        if not manifest["label"].isin([0, 1]).all() or not manifest["split"].isin([*SPLITS, UNUSED]).all():
+            raise UserError(
+                f"{folder}/manifest.csv: has a label or a split that there is not; run `dvc repro -f split`"
+            )
+        return cls(folder, manifest, pixels)
+
+    @property
+    def labels(self) -> np.ndarray:
+        """int64 [N]: 0 real, 1 fake."""
+        return self.manifest["label"].to_numpy(dtype=np.int64)
+
+    @cached_property
+    def data_hash(self) -> str:
+        """sha256 of the manifest, which holds the sha256 of every image: one name for data and split."""
+        return sha256(self.folder / "manifest.csv")
+
+    def rows(self, split: str) -> np.ndarray:
+        """int64 row numbers of one split."""
+        return np.flatnonzero((self.manifest["split"] == split).to_numpy())
+
+    def features(self, folder: Path | str = "data/features") -> dict[str, np.ndarray]:
+        """What the stage features made of this split: `train` and `val`, float32 [views, n, F].
+
+        Raises:
+            UserError: they are missing, damaged, of another split, or hold NaN or infinite values.
+        """
+        folder, stored = Path(folder), {}
+        again = "run `dvc repro -f features`"
+        try:
+            same = (folder / "data_hash.txt").read_text().strip() == self.data_hash
+            for name in ("train", "val"):
+                stored[name] = np.load(folder / f"{name}.npy", allow_pickle=False)
+        except (OSError, ValueError, EOFError, BadZipFile) as error:
+            raise UserError(f"{folder}: no whole features there ({' '.join(str(error).split())}); {again}") from None
+        if not same:
+            raise UserError(f"{folder}: were computed for another split; run `dvc repro features`")
+        for name, values in stored.items():
+            if not isinstance(values, np.ndarray) or values.dtype != np.float32 or values.ndim != 3:
+                raise UserError(f"{folder}/{name}.npy: is not float32 [views, n, F]; {again}")
+            if values.shape[1:] != (len(self.rows(name)), stored["train"].shape[-1]) or not np.isfinite(values).all():
+                raise UserError(
+                    f"{folder}/{name}.npy: does not fit the split, or holds NaN or infinite values; {again}"
+                )
+        return stored
+
+
+def decode_all(
+    folder: Path, found: list[Found], image_size: int, max_megapixels: float, threads: int
+) -> Iterator[tuple[Found, Decoded | BadImage]]:
+    """Decodes in parallel, yields in order: each image, or the reason why it cannot be used."""
+
+    quiet()
+
+    def one(item: Found) -> Decoded | BadImage:
+        # CSV writers leave a carriage return unquoted, and readers take it for the end of a line
+        if "\r" in item.path or any("\ud800" <= c <= "\udfff" for c in item.path):
+            return BadImage(
+                "has a name that no manifest can hold (it is no UTF-8, or has a carriage return); rename it"
+            )
+        try:
+            return decode(folder / item.path, image_size, max_megapixels, folder)
+        except BadImage as reason:
+            return reason
+
+    with ThreadPoolExecutor(threads) as pool:
+        for start in range(0, len(found), CHUNK):
+            chunk = found[start : start + CHUNK]
+            yield from zip(chunk, pool.map(one, chunk), strict=True)
+
+
+def write_pixels(
+    path: Path,
+    images: Iterator[tuple[Found, Decoded | BadImage]],
+    n: int,
+    image_size: int,
+    keep: Callable[[Found, Decoded], None],
+) -> list[tuple[str, str]]:
+    """Streams decoded images into `path` (`.npy`, at most `n` rows) and calls `keep` for each one.
+
+    Returns:
+        The images that could not be used: (path, reason).
+    """
+    bad: list[tuple[str, str]] = []
+    row = 0
+    with open(path, "wb") as file:
+        header = {"descr": "|u1", "fortran_order": False, "shape": (n, 3, image_size, image_size)}
+        np.lib.format.write_array_header_1_0(file, header)
+        start = file.tell()
+        for item, result in images:
+            if isinstance(result, BadImage):
+                bad.append((item.path, str(result)))
+                continue
+            file.write(result.pixels.tobytes())
+            keep(item, result)
+            row += 1
+        if row < n:  # the header is padded, so the true number of rows fits into its place
+            file.seek(0)
+            header["shape"] = (row, 3, image_size, image_size)
+            np.lib.format.write_array_header_1_0(file, header)
+            if file.tell() != start:
+                raise RuntimeError("the .npy header changed its length")
+    return bad

@@ -1,0 +1,1 @@
+"""The frame and the pictures that all HTML pages share."""

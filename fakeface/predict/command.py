@@ -1,0 +1,223 @@
+"""`fakeface predict`: files in, a row of verdict for each out, as they come; memory does not grow with their number."""
+
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+from fakeface.core.errors import UserError, printable
+from fakeface.core.files import whole
+from fakeface.predict.names import Entry, entries, picture_name, split_list
+from fakeface.predict.tables import FORMATS
+
+FAR_FROM_SQUARE = 1.5  # long side to short side
+MUCH_LARGER = 2  # short side to the detector's image size
+FACE_COLUMNS = (
+    "face",
+    "left",
+    "top",
+    "right",
+    "bottom",
+)  # its number in the picture, the square judged in upright pixels
+FLUSH = 64  # images after which standard output is flushed
+BROKEN_PIPE = 141  # as a shell calls the end by SIGPIPE
+
+
+def predict(
+    names: Sequence[str],
+    *,
+    null: bool,
+    format: str | None,
+    output: Path | None,
+    model: str | None,
+    careful: bool,
+    band: float,
+    explain: Path | None,
+    detect: bool,
+) -> int:
+    """Judges all images and writes the rows to `output` or standard output; returns the exit code: 1 if one could not be read.
+
+    Args:
+        names: as for `entries`, and `-` for the list on standard input; null: whose names end with a zero byte.
+        format: of tables.FORMATS; None: by the suffix of `output`, else a table in a terminal and CSV elsewhere.
+        explain: folder for a picture of each image; detect: judge the faces in the images.
+
+    Raises:
+        UserError: no such detector, or something cannot be written.
+    """
+    from tqdm import tqdm
+
+    from fakeface.predict.detector import open_detector
+    from fakeface.predict.facts import facts
+    from fakeface.predict.service import judge_each
+
+    listed = [entry for name in names for entry in _entries(name, null)]
+    if not listed:
+        print("note: no names on standard input", file=sys.stderr)
+    counts: Counter[str] = Counter()
+    with _opened(output) as out:
+        predictor = open_detector(model)
+        if warning := facts(predictor.card).warning:
+            print(f"note: {warning}", file=sys.stderr)
+        size = predictor.card["image_size"]
+        read = _face_reader(size) if detect else _reader(size)
+        draw = _drawer(explain, predictor, detect) if explain is not None else None
+        columns = ["path", *(FACE_COLUMNS if detect else []), "score", "verdict", "problem", "note"]
+        longest = max((len(printable(entry.path)) for entry in listed), default=0)
+        writer = FORMATS[format or _format(output)](out, columns, longest)
+        judgements = judge_each(predictor, listed, read, careful=careful, band=band)
+        with tqdm(total=len(listed), unit="image", file=sys.stderr, disable=not sys.stderr.isatty()) as bar:
+            for number, (entry, judged) in enumerate(zip(listed, judgements, strict=True), 1):
+                if entry.others:
+                    folder = printable(entry.folder or "")
+                    bar.write(f"note: {folder}: {entry.others} files of other kinds left out", file=sys.stderr)
+                rows = _rows(entry, judged, size, detect)
+                bar.clear()
+                for row in rows:
+                    writer.write(row)
+                    counts[row["verdict"] or ("problem" if row["problem"] else "without a face")] += 1
+                    if row["problem"]:
+                        bar.write(f"{printable(entry.path)}: {printable(row['problem'])}", file=sys.stderr)
+                if draw is not None:
+                    draw(number, entry, judged)
+                bar.update()
+                if number % FLUSH == 0:
+                    out.flush()
+        writer.end()
+        out.flush()
+    if output is not None or sys.stderr.isatty():
+        said = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()) if name != "problem")
+        unread = f"; {counts['problem']} could not be read" if counts["problem"] else ""
+        print(f"{predictor.card['approach']}: {said or 'nothing judged'}{unread}", file=sys.stderr)
+    return int(counts["problem"] > 0)
+
+
+def _entries(name: str, null: bool) -> Iterator[Entry]:
+    if name == "-":
+        return entries(split_list(sys.stdin.buffer.read(), null), patterns=False)
+    return entries([name])
+
+
+def _format(output: Path | None) -> str:
+    if output is None:
+        return "table" if sys.stdout.isatty() else "csv"
+    suffix = output.suffix.lower().lstrip(".")
+    return {"txt": "table", **{name: name for name in FORMATS}}.get(suffix, "csv")
+
+
+@contextmanager
+def _opened(output: Path | None) -> Iterator[TextIO]:
+    """Standard output, or a file that appears whole at the end."""
+    if output is None:
+        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+        try:
+            yield sys.stdout
+        except BrokenPipeError:  # whoever reads has enough, such as `head`
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still to be flushed goes there
+            raise SystemExit(BROKEN_PIPE) from None
+        return
+    if output.is_dir():
+        raise UserError(f"{output}: is a folder; --output takes a file")
+    with ExitStack() as stack:
+        try:
+            partial = stack.enter_context(whole(output))
+            file = stack.enter_context(open(partial, "w", encoding="utf-8", newline=""))
+        except OSError as error:
+            raise UserError(f"{output}: cannot be written ({error.strerror})") from None
+        yield file
+
+
+def _reader(size: int) -> Callable[[Entry], Sequence[Any]]:
+    """Reads the file of an entry as every stage does: its middle square."""
+    from fakeface.images.decode import BadImage, decode
+    from fakeface.predict.service import MAX_MEGAPIXELS
+
+    def read(entry: Entry) -> Sequence[Any]:
+        if entry.problem:
+            raise BadImage(entry.problem)
+        return [decode(entry.path, size, MAX_MEGAPIXELS, entry.folder)]
+
+    return read
+
+
+def _face_reader(size: int) -> Callable[[Entry], Sequence[Any]]:
+    """Reads the faces in the file of an entry, each as a square."""
+    from fakeface.images.decode import BadImage
+    from fakeface.predict.faces import read_faces
+
+    def read(entry: Entry) -> Sequence[Any]:
+        if entry.problem:
+            raise BadImage(entry.problem)
+        return read_faces(entry.path, size, entry.folder)
+
+    return read
+
+
+def _drawer(folder: Path, predictor: Any, detect: bool) -> Callable[[int, Entry, Sequence[Any]], None]:
+    """Draws what was judged into `folder`: each square beside its heat map, and with `detect` the photo with its boxes."""
+    from fakeface.images.decode import opened, read_file
+    from fakeface.predict.pictures import boxes_picture, heat_picture
+    from fakeface.predict.service import MAX_MEGAPIXELS
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder}: no folder can be made there ({error.strerror})") from None
+
+    def draw(number: int, entry: Entry, judged: Sequence[Any]) -> None:
+        squares = [one.square for one in judged if not one.problem]
+        for face, square in enumerate(squares, 1):
+            name = picture_name(number, entry.path, face if detect else None)
+            heat_picture(predictor, square.pixels, folder / name)
+        if detect and squares:
+            # read again: kept, the photos would fill the memory
+            with opened(read_file(entry.path, entry.folder), MAX_MEGAPIXELS) as (photo, _):
+                boxes_picture(photo, judged, folder / picture_name(number, entry.path, None))
+
+    return draw
+
+
+def _rows(entry: Entry, judged: Sequence[Any], size: int, detect: bool) -> Iterator[dict[str, Any]]:
+    if not judged:
+        yield _row(entry.path) | {"note": "no face found"}
+    for face, one in enumerate(judged, 1):
+        row = _row(entry.path)
+        if one.problem:
+            row["problem"] = entry.problem or one.problem
+        else:
+            row |= {"score": one.score, "verdict": one.verdict}
+            if detect:
+                row |= {"face": face, **dict(zip(FACE_COLUMNS[1:], one.square.box, strict=True))}
+                size_said = face_note(one.square.width, size)
+            else:
+                size_said = size_note(one.square.width, one.square.height, size)
+            row["note"] = "; ".join(filter(None, (one.doubt, size_said)))
+        yield row
+
+
+def _row(path: str) -> dict[str, Any]:
+    empty = dict.fromkeys((*FACE_COLUMNS, "score"))
+    return {"path": path, **empty, "verdict": "", "problem": "", "note": ""}
+
+
+def size_note(width: int, height: int, size: int) -> str:
+    """What was done to a picture that is far from square or from the detector's `size`; empty for others. All in pixels."""
+    short, done = min(width, height), []
+    if max(width, height) > FAR_FROM_SQUARE * short:
+        done.append("cut to its middle square")
+    if short < size:
+        done.append(f"enlarged to {size}")
+    elif short > MUCH_LARGER * size:
+        done.append(f"reduced to {size}")
+    if not done:
+        return ""
+    advice = "" if done[0].startswith("enlarged") else "; --detect judges the faces in it"
+    return f"{width} x {height} pixels: {', '.join(done)}{advice}"
+
+
+def face_note(side: int, size: int) -> str:
+    """What was done to a face of `side` pixels that is smaller than the detector's `size`."""
+    return f"{side} x {side} pixels: enlarged to {size}" if side < size else ""

@@ -1,0 +1,52 @@
+"""Which detector answers: an approach's, a checkpoint folder, a registered version, or the best of models/."""
+
+from pathlib import Path
+
+from fakeface.core.errors import UserError, printable
+from fakeface.core.params import APPROACHES
+from fakeface.detector.checkpoints import read_card
+from fakeface.detector.predictor import Predictor
+from fakeface.predict.service import open_checkpoint
+from fakeface.report.results import choose
+
+
+def open_detector(model: str | None = None) -> Predictor:
+    """The detector that `model` names, ready to score, computing as its card says (`incoming.open_checkpoint`).
+
+    Args:
+        model: one of APPROACHES (its checkpoint in `models/`), a checkpoint folder, or `models:/<name>@<alias>` of MLflow's
+            registry; None takes the best of `models/` by val, the registered model's rule.
+
+    Raises:
+        UserError: there is none, or its checkpoint is damaged.
+    """
+    if model is None:
+        return open_checkpoint(_best())
+    if model.startswith("models:/"):
+        from fakeface.tracking.fetch import fetched
+
+        with fetched(model) as folder:
+            return open_checkpoint(folder)
+    folder = Path("models", model) if model in APPROACHES else Path(model).expanduser()
+    if not folder.is_dir():
+        others = f"allowed: {', '.join(APPROACHES)}, a checkpoint folder, or models:/fakeface@champion"
+        raise UserError(
+            f"{printable(str(folder))}: no such detector; {'run `dvc repro` or `dvc pull`' if model in APPROACHES else others}"
+        )
+    return open_checkpoint(folder)
+
+
+def _best() -> Path:
+    folders = {name: Path("models", name) for name in APPROACHES if Path("models", name).is_dir()}
+    if not folders:
+        raise UserError(
+            "models: no detector here; run this from the project's root after `dvc repro` or `dvc pull`, or give --model"
+        )
+    cards = {name: read_card(folder) for name, folder in folders.items()}
+    for name, card in cards.items():
+        metrics = card.get("metrics")
+        if not isinstance(metrics, dict) or not {"val_accuracy", "val_loss"} <= metrics.keys():
+            raise UserError(
+                f"{folders[name] / 'card.json'}: has no val figures to choose by; name a detector with --model"
+            )
+    return folders[choose(cards)]

@@ -1,0 +1,162 @@
+"""A detector as one ONNX file that runs without this project: pixels in, calibrated probability of fake out.
+
+Inside the graph: centre crop, normalisation, network, the mean with the mirror image where the card says so, temperature.
+Outside, because no ONNX operator decodes a file or resizes as Pillow does: decoding, resizing, the centre square; the file's
+metadata describes them.
+"""
+
+import copy
+import importlib.util
+import json
+import logging
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fakeface.core.errors import UserError
+from fakeface.core.files import whole
+from fakeface.detector.augment import centre_boxes
+from fakeface.detector.networks import NETWORKS
+from fakeface.detector.predictor import Predictor
+
+PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+TOLERANCE = 1e-4  # of a score, between the file and PyTorch in fp32
+
+
+class WholeDetector(nn.Module):
+    """From pixels to scores, nothing outside: uint8 [N, 3, S, S] -> float32 [N].
+
+    Args:
+        model: gives logits [N, 2]; card: of its checkpoint.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, model: nn.Module, card: dict[str, Any]) -> None:
+        super().__init__()
+        network = NETWORKS[card["network"]]
+        mean, std = (torch.tensor(value).mul(255).view(1, 3, 1, 1) for value in (network.mean, network.std))
+        self.register_buffer("mean", mean)
+        self.register_buffer("std", std)
+        self.model, self.temperature = model, card["temperature"]
+        self.with_mirrored = card.get("with_mirrored", False)
+        self.box = centre_boxes(1, card["image_size"], card["crop_size"])[0].tolist()
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        top, left, height, width = self.box
+        images = (pixels[:, :, top : top + height, left : left + width].float() - self.mean) / self.std
+        if self.with_mirrored:  # as one batch, so that the network stands in the graph once
+            both: Tensor = self.model(torch.cat([images, images.flip(-1)]))
+            logits = both.view(2, -1, 2).mean(0)
+        else:
+            logits = self.model(images)
+        return torch.sigmoid((logits[:, 1] - logits[:, 0]) / self.temperature)
+
+
+def require_packages() -> None:
+    """Raises UserError with the remedy when a package that the export needs is missing."""
+    missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UserError(f"fakeface export needs {', '.join(missing)}: run `pip install -e '.[export]'`")
+
+
+def export_onnx(predictor: Predictor, path: Path) -> float:
+    """Writes the detector as ONNX (fp32, any number of images at once), then checks the file and runs it.
+
+    The same detector and the same versions of torch and onnxscript give the same bytes. The metadata holds `card` (the
+    checkpoint's, as JSON), `threshold`, `classes`, `score` and `preprocessing`.
+
+    Returns:
+        The largest difference between its scores and PyTorch's in fp32, on eight images of noise.
+
+    Raises:
+        UserError: a package is missing, the file cannot be written, or does not give PyTorch's scores.
+    """
+    require_packages()
+    import onnx
+
+    detector = WholeDetector(copy.deepcopy(predictor.model), predictor.card).float().cpu().eval()
+    detector = detector.to(memory_format=torch.contiguous_format)
+    proto = _graph(detector, predictor.card["image_size"])
+    for key, value in metadata(predictor.card).items():
+        entry = proto.metadata_props.add()
+        entry.key, entry.value = key, value
+    size = predictor.card["image_size"]
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 3, size, size), dtype=np.uint8)
+    with torch.inference_mode():
+        expected = detector(torch.from_numpy(pixels)).numpy()
+    try:
+        with whole(path) as partial:
+            onnx.save_model(proto, partial)
+            onnx.checker.check_model(partial)
+            difference = float(np.abs(session(partial).run(None, {"pixels": pixels})[0] - expected).max())
+            if not difference <= TOLERANCE:
+                raise UserError(
+                    f"{path}: not written, its scores are up to {difference:.2g} from PyTorch's; please report it"
+                )
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror}); choose another --output") from None
+    return difference
+
+
+def session(path: Path, threads: int = 1) -> Any:
+    """The file in onnxruntime, on the CPU: an `onnxruntime.InferenceSession`."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.log_severity_level = threads, 3
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def metadata(card: dict[str, Any]) -> dict[str, str]:
+    """What the file says of itself: texts by key."""
+    size = card["image_size"]
+    shown = card | {"weights": Path(card["weights"]).name}  # perhaps a path of this machine
+    return {
+        "card": json.dumps(shown, ensure_ascii=False),
+        "threshold": repr(card["threshold"]),
+        "classes": json.dumps(card["classes"]),
+        "score": "probability of fake, calibrated; called fake where score >= threshold",
+        "preprocessing": f"decode; turn as EXIF says; RGB; resize the shorter side to {size} pixels (Pillow's antialiased "
+        f"bilinear, the longer side rounded down), cut out the centre {size} x {size}; uint8 [N, 3, {size}, {size}], 0 to 255",
+    }
+
+
+def _graph(detector: WholeDetector, size: int) -> Any:
+    """The traced graph as an `onnx.ModelProto`, without the traces of where in which source file each node was made."""
+    example = torch.zeros(2, 3, size, size, dtype=torch.uint8)
+    shapes = {"pixels": {0: torch.export.Dim("N", min=1)}}
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            program = torch.onnx.export(
+                detector,
+                (example,),
+                dynamo=True,
+                dynamic_shapes=shapes,
+                input_names=["pixels"],
+                output_names=["score"],
+                verbose=False,
+            )
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
+    assert program is not None
+    proto = program.model_proto
+    _forget(proto.graph)
+    return proto
+
+
+def _forget(graph: Any) -> None:
+    for part in (graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        del part.metadata_props[:]
+        part.doc_string = ""

@@ -1,0 +1,86 @@
+"""Which files were meant: names on the command line and on standard input, in a fixed order. Nothing is opened here."""
+
+import glob
+import os
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from fakeface.core.errors import readable
+from fakeface.images.decode import SUFFIXES
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file to judge, or why a name stands for none. `path`: as the user wrote it, or as it was found below that.
+
+    `folder`: the folder that was named, if the file was found in one; `others`: files of other kinds that were left out there,
+    told with its first entry.
+    """
+
+    path: str
+    folder: str | None = None
+    problem: str = ""
+    others: int = 0
+
+
+def entries(names: Iterable[str], patterns: bool = True) -> Iterator[Entry]:
+    """Files stand for themselves, whatever their suffix; folders for the images in them at any depth, by path; a pattern
+    (`'faces/**/*.jpg'`) for what it matches, if no file has that very name.
+
+    Args:
+        patterns: False takes every name as it is, for lists that a program wrote.
+    """
+    for name in names:
+        if os.path.isdir(name):
+            yield from _in_folder(name)
+        elif os.path.lexists(name) or not (patterns and glob.has_magic(name)):
+            yield Entry(name)
+        elif found := _matches(name):
+            yield from entries(found, patterns=False)
+        else:
+            yield Entry(name, problem="no such file, and as a pattern it matches nothing")
+
+
+def _matches(pattern: str) -> list[str]:
+    """What a pattern matches, in order: files and folders, with `**` files alone, for it matches what lies in the folders too.
+
+    By pathlib, for glob.glob follows links to folders, in circles as well.
+    """
+    parts = Path(pattern).parts
+    first = next(i for i, part in enumerate(parts) if glob.has_magic(part))
+    rest = [*parts[first:], *(["*"] if parts[-1] == "**" else [])]
+    try:
+        found = sorted(str(path) for path in Path(*parts[:first]).glob("/".join(rest)))
+    except ValueError:  # such as a**
+        return []
+    return [path for path in found if not os.path.isdir(path)] if "**" in rest else found
+
+
+def _in_folder(folder: str) -> Iterator[Entry]:
+    """Links to folders are not followed, so there are no circles."""
+    unread: list[OSError] = []
+    files, others = [], 0
+    for parent, folders, names in os.walk(folder, onerror=unread.append):
+        folders.sort()
+        images = [name for name in names if os.path.splitext(name)[1].lower() in SUFFIXES]
+        files += [os.path.join(parent, name) for name in images]
+        others += len(names) - len(images)
+    for error in unread:
+        yield Entry(os.fspath(error.filename), folder, f"this folder cannot be read ({error.strerror})")
+    for number, path in enumerate(sorted(files)):
+        yield Entry(path, folder, others=0 if number else others)
+    if not files and not unread:
+        yield Entry(folder, folder, "a folder without an image" + (f"; {others} other files in it" if others else ""))
+
+
+def split_list(data: bytes, null: bool) -> list[str]:
+    """The names in a list, a line each, or each ended by a zero byte; empty ones are left out."""
+    return [os.fsdecode(name) for name in data.split(b"\0" if null else b"\n") if name]
+
+
+def picture_name(number: int, path: str, face: int | None) -> str:
+    """A name for a picture about a file: safe everywhere, unique by its number and face, still to be recognised."""
+    stem = re.sub(r"[^A-Za-z0-9_-]+", "_", readable(Path(path).stem)).strip("_")[:60]
+    return f"{number:06d}" + (f"_{stem}" if stem else "") + (f"_face{face}" if face else "") + ".jpg"

@@ -1,0 +1,78 @@
+"""From uploaded files to what the page says of each: verdict, score, the picture beside its heat map, and a table to download."""
+
+import base64
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fakeface.core.errors import printable
+from fakeface.detector.predictor import Predictor
+from fakeface.images.decode import decode_bytes
+from fakeface.pages.render import images_uri
+from fakeface.predict.command import size_note
+from fakeface.predict.pictures import heat_overlay
+from fakeface.predict.service import MAX_MEGAPIXELS, judge_each, read_bytes
+
+PICTURE = 224  # pixels, height of a picture on the page
+SAYS = {"fake": "looks computer-made", "real": "looks real", "unsure": "unsure", "": "not judged"}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """`score`: probability of fake, None where the file could not be read; `why`: then the reason, or that of a doubt.
+
+    `note`: what was done to a photo that is far from square or from the detector's size. `picture`: data URI of what the
+    detector sees, the heat map beside it.
+    """
+
+    name: str
+    verdict: str
+    score: float | None
+    why: str
+    note: str = ""
+    picture: str = ""
+
+    @property
+    def says(self) -> str:
+        return SAYS[self.verdict]
+
+
+def answers(predictor: Predictor, files: Sequence[tuple[str, bytes]]) -> list[Answer]:
+    """One answer a file, in order; whatever the bytes are.
+
+    Args:
+        files: names, as the sender chose them, and contents.
+    """
+    size = predictor.card["image_size"]
+
+    def read(data: bytes) -> list[Any]:
+        return [decode_bytes(read_bytes(data, None), size, MAX_MEGAPIXELS)]
+
+    def answer(name: str, one: Any) -> Answer:
+        if one.problem:
+            return Answer(name, "", None, one.problem)
+        note = size_note(one.square.width, one.square.height, size).partition(";")[
+            0
+        ]  # the rest is about the command line
+        sides = heat_overlay(predictor, one.square.pixels)
+        half = sides.shape[2] // 2
+        picture = images_uri([sides[:, :, :half], sides[:, :, half:]], PICTURE)
+        return Answer(name, one.verdict, one.score, one.doubt, note, picture)
+
+    judged = judge_each(predictor, (data for _, data in files), read, careful=True)
+    return [answer(printable(name), one) for (name, _), (one,) in zip(files, judged, strict=True)]
+
+
+def table_uri(found: Sequence[Answer]) -> str:
+    """The answers as CSV (name, score, verdict, why, note) in a data URI, so that the server need not remember them."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["name", "score", "verdict", "why", "note"])
+    for one in found:
+        score = "" if one.score is None else f"{one.score:.6f}"
+        # a spreadsheet would compute a name that begins so, and names come from strangers
+        name = f"'{one.name}" if one.name[:1] in ("=", "+", "-", "@") else one.name
+        writer.writerow([name, score, one.verdict, one.why, one.note])
+    return f"data:text/csv;charset=utf-8;base64,{base64.b64encode(text.getvalue().encode()).decode()}"

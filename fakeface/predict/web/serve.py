@@ -1,0 +1,70 @@
+"""Opens the page on this machine and serves it until Ctrl-C."""
+
+import errno
+import importlib.util
+import logging
+import os
+import socket
+import threading
+import webbrowser
+
+from fakeface.core.errors import UserError
+
+HOST = "127.0.0.1"  # this machine alone: there is no password
+
+
+def require_packages() -> None:
+    """Raises UserError with the remedy when Flask is missing."""
+    if importlib.util.find_spec("flask") is None:
+        raise UserError("fakeface web needs flask: run `pip install -e '.[web]'`")
+
+
+def serve(model: str | None, port: int, browser: bool) -> None:
+    """Blocks until interrupted.
+
+    Args:
+        model: as `open_detector` takes it; port: 0 takes a free one; browser: open the page in one.
+
+    Raises:
+        UserError: Flask is missing, no such detector, or the port is taken.
+    """
+    require_packages()
+    from werkzeug.serving import make_server
+
+    from fakeface.images.decode import quiet
+    from fakeface.predict.detector import open_detector
+    from fakeface.predict.facts import facts
+    from fakeface.predict.web.app import make_app
+
+    predictor = open_detector(model)
+    quiet()
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line a request
+    app = make_app(predictor, facts(predictor.card))
+    with _listening(port) as opened:
+        # Threads, because browsers open connections in advance and leave them idle.
+        server = make_server(HOST, port, app, threaded=True, fd=opened.fileno())
+        url = f"http://{HOST}:{opened.getsockname()[1]}"
+        print(f"{predictor.card['approach']} at {url} (Ctrl-C ends it)", flush=True)
+        if browser:
+            threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            print()
+        finally:
+            server.server_close()
+
+
+def _listening(port: int) -> socket.socket:
+    """Opened here, as the server would end the program with lines of its own where the port is taken."""
+    opened = socket.socket()
+    try:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        opened.bind((HOST, port))
+        opened.listen()
+    except OSError as error:
+        opened.close()
+        if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+            raise
+        raise UserError(f"port {port}: {os.strerror(error.errno)}; choose another with --port, 0 for any") from None
+    return opened

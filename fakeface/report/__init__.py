@@ -1,0 +1,1 @@
+"""The answer on one page, its limits, and model cards."""

@@ -1,0 +1,105 @@
+"""What the results do not say, in plain words; every sentence is made from the figures it warns about."""
+
+from fakeface.core.perturbations import KINDS, of_kind
+from fakeface.report.results import FRAGILE, Results, fragile
+
+SAMPLE = "data/sample"  # what the stage `sample` draws; no photographs
+
+
+def limits(results: Results, best: str) -> list[tuple[str, str]]:
+    """Title and text of each limit, those that matter most first."""
+    found = [
+        ("These images only", _images(results, best)),
+        ("Fragile", _fragile(results, best)),
+        ("A score proves nothing", _score(results, best)),
+        ("Other generators", _generators(results)),
+        ("Calibration", _calibration(results, best)),
+        ("Other trainings", _seeds(results)),
+    ]
+    if results.params["split"]["group_by"] == "none":
+        text = "split.group_by is none: images of one photo stand in train and test, so figures on test are biased."
+        found.insert(0, ("Leaky split", text))
+    return [(title, text) for title, text in found if text]
+
+
+def _images(results: Results, best: str) -> str:
+    data, test = results.params["split"]["data"], results.split["test"]
+    text = f"All figures are about {test['real']} real and {test['fake']} fake test images from {data}."
+    if data == SAMPLE:
+        text += (
+            " They are drawings made by code, and their fakes come from one small generator: the figures show that the"
+            " pipeline works, and nothing about photographs of people."
+        )
+    figure = results.figure(best, "accuracy")
+    if figure and figure[0] == 1 and figure[1] is not None:
+        likely = f"{100 * figure[1]:.1f} %"
+        text += f" {best} gets all of them right; with so few images that only says that its accuracy is likely above {likely}."
+    return text
+
+
+def _fragile(results: Results, best: str) -> str:
+    accuracy = results.cells[results.cells["approach"] == best].set_index("cell")["accuracy"]
+    lost = accuracy["clean"] - accuracy
+    most = fragile(results, best)
+    if not most:
+        return (
+            f"{best} loses at most {100 * float(lost.max()):.1f} points in the {len(lost) - 1} perturbations tried here. "
+            "Others (screenshots, filters, other formats) were not tried."
+        )
+    kinds = {kind: [cell.name for cell in of_kind(kind) if cell.name != "clean"] for kind in KINDS}
+    parts = [
+        f"{kind} in {failed} of {len(names)} strengths"
+        for kind, names in kinds.items()
+        if (failed := int((lost[names] > FRAGILE).sum()))
+    ]
+    return (
+        f"{most}. It loses more than {100 * FRAGILE:.0f} points in {int((lost > FRAGILE).sum())} of {len(lost) - 1} perturbations"
+        f"{': ' if parts else ''}{', '.join(parts)}. A picture from the web has often been through them."
+    )
+
+
+def _score(results: Results, best: str) -> str:
+    text = (
+        "A score of 0.8 is meant to say that of ten pictures like these, half of all being fake, eight with that score are. "
+        "It is no evidence about one picture, and none about a person."
+    )
+    figure = results.figure(best, "accuracy_real")
+    if figure is None:
+        return text
+    value, low, _ = figure
+    alarms = 1 - (value if low is None else low)
+    return (
+        f"{text} On test up to {100 * alarms:.1f} % of the reals may be called fake by {best} (95 % interval). Where 1 picture "
+        f"in 100 is fake, 1000 pictures hold 10 fakes, and up to {round(990 * alarms)} reals would be called fake beside them."
+    )
+
+
+def _generators(results: Results) -> str:
+    sets = results.params["evaluate"]["extra_sets"]
+    text = "A detector finds the traces of the generators it was trained on; of others it may find none."
+    if not sets:
+        return f"{text} No other generator was tried here (evaluate.extra_sets is empty)."
+    tables = ", ".join(f"reports/extra/{name}/table.md" for name in sets)
+    return f"{text} Other sets were scored without training again: {tables}."
+
+
+def _calibration(results: Results, best: str) -> str:
+    after, before = (results.figure(best, name) for name in ("ece", "ece_uncalibrated"))
+    if after is None or before is None:
+        return ""
+    change = "more than" if after[0] > before[0] else "less than" if after[0] < before[0] else "the same as"
+    images = sum(results.split["val"].values())
+    return (
+        f"{best}'s scores are off by {100 * after[0]:.1f} points on average (expected calibration error on test), {change} the "
+        f"{100 * before[0]:.1f} without the temperature, which {images} val images decided. That holds on pictures like these."
+    )
+
+
+def _seeds(results: Results) -> str:
+    count = results.seeds["seeds"]
+    if count < 2:
+        return (
+            "Each approach was trained once. Another seed gives other weights and other figures, and the intervals do not "
+            "contain that; evaluate.seeds in params.yaml repeats the trainings."
+        )
+    return f"Each approach was trained {count} times, with other seeds but on one split; the models here are the first ones."

@@ -1,0 +1,86 @@
+"""A detector's model card (Mitchell et al. 2019, arXiv:1810.03993) in Markdown, filled from what the pipeline measured."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+
+from fakeface.core.errors import UserError
+from fakeface.core.params import APPROACHES
+from fakeface.core.perturbations import CELLS
+from fakeface.detector.checkpoints import read_card
+from fakeface.report.limits import SAMPLE
+from fakeface.report.results import cell_words, choose
+
+FIGURES = {
+    "accuracy": "accuracy (fake where the score is 0.5 or more)",
+    "accuracy_real": "reals called real",
+    "accuracy_fake": "fakes called fake",
+    "accuracy_at_threshold": "accuracy at the card's threshold",
+    "average_precision": "average precision",
+    "roc_auc": "ROC-AUC",
+    "eer": "equal error rate",
+    "ece": "expected calibration error",
+    "log_loss": "log loss",
+}
+
+
+def model_card(
+    card: dict[str, Any], data: str, split: dict[str, Any], figures: pd.DataFrame, robustness: dict[str, Any]
+) -> str:
+    """The filled template `templates/model_card.md`; the same values give the same text.
+
+    Args:
+        card: card.json of the detector.
+        data: `split.data` of params.yaml; of the embedded sample it is known who is in it, of others the card asks.
+        split: reports/split/summary.json. figures: reports/evaluate/figures.csv. robustness: reports/robustness/metrics.json.
+    """
+    rows = figures[figures["approach"] == card["approach"]].set_index("figure")
+    of_reals = rows.loc["accuracy_real"]
+    low = of_reals["value"] if pd.isna(of_reals["low"]) else of_reals["low"]
+    environment = jinja2.Environment(  # noqa: S701 - Markdown for the reader of a repository, not HTML
+        loader=jinja2.PackageLoader("fakeface.report", "templates"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    words = {cell.name: cell_words(cell) for cell in CELLS}
+    lost = robustness[card["approach"]]["accuracy"]
+    return environment.get_template("model_card.md").render(
+        card=card,
+        data=data,
+        sample=data == SAMPLE,
+        split=split,
+        figures=[(text, _cell(rows.loc[name])) for name, text in FIGURES.items() if name in rows.index],
+        false_alarms=float(1 - low),
+        lost=lost | {"worst_words": words[lost["worst_cell"]]},
+        json=json.dumps(card, indent=2, ensure_ascii=False),
+    )
+
+
+def card_of(approach: str | None, data: str) -> str:
+    """The card of `models/<approach>`, or of the best by val for None, from the reports in the working folder.
+
+    Raises:
+        UserError: no such approach, its model is missing or damaged, or a report is missing.
+    """
+    if approach is not None and approach not in APPROACHES:
+        raise UserError(f"{approach}: no such approach; allowed here: {', '.join(APPROACHES)}")
+    cards = {name: read_card(Path("models", name)) for name in ([approach] if approach else APPROACHES)}
+    names = ("split/summary.json", "evaluate/figures.csv", "robustness/metrics.json")
+    try:
+        split, figures, robustness = (Path("reports", name).read_text(encoding="utf-8") for name in names)
+    except FileNotFoundError as error:
+        raise UserError(f"{error.filename}: is not there; run `dvc repro` first") from None
+    table = pd.read_csv(io.StringIO(figures))
+    return model_card(cards[approach or choose(cards)], data, json.loads(split), table, json.loads(robustness))
+
+
+def _cell(row: "pd.Series[Any]") -> str:
+    if pd.isna(row["value"]):
+        return "not given by this test set"
+    spread = "" if pd.isna(row["low"]) else f" ({row['low']:.3f} to {row['high']:.3f})"
+    return f"{row['value']:.3f}{spread}"

@@ -1,0 +1,1 @@
+"""Scores of perturbed test images."""

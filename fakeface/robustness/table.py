@@ -1,0 +1,94 @@
+"""The robustness table: which images it rests on, its mean and worst case, its budget, and how it reads as Markdown.
+
+A table is tidy: a row for each approach and cell, with the columns `approach`, `cell` and FIGURES.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fakeface.core.errors import UserError
+
+# Accuracy and recalls at 0.5; accuracy_at_threshold at the threshold that was chosen on clean val images.
+FIGURES = [
+    "accuracy",
+    "accuracy_at_threshold",
+    "accuracy_real",
+    "accuracy_fake",
+    "average_precision",
+    "roc_auc",
+]
+
+
+def choose_images(labels: np.ndarray, sources: np.ndarray, images: int, seed: int) -> np.ndarray:
+    """Which test images are perturbed: int64 places in `labels`, in order; whole photos in an order that `seed` shuffles.
+
+    Args:
+        labels: int [N], 0 real, 1 fake.
+        sources: str [N], the photo that an image comes from.
+        images: at most so many a class; 0 takes all.
+
+    Raises:
+        UserError: no photo has few enough images, so a class would be empty.
+    """
+    if images == 0:
+        return np.arange(len(labels))
+    photos, photo = np.unique(sources, return_inverse=True)
+    counts = np.stack([np.bincount(photo[labels == label], minlength=len(photos)) for label in (0, 1)], 1)
+    room, taken = np.array([images, images]), np.zeros(len(photos), dtype=bool)
+    for number in np.random.default_rng(seed).permutation(len(photos)):
+        if (counts[number] <= room).all():  # a photo with more images than there is room for is left out
+            taken[number] = True
+            room = room - counts[number]
+    if not counts[taken].any(0).all():
+        raise UserError(
+            f"params.yaml: robustness.images = {images}: no photo has so few test images in both classes; "
+            "raise it, or set it to 0 for all"
+        )
+    return np.flatnonzero(taken[photo])
+
+
+def summary(table: pd.DataFrame) -> dict[str, Any]:
+    """Per approach and figure: clean, the mean over all cells (clean is one of them), the worst, and in which cell."""
+    result: dict[str, Any] = {}
+    for approach, rows in table.set_index("cell").groupby("approach", sort=False):
+        result[str(approach)] = {
+            figure: {
+                "clean": float(rows[figure]["clean"]),
+                "mean": round(float(rows[figure].mean()), 6),
+                "worst": float(rows[figure].min()),
+                "worst_cell": str(rows[figure].idxmin()),
+            }
+            for figure in ("accuracy", "accuracy_at_threshold", "average_precision", "roc_auc")
+        }
+    return result
+
+
+def broken(table: pd.DataFrame, budget: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """What each broken budget lost and may lose, the largest excess first; empty when all hold.
+
+    Args:
+        budget: approach -> cell -> points of accuracy at 0.5 (0.08 is 8 %) that it may lose against its own clean figure.
+    """
+    accuracy = table.set_index(["approach", "cell"])["accuracy"].to_dict()
+    found = []
+    for approach, cells in budget.items():
+        for cell, allowed in cells.items():
+            clean, here = accuracy[approach, "clean"], accuracy[approach, cell]
+            lost = clean - here
+            if lost > allowed + 1e-6:  # figures are rounded to 6 decimals
+                line = f"{approach} loses {lost:.3f} of accuracy at {cell} ({clean:.3f} to {here:.3f}), allowed {allowed:g}"
+                found.append((allowed - lost, line))
+    return [line for _, line in sorted(found)]
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """Accuracy at 0.5 in per cent, a cell a line, an approach a column; the mean and the worst below."""
+    wide = table.pivot(index="cell", columns="approach", values="accuracy") * 100
+    wide = wide.loc[table["cell"].unique(), table["approach"].unique()]
+    wide = pd.concat([wide, pd.DataFrame({"**mean**": wide.mean(), "**worst**": wide.min()}).T])
+    lines = ["| cell | " + " | ".join(map(str, wide.columns)) + " |", "|---" * (len(wide.columns) + 1) + "|"]
+    lines += [f"| {name} | " + " | ".join(f"{value:.1f}" for value in row) + " |" for name, row in wide.iterrows()]
+    return "\n".join(lines) + "\n"

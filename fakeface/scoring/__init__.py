@@ -1,0 +1,1 @@
+"""Metrics, intervals and comparisons of scores, as tables and pictures."""

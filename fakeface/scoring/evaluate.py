@@ -1,0 +1,64 @@
+"""The stage `evaluate`: val and test images through all detectors, once."""
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import roc_curve
+
+from fakeface.core.files import whole, write_text
+from fakeface.core.params import APPROACHES, Params
+from fakeface.detector.calibration import uncalibrated
+from fakeface.detector.device import configure
+from fakeface.detector.predictor import load_all
+from fakeface.images.store import Dataset
+from fakeface.scoring import figures
+from fakeface.scoring.summary import summarise
+
+GRID = 32  # test images in each prediction grid
+
+
+def evaluate(params: Params) -> None:
+    base, p = params.base, params.evaluate
+    compute = configure(base.seed, base.threads, base.device, base.precision)
+    dataset = Dataset.open()
+    rows = np.concatenate([dataset.rows("val"), dataset.rows("test")])
+    is_test = dataset.manifest["split"].to_numpy()[rows] == "test"
+    test_rows, labels = rows[is_test], dataset.labels[rows[is_test]]
+    source = dataset.manifest["source"].to_numpy()[test_rows]
+    predictors = load_all(APPROACHES, dataset.data_hash, compute)
+    both = {name: predictor.scores(dataset.pixels, rows) for name, predictor in predictors.items()}
+    cards = {name: predictor.card for name, predictor in predictors.items()}
+    scores = {name: values[is_test] for name, values in both.items()}
+    summary = summarise(labels, scores, cards, source, resamples=p.resamples, seed=base.seed)
+    results = summary.headline()
+    predictions = dataset.manifest.loc[rows, ["path", "label", "split"]].copy()
+    for name, values in both.items():
+        predictions[f"score_{name}"] = np.round(values, 6)
+
+    histories = {name: pd.read_csv(f"reports/train/{name}/history.csv") for name in APPROACHES}
+    shown = np.sort(np.random.default_rng(base.seed).permutation(len(labels))[:GRID])
+    pictures = {
+        "training_images": figures.training_images(dataset.pixels, dataset.labels, dataset.rows("train")),
+        "curves": figures.curves(histories),
+        "roc": figures.roc(labels, scores, {name: results[name]["roc_auc"] for name in APPROACHES}),
+        "intervals": figures.intervals(summary.figures, summary.intervals),
+        "reliability": figures.reliability(
+            labels, {name: uncalibrated(scores[name], cards[name]["temperature"]) for name in APPROACHES}, scores
+        ),
+        "confusion": figures.confusion(labels, scores),
+    }
+    for name in APPROACHES:
+        grid = figures.prediction_grid(
+            dataset.pixels, labels[shown], scores[name][shown], test_rows[shown], f"{name} on test images"
+        )
+        pictures[f"predictions_{name}"] = grid
+    with whole("reports/evaluate/figures") as folder:
+        folder.mkdir()
+        for name, figure in pictures.items():
+            figures.save(figure, folder / f"{name}.png")
+    write_text("reports/evaluate/predictions.csv", predictions.to_csv(index=False, lineterminator="\n"))
+    for name in APPROACHES:
+        false_positive, true_positive, _ = roc_curve(labels, scores[name])
+        curve = pd.DataFrame({"false_positive_rate": false_positive, "true_positive_rate": true_positive}).round(6)
+        write_text(f"reports/evaluate/roc/{name}.csv", curve.to_csv(index=False, lineterminator="\n"))
+    summary.write("reports/evaluate", "Test set")
+    print(summary.markdown("Test set"))

@@ -1,0 +1,164 @@
+"""All figures of all approaches on one set, with intervals and comparisons: as numbers, as tables, as words."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fakeface.core.files import write_text
+from fakeface.detector.calibration import uncalibrated
+from fakeface.scoring.comparison import Pair, compare
+from fakeface.scoring.intervals import bootstrap, interval
+from fakeface.scoring.metrics import calibration, evaluate
+
+# What `dvc metrics` and MLflow show; everything else is in figures.csv.
+HEADLINE = (
+    "accuracy",
+    "accuracy_real",
+    "accuracy_fake",
+    "false_positive_rate",
+    "average_precision",
+    "roc_auc",
+    "eer",
+    "log_loss",
+    "accuracy_at_threshold",
+)
+# The rows of table.md, in its order; those in per cent first.
+PER_CENT = {
+    "accuracy": "accuracy",
+    "accuracy_real": "reals called real",
+    "accuracy_fake": "fakes called fake",
+    "balanced_accuracy": "balanced accuracy",
+    "false_positive_rate": "reals called fake",
+    "accuracy_at_threshold": "accuracy at the val threshold",
+    "accuracy_real_at_threshold": "reals called real, there",
+    "accuracy_fake_at_threshold": "fakes called fake, there",
+    "false_positive_rate_at_threshold": "reals called fake, there",
+    "eer": "equal error rate",
+    "tpr_at_1pct_fpr": "fakes found at 1 % false positives",
+    "tpr_at_5pct_fpr": "fakes found at 5 % false positives",
+}
+PLAIN = {
+    "average_precision": "average precision",
+    "roc_auc": "ROC-AUC",
+    "brier": "Brier score",
+    "brier_uncalibrated": "Brier score at temperature 1",
+    "ece": "expected calibration error",
+    "ece_uncalibrated": "expected calibration error at temperature 1",
+    "log_loss": "log loss",
+    "log_loss_uncalibrated": "log loss at temperature 1",
+    "threshold": "threshold chosen on val",
+    "temperature": "temperature fitted on val",
+}
+
+
+@dataclass(frozen=True)
+class Summary:
+    """`figures`: approach -> figure -> value; `intervals`: approach -> figure -> (low, high), where there is one."""
+
+    figures: dict[str, dict[str, Any]]
+    intervals: dict[str, dict[str, tuple[float, float]]]
+    pairs: list[Pair]
+    images: int
+    photos: int
+
+    def headline(self) -> dict[str, dict[str, Any]]:
+        """approach -> few figures, those of accuracy with their interval, and the number of images."""
+        rows: dict[str, dict[str, Any]] = {}
+        for name, figures in self.figures.items():
+            rows[name] = {}
+            for figure in HEADLINE:
+                if figure in figures:
+                    rows[name][figure] = figures[figure]
+                if figure == "accuracy" and figure in self.intervals[name]:
+                    low, high = self.intervals[name][figure]
+                    rows[name] |= {"accuracy_low": round(low, 6), "accuracy_high": round(high, 6)}
+            rows[name]["n_test"] = self.images
+        return rows
+
+    def table(self) -> pd.DataFrame:
+        """One row an approach and figure: name (of both, for plots), approach, figure, value, low, high."""
+        rows = [
+            (f"{figure}, {name}", name, figure, value, *self.intervals[name].get(figure, (None, None)))
+            for name, figures in self.figures.items()
+            for figure, value in figures.items()
+            if figure in PER_CENT or figure in PLAIN
+        ]
+        return pd.DataFrame(rows, columns=["name", "approach", "figure", "value", "low", "high"]).round(6)
+
+    def differences(self) -> pd.DataFrame:
+        """One row a pair: the fields of `Pair`, whether a difference is shown, and the sentence."""
+        rows = [
+            {"pair": f"{pair.a} - {pair.b}", **asdict(pair), "shown": pair.shown, "sentence": pair.sentence}
+            for pair in self.pairs
+        ]
+        return pd.DataFrame(rows).round({"accuracy_a": 6, "accuracy_b": 6, "difference": 6, "low": 6, "high": 6})
+
+    def markdown(self, title: str) -> str:
+        """For people: a table with intervals, and the sentences."""
+        names = list(self.figures)
+        lines = [
+            f"# {title}: {self.images} images of {self.photos} photos",
+            "",
+            f"| | {' | '.join(names)} |",
+            "|" + "---|" * (len(names) + 1),
+        ]
+        for figure, words in (PER_CENT | PLAIN).items():
+            if all(figure in self.figures[name] for name in names):
+                lines.append(f"| {words} | {' | '.join(self._cell(name, figure) for name in names)} |")
+        lines += ["", "In brackets 95 % intervals. What each figure is: docs/evaluation.md.", ""]
+        lines += [f"- {pair.sentence}" for pair in self.pairs]
+        return "\n".join(lines) + "\n"
+
+    def _cell(self, name: str, figure: str) -> str:
+        factor, digits, sign = (100, 1, " %") if figure in PER_CENT else (1, 3, "")
+        value, span = self.figures[name][figure], self.intervals[name].get(figure)
+        inside = f" ({factor * span[0]:.{digits}f} to {factor * span[1]:.{digits}f})" if span else ""
+        return f"{factor * value:.{digits}f}{sign}{inside}"
+
+    def write(self, folder: Path | str, title: str, **counts: int) -> None:
+        """metrics.json (the headline, and `counts`), figures.csv, pairs.csv and table.md in `folder`."""
+        folder = Path(folder)
+        write_text(folder / "metrics.json", json.dumps(self.headline() | counts, indent=2) + "\n")
+        write_text(folder / "figures.csv", self.table().to_csv(index=False, lineterminator="\n"))
+        write_text(folder / "pairs.csv", self.differences().to_csv(index=False, lineterminator="\n"))
+        write_text(folder / "table.md", self.markdown(title))
+
+
+def summarise(
+    labels: np.ndarray,
+    scores: Mapping[str, np.ndarray],
+    cards: Mapping[str, Mapping[str, Any]],
+    source: np.ndarray,
+    *,
+    resamples: int,
+    seed: int,
+) -> Summary:
+    """Every figure of every approach on one set.
+
+    Args:
+        labels: int [N]; scores: approach -> float [N], calibrated; source: [N], the photo of each image.
+        cards: approach -> card, of which threshold and temperature are read.
+    """
+    thresholds = {name: float(cards[name]["threshold"]) for name in scores}
+    resampled = bootstrap(labels, scores, thresholds, source, resamples=resamples, seed=seed)
+    figures: dict[str, dict[str, Any]] = {}
+    intervals: dict[str, dict[str, tuple[float, float]]] = {}
+    for name, values in scores.items():
+        figures[name] = evaluate(labels, values, thresholds[name])
+        temperature = float(cards[name]["temperature"])
+        if "brier" in figures[name]:
+            before = calibration(labels, uncalibrated(values, temperature))
+            figures[name] |= {f"{figure}_uncalibrated": round(value, 6) for figure, value in before.items()}
+        figures[name]["temperature"] = round(temperature, 6)
+        intervals[name] = {
+            figure: found
+            for figure in figures[name]
+            if figure in resampled[name] and (found := interval(figure, resampled[name][figure], labels, source))
+        }
+    pairs = compare(labels, scores, source, resampled)
+    return Summary(figures, intervals, pairs, images=len(labels), photos=len(np.unique(source)))

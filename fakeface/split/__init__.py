@@ -1,0 +1,1 @@
+"""Which images belong together, and which of them train, choose and test."""

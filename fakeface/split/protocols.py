@@ -1,0 +1,111 @@
+"""Who goes into train, val and test: whole groups at random, so that no photo stands on two sides."""
+
+import numpy as np
+
+from fakeface.core.errors import UserError
+from fakeface.images.store import SPLITS
+
+
+def class_sizes(
+    protocol: str, train: float, val: float, test: float, available: list[int], names: list[str]
+) -> np.ndarray:
+    """How many images of each class each split takes: int64 [3, 2], rows train, val, test, columns real, fake.
+
+    `fractions`: of each class; `counts`: images a class; `article`: 1499 a class to train, 500 to test;
+    `task`: 500 a class to train, all others to test. In the last two, `val` is the fraction cut off the training images.
+
+    Args:
+        available: images of real and fake at hand; `names`: their folders, for the message.
+
+    Raises:
+        UserError: a class has fewer images than the protocol asks for, or a split would stay empty.
+    """
+    sizes = np.zeros((3, 2), dtype=np.int64)
+    for c, n in enumerate(available):
+        if protocol == "fractions":
+            n_test, n_val = round(test * n), round(val * n)
+            n_train = min(round(train * n), n - n_test - n_val)
+            if abs(train + val + test - 1) < 1e-9:
+                n_train = n - n_test - n_val
+        elif protocol == "counts":
+            n_train, n_val, n_test = int(train), int(val), int(test)
+        else:
+            whole = 1499 if protocol == "article" else 500
+            n_val = round(val * whole)
+            n_train = whole - n_val
+            n_test = 500 if protocol == "article" else n - whole
+        need = n_train + n_val + max(n_test, 1)
+        if need > n and protocol != "fractions":
+            raise UserError(
+                f"{names[c]}: has {n} images, but split.protocol {protocol} asks for {need}; "
+                "add images, or set split.protocol: fractions in params.yaml"
+            )
+        if min(n_train, n_val, n_test) < 1:
+            raise UserError(
+                f"{names[c]}: {n} images give {n_train} train, {n_val} val and {n_test} test; "
+                "add images, or change split.train, split.val and split.test in params.yaml"
+            )
+        sizes[:, c] = n_train, n_val, n_test
+    return sizes
+
+
+def assign(labels: np.ndarray, groups: np.ndarray, sizes: np.ndarray, *, rest: str, seed: int) -> np.ndarray:
+    """Gives every image a split, whole groups together.
+
+    Large groups are placed first, while there is room; each goes to a split drawn with the odds of the room left there, so
+    a group's size does not decide its split. Groups of one image, or of one real and one fake, always fill `sizes` exactly.
+
+    Args:
+        labels: int [N], 0 or 1.
+        groups: int [N], equal numbers stay together.
+        sizes: int [3, 2] from `class_sizes`.
+        rest: where a group goes that fits nowhere (`train` or `unused`).
+        seed: of the draw.
+
+    Returns:
+        str [N]: train, val, test or unused.
+    """
+    rng = np.random.default_rng(seed)
+    _, inverse = np.unique(groups, return_inverse=True)
+    counts = np.zeros((inverse.max() + 1, 2), dtype=np.int64)
+    np.add.at(counts, (inverse, labels), 1)
+    order = rng.permutation(len(counts))
+    order = order[np.argsort(-counts[order].sum(1), kind="stable")]
+    room = sizes.copy()
+    chosen = np.empty(len(counts), dtype=object)
+    for g in order:
+        fits = (room >= counts[g]).all(1)
+        if not fits.any():
+            chosen[g] = rest
+            continue
+        odds = np.where(fits, room[:, counts[g] > 0].sum(1), 0).astype(float)
+        split = rng.choice(3, p=odds / odds.sum())
+        room[split] -= counts[g]
+        chosen[g] = SPLITS[split]
+    return chosen[inverse].astype(str)
+
+
+def check_filled(labels: np.ndarray, split: np.ndarray, sizes: np.ndarray) -> list[str]:
+    """Sentences on splits that came out smaller or larger than `sizes`, because groups stay whole; empty when all is exact.
+
+    Raises:
+        UserError: a split has no image of a class at all.
+    """
+    notes = []
+    for row, name in zip(sizes, SPLITS, strict=True):
+        got = [int(((split == name) & (labels == c)).sum()) for c in (0, 1)]
+        if min(got) == 0:
+            raise UserError(
+                f"{name} would have {got[0]} real and {got[1]} fake images: too few photos to fill it with whole groups; add "
+                "faces, change the sizes in split, or lower split.hash_distance in params.yaml"
+            )
+        if got != row.tolist():
+            notes.append(
+                f"{name} has {got[0]} real and {got[1]} fake images, not {row[0]} and {row[1]}: groups stay whole"
+            )
+    return notes
+
+
+def twins_across(source: np.ndarray, split: np.ndarray, other: str) -> int:
+    """How many test images have an image of the same photo in the split `other`: what a random split leaks."""
+    return int(np.isin(source[split == "test"], source[split == other]).sum())

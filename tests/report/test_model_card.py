@@ -1,0 +1,105 @@
+"""The model card: the committed one is of the committed figures, and others say what they must."""
+
+import json
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from fakeface.core.errors import UserError
+from fakeface.report.model_card import card_of, model_card
+
+ROOT = Path(__file__).parents[2]
+SECTIONS = [  # of Mitchell et al. 2019, in their order
+    "Model details",
+    "Intended use",
+    "Factors",
+    "Metrics",
+    "Evaluation data",
+    "Training data",
+    "Quantitative analyses",
+    "Ethical considerations",
+    "Caveats and recommendations",
+]
+
+
+def reports() -> tuple:
+    """Of the committed results: summary.json, figures.csv, robustness/metrics.json; models are not in git."""
+    folder = ROOT / "reports"
+    split, robustness = (
+        json.loads((folder / name).read_text()) for name in ("split/summary.json", "robustness/metrics.json")
+    )
+    return split, pd.read_csv(folder / "evaluate/figures.csv"), robustness
+
+
+@pytest.fixture
+def card() -> dict:
+    text = (ROOT / "docs/model_card.md").read_text()
+    return json.loads(re.search(r"```json\n(.*)```", text, re.DOTALL).group(1))
+
+
+def test_the_committed_card_is_that_of_the_committed_results(card):
+    """`fakeface card --output docs/model_card.md` writes it; here without the model's folder, which only DVC has."""
+    assert (ROOT / "docs/model_card.md").read_text() == model_card(card, "data/sample", *reports())
+    name = card["approach"]
+    assert card["sha256"] == json.loads((ROOT / f"reports/cost/{name}.json").read_text())["model_sha256"]
+    assert card["metrics"] == json.loads((ROOT / f"reports/train/{name}/metrics.json").read_text())
+
+
+def test_the_committed_card_is_of_the_approach_that_val_chose(card):
+    val = {path.parent.name: json.loads(path.read_text()) for path in (ROOT / "reports").glob("*/metrics.json")}
+    of = {name: (m["val_accuracy"], -m["val_loss"]) for name, m in val.items() if "val_accuracy" in m}
+    assert max(of, key=of.get) == card["approach"]
+
+
+def test_every_section_of_the_paper_is_there(card):
+    for data in ("data/sample", "data/raw"):
+        found = re.findall(r"^## (.*)$", model_card(card, data, *reports()), re.MULTILINE)
+        assert found == [*SECTIONS, "card.json"]
+
+
+def test_false_alarms_are_those_of_the_interval_by_hand(card):
+    split, figures, robustness = reports()
+    mask = (figures["approach"] == card["approach"]) & (figures["figure"] == "accuracy_real")
+    figures.loc[mask, ["value", "low", "high"]] = [0.95, 0.9, 0.98]
+    text = model_card(card, "data/raw", split, figures, robustness)
+    # 1000 pictures, 10 of them fake: one in ten of the 990 others
+    assert "Up to 10.0 % of the reals" in text
+    assert "up to 99 reals would be called fake" in text
+    assert "| reals called real | 0.950 (0.900 to 0.980) |" in text
+    figures.loc[mask, ["low", "high"]] = float("nan")
+    assert "Up to 5.0 % of the reals" in model_card(card, "data/raw", split, figures, robustness)
+
+
+def test_of_own_data_it_asks_whose_faces_they_are_and_of_the_sample_it_forbids_photos(card):
+    own, sample = (model_card(card, data, *reports()) for data in ("data/raw", "data/sample"))
+    assert "To be told by whoever trained it" in own
+    assert "drawn by code" not in own
+    assert "Do not point this model at a photo of a person" in sample
+    assert "To be told" not in sample
+
+
+def test_a_leak_is_said(card):
+    split, *rest = reports()
+    assert "the figures are biased" in model_card(
+        card, "data/raw", split | {"test_images_with_twin_in_train": 7}, *rest
+    )
+    assert "the figures are biased" not in model_card(card, "data/raw", split, *rest)
+
+
+def test_what_is_missing_is_named(tmp_path, monkeypatch, card):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="nope: no such approach; allowed here: scratch"):
+        card_of("nope", "data/raw")
+    with pytest.raises(UserError, match=r"models/scratch/card.json: missing"):
+        card_of(None, "data/raw")
+    folder = tmp_path / "models" / card["approach"]
+    folder.mkdir(parents=True)
+    (folder / "card.json").write_text(json.dumps(card))
+    with pytest.raises(UserError, match=r"reports/split/summary.json: is not there; run `dvc repro`"):
+        card_of(card["approach"], "data/raw")
+    for name in ("split/summary.json", "evaluate/figures.csv", "robustness/metrics.json"):
+        (tmp_path / "reports" / name).parent.mkdir(parents=True)
+        (tmp_path / "reports" / name).write_bytes((ROOT / "reports" / name).read_bytes())
+    assert card_of(card["approach"], "data/sample") == (ROOT / "docs/model_card.md").read_text()

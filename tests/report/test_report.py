@@ -1,0 +1,283 @@
+"""The report's words follow from the figures; the page is whole in itself, the same bytes again, and runs nothing."""
+
+import os
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import ROOT, identity
+from hypothesis import given
+from hypothesis import strategies as st
+from ruamel.yaml import YAML
+from test_page import Reader
+
+from fakeface.core.perturbations import CELLS
+from fakeface.pages.render import images_uri, render
+from fakeface.report import results as report
+from fakeface.report.limits import limits
+from fakeface.report.results import Results, answer, choose, comparison, errors, leak
+from fakeface.scoring.comparison import Pair
+
+EVIL = '1_fake/<script>alert(1)</script>" onerror="x.jpg'
+NAMES = ["scratch", "extractor", "finetune"]
+MACHINE = "some <processor>, 2 threads"
+PIXELS = np.random.default_rng(0).integers(0, 256, (3, 32, 32), dtype=np.uint8)
+
+
+def card(val=0.9, loss=0.3, **changed):
+    metrics = {"val_accuracy": val, "val_loss": loss, "train_accuracy": 0.95, "best_epoch": 2, "epochs": 3}
+    return {"network": "mynet", "weights": "none", "crop_size": 128, "data_hash": "d" * 64, "seed": 0, "threads": 2,
+            "processes": 1, "device": "cpu", "precision": "fp32", "sha256": "a" * 64, "metrics": metrics} | changed  # fmt: skip
+
+
+def pair(a, b, accuracy_a, accuracy_b, shown):
+    low, high = (0.01, 0.2) if accuracy_a > accuracy_b else (-0.2, -0.01)
+    made = Pair(a, b, 100, 50, accuracy_a, accuracy_b, accuracy_a - accuracy_b, low if shown else -0.1,
+                high if shown else 0.1, 9, 2, 0.01, 0.02 if shown else 0.4)  # fmt: skip
+    assert made.shown == shown
+    return {**vars(made), "shown": made.shown, "sentence": made.sentence}
+
+
+def cost(minutes, epochs=3):
+    return {"model_sha256": "a" * 64, "minutes": minutes, "epochs": epochs, "machine": MACHINE}
+
+
+def results(**changed) -> Results:
+    """scratch is the best on val, finetune level with it on test, extractor worse; scratch fails after any blur."""
+    accuracies = {"scratch": 0.96, "extractor": 0.8, "finetune": 0.95}
+    figures = [(name, figure, value, value - 0.04, min(1.0, value + 0.04))
+               for name, accuracy in accuracies.items()
+               for figure, value in {"accuracy": accuracy, "accuracy_real": 0.9, "ece": 0.05, "ece_uncalibrated": 0.02,
+                                     "threshold": 0.4}.items()]  # fmt: skip
+    cells = [(name, cell.name, 0.5 if name == "scratch" and cell.name.startswith("blur") else 0.9)
+             for name in NAMES for cell in CELLS]  # fmt: skip
+    values = {
+        "params": YAML(typ="safe").load(ROOT / "params.yaml"),
+        "cards": {"scratch": card(0.97), "extractor": card(0.9), "finetune": card(0.95)},
+        "costs": {"scratch": cost(2.5), "extractor": cost(0.1), "finetune": cost(1.0)},
+        "figures": pd.DataFrame(figures, columns=["approach", "figure", "value", "low", "high"]),
+        "pairs": pd.DataFrame([pair("scratch", "extractor", 0.96, 0.8, True), pair("scratch", "finetune", 0.96, 0.95, False),
+                               pair("extractor", "finetune", 0.8, 0.95, True)]),
+        "split": {"images": 400, "photos": 200, "train": {"real": 100, "fake": 100}, "val": {"real": 40, "fake": 40},
+                  "test": {"real": 50, "fake": 50}},
+        "audit": {"verdict": "warn", "balanced_accuracy": {"metadata": 0.5, "spectrum": 0.9, "thumbnail": None},
+                  "interval_95": {"metadata": [0.45, 0.55], "spectrum": [0.85, 0.95], "thumbnail": [None, None]},
+                  "exact_duplicates": 0, "near_duplicates": 1, "photos_in_several_splits": 0},
+        "cells": pd.DataFrame(cells, columns=["approach", "cell", "accuracy"]),
+        "robustness": {name: {"accuracy": {"mean": 0.8}} for name in NAMES},
+        "errors": pd.DataFrame([("scratch", EVIL, 1, 0.01), ("finetune", EVIL, 1, 0.1), ("finetune", "0_real/1.jpg", 0, 0.9)],
+                               columns=["approach", "path", "label", "score"]),
+        "seeds": {"seeds": 1, "approaches": {name: {"accuracy": [a], "mean": a, "sd": None} for name, a in accuracies.items()}},
+        "leak": {},
+    }  # fmt: skip
+    return Results(**values | changed)
+
+
+def html(**changed) -> str:
+    """The whole page; the browser's tests look at it too."""
+    found = results(**changed)
+    wrong = errors(found.errors, NAMES, 6)
+    for row in wrong["rows"]:
+        for image in row["hardest"]:
+            image["uri"] = images_uri([PIXELS], 48)
+    told = answer(found)
+    names = ["evaluate/roc", "evaluate/curves", "robustness/jpeg", *(f"explain/gradcam_{name}" for name in NAMES)]
+    return render("fakeface.report", "report.html", answer=told, audit=report.audit(found), comparison=comparison(found),
+                  curves=report.curves(found), robustness=report.robustness(found), errors=wrong,
+                  limits=limits(found, told["best"]), pictures=dict.fromkeys(names, images_uri([PIXELS] * 3, 32)),
+                  results=found, sample=True, photos=50, metrics_md5="0" * 32,
+                  parameters="split:\n  data: <b>x</b>\n")  # fmt: skip
+
+
+def limit(title, **changed):
+    return dict(limits(results(**changed), "scratch"))[title]
+
+
+def test_names_from_the_data_are_text_and_nothing_else():
+    text = html()
+    reader = Reader(text)
+    assert reader.open == []
+    assert "script" not in reader.seen
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
+    assert "some &lt;processor&gt;" in text
+    assert "data: &lt;b&gt;x&lt;/b&gt;" in text
+
+
+def test_the_page_needs_nothing_else_and_is_the_same_again():
+    text = html()
+    reader = Reader(text)
+    assert all(reader.alts)
+    assert {source for source in reader.sources if not source.startswith(("data:image/", "#"))} == {
+        "audit/index.html",
+        "explain/index.html",
+    }
+    assert not re.search(r"https?://|@import|url\(", text)
+    assert text == html()
+
+
+def test_val_chooses_and_test_has_no_say():
+    assert choose({"a": card(0.9), "b": card(0.95), "c": card(0.94)}) == "b"
+    assert choose({"a": card(0.95, 0.3), "b": card(0.95, 0.2)}) == "b"
+    told = answer(results(cards={"scratch": card(0.9), "extractor": card(0.97), "finetune": card(0.95)}))
+    assert told["best"] == "extractor"
+    assert told["standing"] == "val misled"
+    assert told["verdict"].startswith("on the test set finetune and scratch did better") or told["verdict"].startswith(
+        "on the test set scratch and finetune did better"
+    )
+
+
+def test_what_cannot_be_told_apart_is_said_plainly():
+    told = answer(results())
+    assert told["best"] == "scratch"
+    assert told["accuracy"] == {"value": "96.0", "interval": "92.0 to 100.0"}
+    assert told["standing"] == "level with finetune"
+    assert told["verdict"] == (
+        "scratch and finetune cannot be told apart on these images; scratch is shown to be better than extractor."
+    )
+    assert [row["word"] for row in told["sentences"]] == ["Better", "No difference"]
+
+
+def test_a_tie_on_val_is_said():
+    cards = {"scratch": card(0.97, 0.1), "extractor": card(0.9), "finetune": card(0.97, 0.2)}
+    assert answer(results(cards=cards))["ties"] == "finetune"
+    assert "level with finetune; the lower val loss decides" in html(cards=cards)
+
+
+@pytest.mark.parametrize(
+    ("costs", "words"),
+    [
+        (
+            {},
+            "finetune is the cheapest approach not shown to be worse than scratch: 1.0 minute of training against 2.5",
+        ),
+        ({"finetune": cost(3.0)}, "scratch is also the cheapest"),
+        ({"finetune": cost(2.5)}, "scratch is also the cheapest"),
+        ({"finetune": None}, "the cost of finetune was not measured"),
+        ({"scratch": None}, "the cost of scratch was not measured"),
+        ({"extractor": None}, "finetune is the cheapest"),  # shown to be worse: its cost does not matter
+    ],
+)
+def test_the_cheapest_of_those_not_shown_to_be_worse(costs, words):
+    assert words in answer(results(costs=results().costs | costs))["cheapest"]
+
+
+def test_minutes_are_measured_or_not():
+    assert [report.minutes(c) for c in (None, cost(0.0), cost(1.0), cost(12.3))] == [
+        "not measured",
+        "under 0.1 minutes",
+        "1.0 minute",
+        "12.3 minutes",
+    ]
+
+
+def test_fragility_comes_from_the_figures():
+    text = limit("Fragile")
+    assert text.startswith("scratch falls from 90.0 to 50.0 % of images right with blur, sigma 1.")
+    blurred = sum(cell.name.startswith("blur") for cell in CELLS)
+    assert f"in {blurred} of {len(CELLS) - 1} perturbations: blur in 4 of 4 strengths." in text
+    firm = results().cells.assign(accuracy=0.9)
+    assert "loses at most 0.0 points" in limit("Fragile", cells=firm)
+    assert answer(results(cells=firm))["fragile"] == ""
+
+
+def test_false_alarms_are_counted_where_fakes_are_rare():
+    # at least 86 % of the reals are right: 0.14 of 990 reals
+    assert "up to 139 reals would be called fake" in limit("A score proves nothing")
+
+
+def test_calibration_is_compared_with_none():
+    text = limit("Calibration")
+    assert "off by 5.0 points" in text
+    assert "more than the 2.0 without the temperature, which 80 val images decided" in text
+
+
+def test_one_training_says_nothing_about_seeds():
+    assert "trained once" in limit("Other trainings")
+    assert "One training each." in html()
+    several = {"seeds": 3, "approaches": {"scratch": {"accuracy": [0.9, 0.92, 0.94], "mean": 0.92, "sd": 0.02}}}
+    assert "trained 3 times" in limit("Other trainings", seeds=several)
+    assert "90.0, 92.0, 94.0" in html(seeds=several)
+    assert "One training each." not in html(seeds=several)
+
+
+def test_a_leaky_split_is_the_first_limit():
+    params = results().params
+    params["split"]["group_by"] = "none"
+    assert limits(results(params=params), "scratch")[0][0] == "Leaky split"
+    assert "none of which was seen in training" not in html(params=params)
+
+
+def test_what_the_leak_was_worth():
+    part = {"accuracy": 0.9, "interval": [0.8, 0.95], "n": 10}
+    none = {
+        "accuracy": 0.99,
+        "n": 10,
+        "twin_in_train": {"accuracy": 1.0, "n": 6},
+        "no_twin_in_train": {"accuracy": None, "n": 0},
+    }
+    found = {"scratch": {"grouped": part, "none": none, "difference": {"accuracy": -0.012, "interval": [-0.05, 0.02]}}}
+    rows = leak(found)
+    assert [row["value"] for row in rows] == ["90.0", "99.0", "100.0", "-1.2"]
+    assert [rows[0]["interval"], rows[-1]["interval"]] == ["80.0 to 95.0", "-5.0 to 2.0"]
+    assert "What a random split would have shown" in html(leak=found)
+    assert leak({}) == []
+
+
+def test_errors_are_counted_by_approach_and_by_all():
+    found = errors(results().errors, NAMES, 1)
+    assert [(row["count"], row["real"], row["fake"]) for row in found["rows"]] == [(1, 0, 1), (0, 0, 0), (2, 1, 1)]
+    assert [len(row["hardest"]) for row in found["rows"]] == [1, 0, 1]
+    assert found["by_all"] == 0
+    assert errors(results().errors, ["scratch", "finetune"], 1)["by_all"] == 1
+
+
+def test_no_error_at_all_is_a_result_too(tmp_path):
+    path = tmp_path / "errors.csv"
+    results().errors.head(0).to_csv(path, index=False)
+    none = pd.read_csv(path, dtype={"path": str})
+    assert [row["count"] for row in errors(none, NAMES, 6)["rows"]] == [0, 0, 0]
+    assert "extractor: 0 of 100" in html(errors=none)
+
+
+def test_figures_that_are_missing_are_no_numbers():
+    rows = {row["words"]: row["cells"] for row in comparison(results())["rows"]}
+    assert rows["ROC-AUC"] == [None, None, None]
+    assert rows["accuracy at 0.5"][1] == {"value": "80.0 %", "interval": "76.0 to 84.0"}
+
+
+@given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1), st.floats(0, 0.9))
+def test_bars_stay_on_their_scale(value, one, other, start):
+    bar = report._bar("x", value, min(one, other), max(one, other), start)
+    assert 0 <= bar["left"] <= 100
+    assert bar["width"] >= 1
+    assert bar["left"] + bar["width"] <= 101.01
+    assert 0 <= bar["at"] <= 99
+
+
+def test_the_stage_starts_without_torch_or_mlflow():
+    modules = "stages.report, fakeface.images.store, fakeface.report.limits, fakeface.pages.render"
+    code = f"import sys, {modules}; print(sorted({{'torch', 'mlflow', 'sklearn'}} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_the_printed_command_finds_the_commit(tmp_path):
+    def git(*words):
+        env = {**os.environ, **identity()}
+        return subprocess.run(["git", *words], cwd=tmp_path, env=env, capture_output=True, text=True, check=True).stdout
+
+    git("init", "-q", "-b", "main")
+    for message, text in (
+        ("before", "md5: 1"),
+        ("the one", "md5: abc\n"),
+        ("after", "more\nmd5: abc\n"),
+        ("gone", "more\n"),
+    ):
+        (tmp_path / "dvc.lock").write_text(text)
+        git("add", "dvc.lock")
+        git("commit", "-qm", message)
+    command = re.search(r"<pre[^>]*>git (log.*?)</pre>", html())[1].replace("0" * 32, "abc")
+    assert git(*command.split()).splitlines()[-1].endswith("the one")

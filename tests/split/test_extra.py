@@ -1,0 +1,92 @@
+"""Further test folders: decoded as the split stage does, one class or two, and clear words for what is wrong."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from fakeface.core.errors import UserError
+from fakeface.images.decode import decode, find_images
+from fakeface.split.extra import find_extra, read_extra
+
+
+def read(folder, tmp_path, *, skip_bad=False, size=64):
+    found = find_extra("other", str(folder), "0_real", "1_fake")
+    return read_extra(
+        "other",
+        str(folder),
+        found,
+        tmp_path / "pixels.npy",
+        image_size=size,
+        max_megapixels=50.0,
+        threads=2,
+        hash_distance=4,
+        skip_bad=skip_bad,
+    )
+
+
+def refusal(function, *arguments, **named):
+    with pytest.raises(UserError) as caught:
+        function(*arguments, **named)
+    assert len(str(caught.value).splitlines()) == 1
+    return str(caught.value)
+
+
+def test_images_are_found_and_decoded_as_in_the_split(faces, tmp_path):
+    extra = read(faces, tmp_path)
+    assert find_extra("other", str(faces), "0_real", "1_fake") == find_images(faces, "0_real", "1_fake")
+    assert extra.manifest["path"].tolist() == [image.path for image in find_images(faces, "0_real", "1_fake")]
+    assert extra.labels.tolist() == [0] * 12 + [1] * 12
+    for row in (0, 11, 23):
+        image = decode(faces / extra.manifest["path"][row], 64, 50.0)
+        assert np.array_equal(extra.pixels[row], image.pixels)
+        assert extra.manifest["sha256"][row] == image.sha256
+    assert extra.bad == []
+
+
+def test_a_fake_and_its_photo_are_of_one_source(faces, tmp_path):
+    source = read(faces, tmp_path).source
+    assert source[:12].tolist() == source[12:].tolist() == list(range(12))
+
+
+@pytest.mark.parametrize(("gone", "label"), [("1_fake", 0), ("0_real", 1)])
+def test_one_class_is_enough(faces, tmp_path, gone, label):
+    shutil.rmtree(faces / gone)
+    extra = read(faces, tmp_path)
+    assert extra.labels.tolist() == [label] * 12
+    assert len(set(extra.source.tolist())) == 12
+
+
+def test_missing_folder_names_its_key():
+    message = refusal(find_extra, "other", "no/such", "0_real", "1_fake")
+    assert "evaluate.extra_sets.other" in message
+    assert "no/such" in message
+
+
+def test_folder_without_class_folders_says_which_it_needs(faces):
+    message = refusal(find_extra, "other", str(faces / "0_real"), "0_real", "1_fake")
+    assert "neither 0_real nor 1_fake" in message
+    assert "evaluate.extra_sets.other" in message
+
+
+def test_empty_class_folder_is_refused_rather_than_taken_for_missing(faces):
+    shutil.rmtree(faces / "1_fake")
+    (faces / "1_fake").mkdir()
+    assert "1_fake: no image" in refusal(find_extra, "other", str(faces), "0_real", "1_fake")
+
+
+def test_bad_image_stops_or_is_left_out_as_in_the_split(faces, tmp_path):
+    (faces / "0_real" / "0003.jpg").write_bytes(b"")
+    message = refusal(read, faces, tmp_path)
+    assert "0_real/0003.jpg: is empty" in message
+    assert "split.on_bad_image" in message
+    extra = read(faces, tmp_path, skip_bad=True)
+    assert extra.bad == [("0_real/0003.jpg", "is empty (0 bytes)")]
+    assert len(extra.manifest) == len(extra.pixels) == len(extra.source) == 23
+    assert "0_real/0003.jpg" not in extra.manifest["path"].tolist()
+
+
+def test_a_set_without_any_usable_image_is_refused_also_when_skipping(faces, tmp_path):
+    for path in faces.rglob("*.jpg"):
+        path.write_bytes(b"no image")
+    assert "(and 23 more)" in refusal(read, faces, tmp_path, skip_bad=True)
