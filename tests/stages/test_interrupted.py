@@ -60,7 +60,7 @@ def uninterrupted(split) -> dict[str, dict[str, bytes]]:
 
 
 def start(project: Project, approach: str, preexec_fn=None, **extra: str) -> subprocess.Popen[str]:
-    for path in ("models", "reports"):
+    for path in ("models", "reports/train"):
         shutil.rmtree(project.path / path / approach, ignore_errors=True)  # as DVC does before it runs a stage
     command = [sys.executable, "-m", f"stages.train_{approach}"]
     return subprocess.Popen(

@@ -26,8 +26,7 @@ STAGES = [
     "evaluate",
     "robustness",
     "explain",
-    "seeds",
-    "leak",
+    "variants",
     "report",
 ]
 
@@ -125,7 +124,7 @@ def test_every_training_stage_is_one_mlflow_run_with_its_curve_and_checkpoint(bu
 
 def test_the_finetune_lr_reruns_finetune_and_what_scores_it_only(built):
     built.set(train_finetune={"lr": 0.002})
-    assert repro(built) == ["train_finetune", "evaluate", "robustness", "explain", "seeds", "leak", "report"]
+    assert repro(built) == ["train_finetune", "evaluate", "robustness", "explain", "variants", "report"]
     diff = built.run("dvc", "metrics", "diff", "--json").stdout
     assert "reports/train/finetune/metrics.json" in diff
     assert "history.csv" in built.run("dvc", "plots", "diff", "--json").stdout
