@@ -7,9 +7,9 @@ import sqlite3
 import pandas as pd
 import pytest
 from conftest import ROOT, Project, tiny_on_faces
+from fakeface.cli.wiring import wire
 from ruamel.yaml import YAML
 
-from fakeface.cli.wiring import wire
 from fakeface.core.errors import UserError
 
 APPROACHES = ["scratch", "extractor", "finetune", "plain"]
