@@ -101,6 +101,14 @@ def copy_project(path: Path) -> Project:
     return project
 
 
+def copy_files(path: Path, *names: str) -> Project:
+    """A folder with some of the project's files, and no repository."""
+    for name in names:
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, path / name)
+    return Project(path)
+
+
 def tiny_on_faces(path: Path, **sections: dict) -> Project:
     """A copy of the project with tiny parameters, changed by `sections`, on 24 pairs of faces; nothing run yet, no tracking."""
     project = copy_project(path)
