@@ -1,4 +1,4 @@
-"""dvc.yaml tells the truth: the packages that a stage imports are its dependencies, the parameters that it reads are its parameters.
+"""dvc.yaml tells the truth: a stage declares the packages that it imports and the parameters that it reads, and no others.
 
 And the packages themselves: imports run one way, none is too large, and the committed lock is that of this code.
 """
@@ -204,7 +204,7 @@ def test_packages_are_small():
 
 
 def test_the_committed_lock_is_that_of_this_code():
-    """Whoever changes a stage's code or parameters reruns the pipeline and commits the lock; DVC itself compares, and runs nothing."""
+    """Whoever changes a stage reruns the pipeline and commits the lock; DVC itself compares, and runs nothing."""
     from dvc.repo import Repo
 
     with Repo(ROOT) as repo:
