@@ -68,6 +68,8 @@ class Project:
         values = yaml.load(path.read_text())
         for name, section in sections.items():
             values[name].update(section)
+            for key in set(section) & set(values[name].ca.items):
+                values[name].ca.items[key][3] = None  # as fakeface/cli/recipes.py does, and for its reason
         yaml.dump(values, path)
 
     def commit(self, message: str = "change") -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
+from ruamel.yaml import YAML, CommentedMap
 
 from fakeface.core.errors import UserError
 from fakeface.core.files import whole
@@ -33,10 +33,10 @@ def apply_recipe(name: str, data: Path | None, root: Path = Path(".")) -> None:
         raise UserError(f"{path}: holds no sections such as 'base:'; `git checkout params.yaml` first")
     for section, keys in values.items():
         if not isinstance(target.get(section), dict):
-            target[section] = {}
+            target[section] = CommentedMap()
         for key, value in keys.items():
-            if target[section].get(key) != value or key not in target[section]:
-                target[section][key] = value
+            if key not in target[section] or target[section][key] != value:
+                _set(target[section], key, value)
         _drop_unknown(target[section], keys)
     _drop_unknown(target, values)
     with whole(path) as partial:
@@ -73,6 +73,14 @@ def _round_trip() -> YAML:
     yaml = YAML()
     yaml.width, yaml.preserve_quotes = 4096, True
     return yaml
+
+
+def _set(section: Any, key: str, value: Any) -> None:
+    section[key] = value
+    if (
+        key in section.ca.items
+    ):  # where a list stood below its key, ruamel keeps an empty comment, and writes that before `[]`
+        section.ca.items[key][3] = None
 
 
 def _drop_unknown(target: dict[str, Any], known: dict[str, Any]) -> None:

@@ -20,6 +20,12 @@ def summarise_variants(params: Params) -> None:
         UserError: an output of another stage is missing.
     """
     base, p = params.base, params.evaluate
+    wanted = {f"{name}/seed-{seed}" for name in APPROACHES for seed in p.seeds} | {f"{name}/leak" for name in p.leak}
+    for folder in sorted(Path("reports/variants").glob("*/*/")):
+        if folder.relative_to("reports/variants").as_posix() not in wanted:
+            print(
+                f"note: {folder} is of a variant that params.yaml does not ask for; delete it, or another clone's lock differs"
+            )
     try:
         own = json.loads(Path("reports/evaluate/metrics.json").read_text(encoding="utf-8"))
         accuracies = {
@@ -35,7 +41,7 @@ def summarise_variants(params: Params) -> None:
         name: (own[name]["accuracy_low"], own[name]["accuracy_high"]) if "accuracy_low" in own[name] else None
         for name in APPROACHES
     }
-    _write("seeds", seeds.summary(accuracies), seeds.markdown(accuracies, [base.seed, *p.seeds], photos))
+    _write("seeds", seeds.figures(accuracies), seeds.markdown(accuracies, [base.seed, *p.seeds], photos))
     nothing = "evaluate.leak names no approach: nothing was trained under split.group_by: none.\n"
     _write("leak", found, leak.markdown(found) if found else nothing)
 

@@ -89,6 +89,29 @@ def test_recipe_repairs_a_wrong_value_a_missing_and_an_unknown_key(root):
     assert load_params(path) == load_params(ROOT / "params.yaml")
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (
+            "seeds: []                   #",
+            "seeds:  # mine\n  - 1\n  - 2\n  #",
+        ),  # as `dvc exp run -S` writes
+        ("leak: []   ", "leak:\n  - scratch\n"),
+        ("extra_sets: {}  ", "extra_sets:\n    other: faces\n"),
+        ("budget: {}", "budget:\n    scratch:\n      blur_1: 0.1  # mine"),
+        ("\nregistry:\n", "\nother:\n"),
+        ("\nregistry:\n", "\nregistry: 3\nother:\n"),
+    ],
+)
+def test_whatever_was_written_in_params_yaml_default_brings_its_values_back(root, old, new):
+    path = root / "params.yaml"
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+    assert load(path) != load(ROOT / "params.yaml")
+    apply_recipe("default", None, root)
+    assert load(path) == load(ROOT / "params.yaml")
+
+
 def test_nothing_temporary_stays(root):
     apply_recipe("article", None, root)
     assert sorted(path.name for path in root.iterdir()) == ["params.yaml", "recipes"]
