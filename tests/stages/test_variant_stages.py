@@ -140,7 +140,7 @@ def test_killed_with_its_training_it_goes_on_after_the_last_epoch_and_ends_with_
         stderr=subprocess.DEVNULL,
     )
     deadline = time.monotonic() + 120
-    while not [path for path in (trained.path / ".fakeface/resume").glob("scratch-*") if path.suffix == ".pt"]:
+    while not [path for path in (trained.path / ".fakeface/resume").glob("scratch-*") if path.suffix == ".safetensors"]:
         assert time.monotonic() < deadline
         assert process.poll() is None
         time.sleep(0.005)
@@ -149,7 +149,7 @@ def test_killed_with_its_training_it_goes_on_after_the_last_epoch_and_ends_with_
     process.wait(10)
     assert children
     assert gone(children)
-    assert "going on after epoch 1" in variant(trained, "scratch", "seed-1").stdout
+    assert "going on after epoch 1" in variant(trained, "scratch", "seed-1").stderr
     assert predictions.read_bytes() == whole
 
 
