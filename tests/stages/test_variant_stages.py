@@ -128,6 +128,15 @@ def test_a_variant_is_drawn_pushed_and_pulled_like_any_stage(trained, tmp_path):
     assert predictions.read_bytes() == before
 
 
+def test_a_fresh_clone_is_told_without_any_data_what_would_run_first(trained, tmp_path):
+    trained.run("git", "clone", "-q", ".", str(tmp_path / "clone"))
+    clone = Project(tmp_path / "clone")
+    dry = ("dvc", "repro", "--dry", "--allow-missing", "evaluate")
+    assert "up to date" in clone.run(*dry).stdout
+    clone.set(train_finetune={"lr": 0.002})
+    assert "failed to reproduce 'train_finetune'" in clone.run(*dry, check=False).stderr
+
+
 def test_killed_with_its_training_it_goes_on_after_the_last_epoch_and_ends_with_the_same_bytes(trained):
     predictions = trained.path / "reports/variants/scratch/seed-1/predictions.csv"
     whole = predictions.read_bytes()
