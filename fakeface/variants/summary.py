@@ -33,8 +33,8 @@ def summarise_variants(params: Params) -> None:
         }
         found = {}
         for name in p.leak:
-            grouped, ungrouped = _own_scores(name), pd.read_csv(f"reports/variants/{name}/leak/predictions.csv")
-            found[name] = leak.compare(grouped, ungrouped, resamples=p.resamples, seed=base.seed)
+            ungrouped = read_scores(f"reports/variants/{name}/leak/predictions.csv")
+            found[name] = leak.compare(_own_scores(name), ungrouped, resamples=p.resamples, seed=base.seed)
     except FileNotFoundError as error:
         raise UserError(f"{error.filename}: no such file; run `dvc repro variants`") from None
     photos = {
@@ -49,6 +49,11 @@ def summarise_variants(params: Params) -> None:
 def _accuracy(approach: str, seed: int) -> float:
     text = Path(f"reports/variants/{approach}/seed-{seed}/metrics.json").read_text(encoding="utf-8")
     return float(json.loads(text)["accuracy"])
+
+
+def read_scores(path: Path | str) -> pd.DataFrame:
+    """What `train.score_test_images` gave; names of photos are text, also where they look like numbers or like nothing."""
+    return pd.read_csv(path, dtype={"path": str, "source": str}, keep_default_na=False)
 
 
 def _own_scores(approach: str) -> pd.DataFrame:
