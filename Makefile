@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup repro test test-all test-fast lint format ui
+.PHONY: help setup repro test test-all test-exhaustive test-fast lint format ui
 
 help:
 	@echo "make repro      rebuild everything that changed (first time: set-up and the whole pipeline)"
@@ -31,12 +31,16 @@ repro: .venv/.installed
 	@echo "Data      reports/audit/index.html: what is in it besides the faces"
 	@echo "Models    models/, a folder for each approach"
 	@echo "Compare   make ui (MLflow), $(BIN)/dvc metrics show, $(BIN)/dvc plots show"
+	@[ -z "$$(git status --porcelain dvc.lock 2> /dev/null)" ] || echo "Lock      dvc.lock changed: commit it with reports/;" \
+		"where you edited nothing, this processor rounds otherwise (docs/pipeline.md, When dvc.lock changed)"
 
 test: .venv/.installed
 	$(PYTEST) -m "not exhaustive"
 
-test-all: .venv/.installed
-	$(PYTEST)
+test-exhaustive: .venv/.installed
+	$(PYTEST) -m exhaustive
+
+test-all: test test-exhaustive
 
 test-fast: .venv/.installed
 	$(BIN)/python -m pytest -m "not slow"

@@ -24,6 +24,7 @@ from matplotlib.figure import Figure
 from ruamel.yaml import YAML
 from sides import Task
 
+from fakeface.cli.recipes import recipe_values
 from fakeface.core.errors import UserError
 from fakeface.core.run import run
 from fakeface.detector.device import configure
@@ -94,12 +95,11 @@ def time_to_accuracy(
 
 def write_params(path: Path, recipe: str, **changes: dict[str, Any]) -> None:
     """The recipe's values with these changes; the fine-tuning alone matters here."""
-    yaml = YAML()
-    values = yaml.load((ROOT / "recipes" / f"{recipe}.yaml").read_text())
+    values = recipe_values(recipe, ROOT)
     for section, change in changes.items():
         values[section].update(change)
     with path.open("w") as file:
-        yaml.dump(values, file)
+        YAML().dump(values, file)
 
 
 def stage(place: Path, name: str) -> str:

@@ -1,8 +1,7 @@
 """Score val and test once with all approaches: metrics, predictions, figures.
 
 Reads   data/split, models/, reports/train/*/history.csv and params.yaml (base, evaluate)
-Writes  reports/evaluate/: metrics.json, figures.csv, pairs.csv, table.md, predictions.csv, roc_*.csv and figures/*.png;
-        one MLflow run
+Writes  reports/evaluate/: metrics.json, figures.csv, pairs.csv, table.md, predictions.csv, curves.csv, roc.csv, figures/*.png
 Takes   about 30 s on the sample (240 images, three approaches, two cores)
 """
 

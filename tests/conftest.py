@@ -68,6 +68,8 @@ class Project:
         values = yaml.load(path.read_text())
         for name, section in sections.items():
             values[name].update(section)
+            for key in set(section) & set(values[name].ca.items):
+                values[name].ca.items[key][3] = None  # as fakeface/cli/recipes.py does, and for its reason
         yaml.dump(values, path)
 
     def commit(self, message: str = "change") -> None:
@@ -99,6 +101,14 @@ def copy_project(path: Path) -> Project:
     project = Project(path)
     project.run("git", "init", "-q", "-b", "main")
     return project
+
+
+def copy_files(path: Path, *names: str) -> Project:
+    """A folder with some of the project's files, and no repository."""
+    for name in names:
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, path / name)
+    return Project(path)
 
 
 def tiny_on_faces(path: Path, **sections: dict) -> Project:

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
@@ -28,6 +28,8 @@ def recipe(
     data: Annotated[Path | None, typer.Option(help="Folder with your faces; written to split.data.")] = None,
 ) -> None:
     """Write a recipe's values into params.yaml; comments and layout stay. Run it from the project's root."""
+    from fakeface.cli.recipes import apply_recipe
+
     apply_recipe(name, data)
     print(f"params.yaml now holds the recipe {name}; next: fakeface check, then dvc repro")
 
@@ -222,60 +224,6 @@ def card(
         print(text, end="")
     else:
         write_text(output, text)
-
-
-def apply_recipe(name: str, data: Path | None, root: Path = Path(".")) -> None:
-    """Merges `recipes/<name>.yaml` into `params.yaml`, whole and only if the recipe is valid.
-
-    Raises:
-        UserError: no such recipe, no such data folder, or the recipe is not valid.
-    """
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
-    from fakeface.core.files import whole
-    from fakeface.core.load import load_params
-
-    yaml = YAML()
-    yaml.width, yaml.preserve_quotes = 4096, True
-    available = sorted(path.stem for path in (root / "recipes").glob("*.yaml"))
-    if name not in available:
-        where = f"allowed here: {', '.join(available)}" if available else "run this from the project's root"
-        raise UserError(f"recipes/{name}.yaml: no such recipe; {where}")
-    data = data.expanduser() if data is not None else None
-    if data is not None and not (root / data).is_dir():
-        raise UserError(f"{data}: no such data folder; --data takes a folder with the two class folders")
-    source = root / "recipes" / f"{name}.yaml"
-    load_params(source)  # a recipe that is not valid as a whole is refused by its own name
-    values = yaml.load(source.read_text(encoding="utf-8"))
-    if data is not None:
-        values["split"]["data"] = data.as_posix()
-    path = root / "params.yaml"
-    try:
-        target = yaml.load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(
-            "params.yaml: no such file; run this from the project's root, or `git checkout params.yaml`"
-        ) from None
-    except (YAMLError, ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"params.yaml: not readable as YAML ({reason}); `git checkout params.yaml` first") from None
-    if not isinstance(target, dict):
-        raise UserError("params.yaml: holds no sections such as 'base:'; `git checkout params.yaml` first")
-    _merge(target, values)
-    with whole(path) as partial:
-        yaml.dump(target, partial)
-
-
-def _merge(target: Any, values: Any) -> None:
-    for key, value in values.items():
-        if isinstance(value, dict) and isinstance(target.get(key), dict):
-            _merge(target[key], value)
-        else:
-            target[key] = value
-    # A key that the recipe's section does not know is a leftover or a slip: the recipe is the whole truth of a section.
-    for key in [key for key in target if key not in values]:
-        del target[key]
 
 
 def main() -> None:

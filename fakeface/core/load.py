@@ -18,11 +18,21 @@ def load_params(path: Path | str = "params.yaml") -> Params:
     Raises:
         UserError: the file is missing or no YAML, a key is unknown or missing, a value has the wrong type or range.
     """
-    from ruamel.yaml import YAML  # the reader that DVC uses: both must see the same values
+    return check_params(read_yaml(path), path)
+
+
+def read_yaml(path: Path | str, yaml: Any = None) -> Any:
+    """The content of a YAML file, by `yaml` or, without one, by the reader that DVC uses: both must see the same values.
+
+    Raises:
+        UserError: the file is missing, cannot be read or is no YAML.
+    """
+    from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
+    yaml = yaml or YAML(typ="safe", pure=True)
     try:
-        values = YAML(typ="safe", pure=True).load(Path(path).read_text(encoding="utf-8"))
+        return yaml.load(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run this from the project's root, or `git checkout {path}`") from None
     except OSError as error:
@@ -31,7 +41,6 @@ def load_params(path: Path | str = "params.yaml") -> Params:
     except (YAMLError, ValueError, RecursionError) as error:
         line = " ".join(str(error).split())
         raise UserError(f"{path}: not readable as YAML: {line}") from None
-    return check_params(values, path)
 
 
 def check_params(values: Any, path: Path | str) -> Params:

@@ -56,9 +56,14 @@ def evaluate(params: Params) -> None:
         for name, figure in pictures.items():
             figures.save(figure, folder / f"{name}.png")
     write_text("reports/evaluate/predictions.csv", predictions.to_csv(index=False, lineterminator="\n"))
+    # one file for all approaches, so that one plot shows them (.dvc/plots/curves.json)
+    curves = [history[["epoch", "val_accuracy"]].assign(approach=name) for name, history in histories.items()]
+    write_text("reports/evaluate/curves.csv", pd.concat(curves).to_csv(index=False, lineterminator="\n"))
+    rocs = []
     for name in APPROACHES:
         false_positive, true_positive, _ = roc_curve(labels, scores[name])
         curve = pd.DataFrame({"false_positive_rate": false_positive, "true_positive_rate": true_positive}).round(6)
-        write_text(f"reports/evaluate/roc/{name}.csv", curve.to_csv(index=False, lineterminator="\n"))
+        rocs.append(curve.assign(approach=name))
+    write_text("reports/evaluate/roc.csv", pd.concat(rocs).to_csv(index=False, lineterminator="\n"))
     summary.write("reports/evaluate", "Test set")
     print(summary.markdown("Test set"))

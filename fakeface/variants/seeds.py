@@ -11,16 +11,16 @@ Accuracies = Mapping[str, Sequence[float]]
 WIDTH = 3.92  # standard errors in a 95 % interval
 
 
-def spread(values: Sequence[float]) -> tuple[float, float | None]:
+def mean_and_sd(values: Sequence[float]) -> tuple[float, float | None]:
     """Mean and sample standard deviation (n - 1 in the denominator), which one value alone does not have."""
     return round(statistics.mean(values), 6), round(statistics.stdev(values), 6) if len(values) > 1 else None
 
 
-def summary(accuracies: Accuracies) -> dict[str, Any]:
+def figures(accuracies: Accuracies) -> dict[str, Any]:
     """For seeds.json: the number of seeds, and for each approach its accuracies with their mean and standard deviation."""
     approaches = {}
     for name, values in accuracies.items():
-        mean, sd = spread(values)
+        mean, sd = mean_and_sd(values)
         approaches[name] = {"accuracy": list(values), "mean": mean, "sd": sd}
     return {"seeds": len(next(iter(accuracies.values()))), "approaches": approaches}
 
@@ -48,7 +48,7 @@ def markdown(accuracies: Accuracies, seeds: Sequence[int], photos: Mapping[str, 
     ]
     for k in range(count):
         lines.append(f"| {seeds[k]} | " + " | ".join(f"{100 * values[k]:.1f}" for values in accuracies.values()) + " |")
-    found = [spread(values) for values in accuracies.values()]
+    found = [mean_and_sd(values) for values in accuracies.values()]
     lines.append("| **mean** | " + " | ".join(f"{100 * mean:.1f}" for mean, _ in found) + " |")
     lines.append("| **standard deviation** | " + " | ".join(f"{100 * (sd or 0):.1f}" for _, sd in found) + " |")
     lines += ["", *(f"- {_sentence(name, values, first, photos[name])}" for name, values in accuracies.items()), ""]
@@ -60,7 +60,7 @@ def markdown(accuracies: Accuracies, seeds: Sequence[int], photos: Mapping[str, 
 
 
 def _sentence(name: str, values: Sequence[float], first: int, span: tuple[float, float] | None) -> str:
-    _, sd = spread(values)
+    _, sd = mean_and_sd(values)
     said = f"{name}: {100 * min(values):.1f} to {100 * max(values):.1f} % over the seeds"
     if span is None or sd is None or span[0] == span[1]:
         return f"{said}."

@@ -20,6 +20,12 @@ def summarise_variants(params: Params) -> None:
         UserError: an output of another stage is missing.
     """
     base, p = params.base, params.evaluate
+    wanted = {f"{name}/seed-{seed}" for name in APPROACHES for seed in p.seeds} | {f"{name}/leak" for name in p.leak}
+    for folder in sorted(Path("reports/variants").glob("*/*/")):
+        if folder.relative_to("reports/variants").as_posix() not in wanted:
+            print(
+                f"note: {folder} is of a variant that params.yaml does not ask for; delete it, or another clone's lock differs"
+            )
     try:
         own = json.loads(Path("reports/evaluate/metrics.json").read_text(encoding="utf-8"))
         accuracies = {
@@ -27,15 +33,15 @@ def summarise_variants(params: Params) -> None:
         }
         found = {}
         for name in p.leak:
-            grouped, ungrouped = _own_scores(name), pd.read_csv(f"reports/variants/{name}/leak/predictions.csv")
-            found[name] = leak.compare(grouped, ungrouped, resamples=p.resamples, seed=base.seed)
+            ungrouped = read_scores(f"reports/variants/{name}/leak/predictions.csv")
+            found[name] = leak.compare(_own_scores(name), ungrouped, resamples=p.resamples, seed=base.seed)
     except FileNotFoundError as error:
         raise UserError(f"{error.filename}: no such file; run `dvc repro variants`") from None
     photos = {
         name: (own[name]["accuracy_low"], own[name]["accuracy_high"]) if "accuracy_low" in own[name] else None
         for name in APPROACHES
     }
-    _write("seeds", seeds.summary(accuracies), seeds.markdown(accuracies, [base.seed, *p.seeds], photos))
+    _write("seeds", seeds.figures(accuracies), seeds.markdown(accuracies, [base.seed, *p.seeds], photos))
     nothing = "evaluate.leak names no approach: nothing was trained under split.group_by: none.\n"
     _write("leak", found, leak.markdown(found) if found else nothing)
 
@@ -43,6 +49,11 @@ def summarise_variants(params: Params) -> None:
 def _accuracy(approach: str, seed: int) -> float:
     text = Path(f"reports/variants/{approach}/seed-{seed}/metrics.json").read_text(encoding="utf-8")
     return float(json.loads(text)["accuracy"])
+
+
+def read_scores(path: Path | str) -> pd.DataFrame:
+    """What `train.score_test_images` gave; names of photos are text, also where they look like numbers or like nothing."""
+    return pd.read_csv(path, dtype={"path": str, "source": str}, keep_default_na=False)
 
 
 def _own_scores(approach: str) -> pd.DataFrame:

@@ -84,9 +84,10 @@ def _needs_features(approach: str) -> bool:
 
 
 def _lay_out(folder: Path, values: dict[str, Any], *, own_split: bool) -> None:
-    """An empty project: params.yaml without tracking and with paths that hold from any folder, and the pipeline's own split."""
+    """An empty project: params.yaml without tracking or variants and with absolute paths, and the pipeline's own split."""
     shutil.rmtree(folder, ignore_errors=True)
     values["base"]["tracking"] = False
+    values["evaluate"] |= {"seeds": [], "leak": []}  # the variant's own seed and split would contradict them
     values["split"]["data"] = str(Path(values["split"]["data"]).absolute())
     for section in values.values():
         if section.get("weights", "none") not in ("imagenet", "none"):

@@ -1,32 +1,62 @@
-"""dvc.yaml tells the truth: every local module that a stage imports is one of its dependencies, every parameter it reads too."""
+"""dvc.yaml tells the truth: a stage declares the packages that it imports and the parameters that it reads, and no others.
+
+And the packages themselves: imports run one way, none is too large, and the committed lock is that of this code.
+"""
 
 import ast
-import hashlib
+import graphlib
 import json
 import re
-from importlib import import_module
 from pathlib import Path
 
 import pytest
+from conftest import ROOT, copy_files
 from ruamel.yaml import YAML
 
-from fakeface.core.params import APPROACHES
+from fakeface.core.params import APPROACHES, Params
 
-ROOT = Path(__file__).parents[2]
-WRITTEN = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
-# a stage that is repeated, once for each of a parameter's entries, says what it does under `do`
-STAGES = {name: stage.get("do", stage) for name, stage in WRITTEN.items()}
-# These shape no output: they check parameters, word errors, log to MLflow.
-TRACKING = {path.relative_to(ROOT).as_posix() for path in (ROOT / "fakeface" / "tracking").glob("*.py")}
-NO_DEPENDENCY = {"fakeface/params.py", "fakeface/errors.py"} | TRACKING
+TEXT = (ROOT / "dvc.yaml").read_text()
+PIPELINE = YAML(typ="safe").load(TEXT)
+PACKAGES = ROOT / "fakeface"
+# Lowest first; packages of one line do not import each other. core and tracking shape no output, so no stage declares them.
+LEVELS = [
+    {"core"},
+    {"images"},
+    {"split"},
+    {"detector"},
+    {"training", "scoring", "pages"},
+    {"sample", "audit", "features", "robustness", "explain", "report", "variants"},
+    {"tracking"},
+    {"predict"},
+    {"cli"},
+    {"stages"},
+]
+# Stages that a variant runs by themselves, in a folder of its own, beside `train_<approach>`.
+RUNS = {"variant_seed": ["features"], "variant_leak": ["split", "features"]}
+# Read, and not declared: the number of threads of `split` changes no output; what `extra` reads of its own entry is in its
+# command and dependencies; a variant's seed is in its command.
+NOT_DECLARED = {("split", "base.threads"), ("extra", "evaluate.extra_sets"), ("variant_seed", "base.seed")}
 
-# Parameters that a stage reads and that change none of its outputs.
-# What `extra` reads of its own entry is in its command and dependencies.
-NO_RESULT = {(stage, "tracking") for stage in STAGES} | {("split", "threads"), ("extra", "extra_sets")}
+
+def all_stages() -> dict[str, dict]:
+    """What dvc.yaml says of each stage; of the variants once for each approach, under `<stage>@<approach>`."""
+    found = {}
+    for name, written in PIPELINE["stages"].items():
+        stage = written.get("do", written)
+        if name not in RUNS:
+            found[name] = stage
+            continue
+        for approach in APPROACHES:
+            text = json.dumps(stage).replace("${item.approach}", approach).replace("${item}", approach)
+            found[f"{name}@{approach}"] = json.loads(text)
+    return found
+
+
+STAGES = all_stages()
 
 
 def local_imports(path: Path) -> set[Path]:
-    """Files of this project that a file imports anywhere in it, package __init__ files left out (they hold a docstring)."""
+    """Files of this project that a file imports anywhere in it."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
@@ -39,53 +69,87 @@ def local_imports(path: Path) -> set[Path]:
     return found
 
 
-def reached(path: Path) -> set[str]:
-    todo, seen = {path}, set()
+def package(path: Path) -> str:
+    """The folder in fakeface/ (a package inside another one counts as that), or `stages`."""
+    parts = path.relative_to(ROOT).parts
+    return parts[1] if parts[0] == "fakeface" else parts[0]
+
+
+def reached(script: str) -> set[Path]:
+    """The files that a stage's script comes to by imports, but for those of core and tracking."""
+    todo, seen = {ROOT / "stages" / f"{script}.py"}, set()
     while todo:
         file = todo.pop()
         seen.add(file)
-        if file.relative_to(ROOT).as_posix() not in NO_DEPENDENCY:
-            todo |= local_imports(file) - seen
-    return {file.relative_to(ROOT).as_posix() for file in seen} - NO_DEPENDENCY
+        todo |= {other for other in local_imports(file) - seen if package(other) not in ("core", "tracking")}
+    return seen
 
 
-def runs(name: str) -> list[str]:
-    """The other stages that a stage runs, in its constant RUNS."""
-    return list(getattr(import_module(f"stages.{name}"), "RUNS", ()))
+def scripts(name: str) -> list[str]:
+    """The stage's own script, and those of the stages that it runs."""
+    stage, _, approach = name.partition("@")
+    own = STAGES[name]["cmd"].split()[2]
+    return [own, *RUNS[stage], f"train_{approach}"] if approach else [own]
+
+
+def declared(name: str) -> set[str]:
+    """section.key, a section declared whole as all its keys; report's `params.yaml:` as every key there is."""
+    keys = {section: list(field.annotation.model_fields) for section, field in Params.model_fields.items()}
+    found = set()
+    for item in STAGES[name]["params"]:
+        sections = list(keys) if item == {"params.yaml": None} else [] if "." in item else [item]
+        found |= {f"{section}.{key}" for section in sections for key in keys[section]} or {item}
+    return found
+
+
+def read(script: str) -> tuple[set[str], set[str]]:
+    """The sections that the script's files take from `params`, and section.key for each key of them used as an attribute."""
+    sections, keys = set(), set()
+    for file in reached(script):
+        attributes = [node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Attribute)]
+        here = {a.attr for a in attributes if isinstance(a.value, ast.Name) and a.value.id == "params"}
+        here &= set(Params.model_fields)
+        names = {a.attr for a in attributes}
+        sections |= here
+        keys |= {f"{s}.{key}" for s in here for key in Params.model_fields[s].annotation.model_fields if key in names}
+    return sections, keys
 
 
 @pytest.mark.parametrize("name", STAGES)
-def test_code_dependencies_are_complete_and_not_more(name):
-    declared = {dep for dep in STAGES[name]["deps"] if dep.endswith(".py")}
-    assert declared == set().union(*(reached(ROOT / "stages" / f"{stage}.py") for stage in [name, *runs(name)]))
+def test_the_packages_declared_are_those_that_are_imported(name):
+    deps = set(STAGES[name]["deps"])
+    needed = {f"fakeface/{package(f)}" for s in scripts(name) for f in reached(s) if package(f) != "stages"}
+    assert {dep for dep in deps if dep.startswith("fakeface/")} == needed
+    assert {dep for dep in deps if dep.startswith("stages/")} == {f"stages/{script}.py" for script in scripts(name)}
 
 
-@pytest.mark.parametrize("name", ["seeds", "leak"])
-def test_a_stage_that_runs_other_stages_rests_on_all_that_they_rest_on(name):
-    """Their parameters and dependencies, but for what they make for each other in the folder where they run."""
-    others = [STAGES[other] for other in runs(name)]
-    assert others
+def test_no_line_names_a_file_of_fakeface_and_the_pipeline_is_read_at_a_glance():
+    assert not re.findall(r"fakeface/[^\s,\]]*[./][^\s,\]]*", TEXT)
+    assert len(TEXT.splitlines()) <= 250
+
+
+@pytest.mark.parametrize("name", [name for name in STAGES if name != "report"])  # which shows all there are
+def test_the_parameters_declared_are_those_that_are_read(name):
+    stage, _, approach = name.partition("@")
+    sections, keys = read(scripts(name)[0])
+    exempt = {key for where, key in NOT_DECLARED if where == stage}
+    wanted = keys - exempt
+    if approach:  # it writes all parameters for the stages that it runs, and they say what they read
+        wanted |= set().union(*(declared(other) for other in (*RUNS[stage], f"train_{approach}"))) - exempt
+        assert declared(name) == wanted
+        return
+    assert wanted <= declared(name)
+    assert exempt <= keys  # else the exception is a leftover
+    for item in STAGES[name]["params"]:
+        assert item in wanted or item in sections, f"{item} is not read"
+
+
+@pytest.mark.parametrize("name", [name for name in STAGES if "@" in name])
+def test_a_variant_rests_on_the_data_of_the_stages_that_it_runs(name):
+    stage, _, approach = name.partition("@")
+    others = [STAGES[other] for other in (*RUNS[stage], f"train_{approach}")]
     made = {out for other in others for out in other["outs"]}
-    needed = {dep for other in others for dep in other["deps"]} - made
-    assert needed <= set(STAGES[name]["deps"])
-    assert {key for other in others for key in other["params"]} <= set(STAGES[name]["params"])
-
-
-def test_only_stages_that_name_others_start_them():
-    starters = {name for name in STAGES if "fakeface/again.py" in reached(ROOT / "stages" / f"{name}.py")}
-    assert starters == {name for name in STAGES if runs(name)} == {"seeds", "leak"}
-
-
-@pytest.mark.parametrize("name", STAGES)
-def test_a_stage_that_writes_a_page_depends_on_its_templates(name):
-    folder = ROOT / "fakeface" / "evaluation" / "templates"
-    used = set()
-    if "fakeface/evaluation/page.py" in STAGES[name]["deps"]:
-        code = "".join((ROOT / dep).read_text() for dep in STAGES[name]["deps"] if dep.endswith(".py"))
-        used = {"page.html", "page.css"} | {path.name for path in folder.iterdir() if f'"{path.name}"' in code}
-        assert len(used) > 2
-    declared = {Path(dep).name for dep in STAGES[name]["deps"] if Path(dep).parent == folder.relative_to(ROOT)}
-    assert declared == used
+    assert {dep for other in others for dep in other["deps"]} - made <= set(STAGES[name]["deps"])
 
 
 def test_the_audit_comes_before_everything_that_trains():
@@ -94,102 +158,84 @@ def test_the_audit_comes_before_everything_that_trains():
     assert names.index("audit") < min(names.index(name) for name in names if name.startswith("train_"))
 
 
-@pytest.mark.parametrize("name", STAGES)
-def test_every_parameter_read_is_declared(name):
-    """Attributes read from `params.base` in the stage and its modules are listed as `base.<key>`.
-
-    Of a section that the stage gives a short name (`p = params.evaluate`) each key read is listed, or the section as a whole.
-    """
-    declared = set(STAGES[name].get("params", []))
-    tree = ast.parse((ROOT / "stages" / f"{name}.py").read_text())
-    short = short_names(tree)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in short:
-            section = short[node.value.id]
-            if (name, node.attr) not in NO_RESULT:
-                assert {section, f"{section}.{node.attr}"} & declared, f"stages/{name}.py reads {section}.{node.attr}"
-    for file in reached(ROOT / "stages" / f"{name}.py"):
-        for node in ast.walk(ast.parse((ROOT / file).read_text())):
-            if isinstance(node, ast.Attribute) and is_base(node.value) and (name, node.attr) not in NO_RESULT:
-                assert f"base.{node.attr}" in declared, f"{file} reads base.{node.attr}"
-
-
-def short_names(tree: ast.AST) -> dict[str, str]:
-    """Variable -> section, from assignments such as `base, p = params.base, params.evaluate`."""
-    found = {}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Assign):
-            target, value = node.targets[0], node.value
-            several = isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple)
-            pairs = zip(target.elts, value.elts, strict=True) if several else [(target, value)]
-            for to, of in pairs:
-                if isinstance(of, ast.Attribute) and isinstance(of.value, ast.Name) and of.value.id == "params":
-                    found[to.id] = of.attr
-    return found
-
-
-def is_base(node: ast.AST) -> bool:
-    return (isinstance(node, ast.Attribute) and node.attr == "base") or (
-        isinstance(node, ast.Name) and node.id == "base"
-    )
-
-
-def test_package_files_hold_only_a_docstring():
-    for path in (ROOT / "fakeface").rglob("__init__.py"):
-        assert all(isinstance(node, ast.Expr) for node in ast.parse(path.read_text()).body), path
-
-
-@pytest.mark.parametrize("name", STAGES)
-def test_what_is_said_of_one_approach_is_said_of_all(name):
-    """A stage that reads or writes something of one approach does so of every one; `fakeface wire` writes what is missing."""
-    if name.startswith("train_"):
-        return
-    said = {approach: set() for approach in APPROACHES}
-    for word in re.findall(r"[\w./]+", json.dumps(STAGES[name])):
-        for approach in APPROACHES:
-            if re.search(rf"(?<![a-z0-9]){approach}(?![a-z0-9])", word):
-                said[approach].add(word.replace(approach, "*"))
-    first, *others = said.values()
-    assert all(other == first for other in others), said
-
-
-def test_every_approach_has_its_stage_and_its_curve():
+def test_every_approach_has_a_stage_and_its_line_in_the_registry_of_dvc_yaml():
+    assert PIPELINE["vars"] == [{"approaches": list(APPROACHES)}]
     assert [name.removeprefix("train_") for name in STAGES if name.startswith("train_")] == list(APPROACHES)
-    plots: dict = {}
-    for plot in YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["plots"]:
-        plots |= plot
-    assert list(plots["validation accuracy"]["y"]) == [f"reports/train/{name}/history.csv" for name in APPROACHES]
 
 
-def test_imports_run_one_way():
-    order = ["data", "training", "evaluation", "verdict", "web"]
-    for path in (ROOT / "fakeface").rglob("*.py"):
-        imported = {file.relative_to(ROOT).parts for file in local_imports(path)}
-        assert not any(parts[0] == "stages" for parts in imported), path
-        here = path.relative_to(ROOT / "fakeface").parts[0]
-        if here in order:
-            allowed = order[: order.index(here) + 1] + ["tracking"] * (
-                here in ("verdict", "web")
-            )  # the registry, dvc.lock
-            assert {parts[1] for parts in imported if len(parts) == 3} <= set(allowed), path
+def test_no_other_stage_and_no_package_names_an_approach():
+    """What is made of every approach is made by way of the registry; core/params.py is the registry."""
+    for name, stage in STAGES.items():
+        if not name.startswith(("train_", "variant_")):
+            assert not set(re.findall(r"[a-z]+", json.dumps(stage))) & set(APPROACHES), name
+    for path in PACKAGES.rglob("*.py"):
+        strings = [n.value for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Constant)]
+        assert not set(strings) & {f"{prefix}{name}" for name in APPROACHES for prefix in ("", "train_")}, path
 
 
-def test_only_tracking_imports_mlflow():
-    users = [
-        p
-        for p in [*(ROOT / "fakeface").rglob("*.py"), *(ROOT / "stages").glob("*.py")]
-        if "import mlflow" in p.read_text()
-    ]
-    assert users
-    assert {p.parent.name for p in users} == {"tracking"}
+FILES = [*PACKAGES.rglob("*.py"), *(ROOT / "stages").glob("*.py")]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_imports_run_one_way_and_no_file_is_long(path):
+    level = {name: number for number, names in enumerate(LEVELS) for name in names}
+    if path != PACKAGES / "__init__.py":
+        assert package(path) in level, "a package without a place in LEVELS"
+        for other in local_imports(path):
+            assert package(other) == package(path) or level[package(other)] < level[package(path)], other
+    if path.name == "__init__.py":
+        assert all(isinstance(node, ast.Expr) for node in ast.parse(path.read_text()).body)  # a docstring
+    assert len(path.read_text().splitlines()) <= 300
+    assert "import mlflow" not in path.read_text() or package(path) == "tracking"
+
+
+def test_no_two_modules_import_each_other_not_even_by_way_of_others():
+    graphlib.TopologicalSorter({path: local_imports(path) for path in FILES}).prepare()  # raises CycleError
+
+
+def test_packages_are_small():
+    lines: dict[str, int] = {}
+    for path in PACKAGES.rglob("*.py"):
+        lines[package(path)] = lines.get(package(path), 0) + len(path.read_text().splitlines())
+    largest = max(lines, key=lines.get)
+    assert lines[largest] < 0.15 * sum(lines.values()), largest
+    for folder in {path.parent for path in PACKAGES.rglob("*.py")}:
+        assert len({path.name for path in folder.glob("*.py")} - {"__init__.py"}) <= 10, folder
 
 
 def test_the_committed_lock_is_that_of_this_code():
-    """Whoever changes a stage's code reruns the pipeline and commits the lock; seen here without running dvc."""
-    lock = YAML(typ="safe").load((ROOT / "dvc.lock").read_text())["stages"]
-    assert set(lock) == {name for name, stage in WRITTEN.items() if "foreach" not in stage}
-    for name, stage in lock.items():
-        for dep in stage["deps"]:
-            if dep["path"].endswith(".py"):
-                digest = hashlib.md5((ROOT / dep["path"]).read_bytes(), usedforsecurity=False).hexdigest()
-                assert dep["md5"] == digest, f"{dep['path']} changed since {name} ran: dvc repro, then commit dvc.lock"
+    """Whoever changes a stage reruns the pipeline and commits the lock; DVC itself compares, and runs nothing."""
+    from dvc.repo import Repo
+
+    with Repo(ROOT) as repo:
+        lock = YAML(typ="safe").load((ROOT / "dvc.lock").read_text())["stages"]
+        stages = {stage.addressing: stage for stage in repo.index.stages if stage.addressing in PIPELINE["stages"]}
+        assert set(lock) == set(stages)
+        changed = {}
+        for name, stage in stages.items():
+            code = [d for d in stage.deps if d.def_path.startswith(("fakeface", "stages", "params.yaml"))]
+            assert code
+            changed |= {f"{name}: {path}": how for dep in code for path, how in dep.status().items()}
+        assert changed == {}, "dvc repro, then commit dvc.lock and reports/"
+
+
+def ordered(value):
+    """Lists sorted: DVC sorts those of a stage that it writes."""
+    if isinstance(value, dict):
+        return {key: ordered(item) for key, item in value.items()}
+    return sorted(map(ordered, value), key=json.dumps) if isinstance(value, list) else value
+
+
+@pytest.mark.slow
+def test_a_stage_without_expressions_of_its_own_can_be_frozen_and_nothing_else_in_the_file_changes(tmp_path):
+    project = copy_files(tmp_path, "dvc.yaml", "params.yaml")
+    project.run("dvc", "init", "-q", "--no-scm")
+    plain = [name for name, stage in PIPELINE["stages"].items() if "${" not in json.dumps(stage)]
+    assert {"sample", "features", "evaluate", *(f"train_{name}" for name in APPROACHES)} <= set(plain)
+    load, path = YAML(typ="safe").load, tmp_path / "dvc.yaml"
+    for command, frozen in (("freeze", set(plain)), ("unfreeze", set())):
+        project.run("dvc", command, *plain)
+        written = load(path.read_text())
+        assert {name for name, stage in written["stages"].items() if stage.pop("frozen", False)} == frozen
+        assert ordered(written) == ordered(PIPELINE)
+    assert re.findall("#.*", path.read_text()) == re.findall("#.*", TEXT)
