@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from fakeface.core.errors import UserError
 from fakeface.detector import checkpoints
-from fakeface.detector.checkpoints import load, read_card, save
+from fakeface.detector.checkpoints import Card, load, read_card, save
 from fakeface.detector.networks import build
 
 CARD = {
@@ -183,7 +183,7 @@ def test_card_of_another_network_is_refused(folder):
     refusal(folder, "model.safetensors")
 
 
-@pytest.mark.parametrize("key", sorted(checkpoints.REQUIRED))
+@pytest.mark.parametrize("key", [key for key, field in Card.model_fields.items() if field.is_required()])
 def test_card_without_a_key_is_refused(folder, key):
     edit(folder, **{key: None})
     assert key in refusal(folder, "card.json")
