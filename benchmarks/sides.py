@@ -26,7 +26,8 @@ from torchvision import transforms
 
 from fakeface.detector.batches import FeatureBatches, PixelBatches
 from fakeface.detector.device import Compute, configure
-from fakeface.detector.networks import NETWORKS, Head, backbone, build, build_pretrained
+from fakeface.detector.networks import NETWORKS, Head, build
+from fakeface.detector.weights import backbone, build_pretrained
 from fakeface.detector.predictor import Predictor
 from fakeface.training.loop import fit
 

@@ -14,17 +14,8 @@ from torch import nn
 from torchvision.transforms.v2 import functional
 
 from fakeface.core.errors import UserError
-from fakeface.detector.networks import (
-    CLASSES,
-    NETWORKS,
-    Head,
-    _build_imagenet,
-    _imagenet,
-    backbone,
-    build,
-    build_pretrained,
-    normalise,
-)
+from fakeface.detector.networks import CLASSES, NETWORKS, Head, build, build_1000, normalise
+from fakeface.detector.weights import _imagenet, backbone, build_pretrained
 
 LITE = "efficientnet_lite0"
 DATA = os.environ.get("FAKEFACE_DATA", "")
@@ -44,7 +35,7 @@ def pretrained():
 def state():
     """A state dict with the 1000-class head that only this test knows."""
     torch.manual_seed(5)
-    return _build_imagenet(LITE).state_dict()
+    return build_1000(LITE).state_dict()
 
 
 def refusal(path, network=LITE):
@@ -171,7 +162,7 @@ def test_pretrained_features_tell_two_images_apart_and_are_not_random_noise(pret
 @pytest.mark.parametrize(("photo", "label"), [("china.jpg", 698), ("flower.jpg", 985)])  # palace, daisy
 def test_pretrained_weights_stand_in_their_places_and_the_normalisation_is_theirs(photo, label):
     """With the package's own head in place, the network knows what is on scikit-learn's two photos."""
-    model = _build_imagenet(LITE)
+    model = build_1000(LITE)
     model.load_state_dict(_imagenet(LITE, model))
     pixels = torch.from_numpy(load_sample_image(photo).copy()).permute(2, 0, 1)[None]
     pixels = functional.center_crop(functional.resize(pixels, [256]), [224])
@@ -322,7 +313,7 @@ def test_file_put_where_the_message_says_is_loaded(tmp_path, monkeypatch):
     path = tmp_path / "hub" / "checkpoints" / FILE
     path.parent.mkdir(parents=True)
     torch.manual_seed(9)
-    state = _build_imagenet("resnet18").state_dict()
+    state = build_1000("resnet18").state_dict()
     torch.save(state, path)
     assert torch.equal(build_pretrained("resnet18", "imagenet").conv1.weight, state["conv1.weight"])
 

@@ -11,8 +11,9 @@ from torch import nn
 from fakeface.core.params import Training
 from fakeface.detector.batches import FeatureBatches, PixelBatches
 from fakeface.detector.device import Compute
-from fakeface.detector.inference import predict
-from fakeface.detector.networks import NETWORKS, Head, backbone, build, replace_head
+from fakeface.detector.predictor import logits_of
+from fakeface.detector.networks import NETWORKS, Head, build, replace_head
+from fakeface.detector.weights import backbone
 from fakeface.training.loop import HISTORY, NotFinite, fit, make_optimizer, make_schedule
 
 CPU = torch.device("cpu")
@@ -125,7 +126,7 @@ def test_val_may_be_scored_with_mirror_images():
         torch.manual_seed(0)
         model = build("mynet", 96)
         fitted = fit(model, batches, batches, section(epochs=1, lr=0.001), FP32, with_mirrored=mirrored)
-        assert torch.equal(fitted.val_logits, predict(model, batches, FP32, with_mirrored=mirrored)[0])
+        assert torch.equal(fitted.val_logits, logits_of(model, batches, FP32, with_mirrored=mirrored)[0])
         loss = nn.functional.cross_entropy(fitted.val_logits, torch.from_numpy(labels)).item()
         assert fitted.history[0]["val_loss"] == pytest.approx(loss, abs=2e-6)
         results.append((model.state_dict(), fitted.val_logits))
@@ -155,7 +156,7 @@ def test_best_epoch_is_kept_and_the_last_when_asked():
         result = fit(model, blobs(), val, section(keep=keep, lr=0.01), FP32)
         losses = [row["val_loss"] for row in result.history]
         assert losses == sorted(losses)
-        assert torch.equal(predict(model, val, FP32)[0], result.val_logits)
+        assert torch.equal(logits_of(model, val, FP32)[0], result.val_logits)
         kept[keep] = result
     assert kept["best"].best_epoch < kept["last"].best_epoch == 5
     assert kept["best"].history == kept["last"].history
@@ -183,13 +184,13 @@ def test_training_runs_in_train_mode_and_validation_in_evaluation_mode():
     assert model.modes == [True, True, False] * 2
 
 
-def test_predict_is_in_evaluation_mode_moves_nothing_and_keeps_the_order():
+def test_scoring_is_in_evaluation_mode_moves_nothing_and_keeps_the_order():
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Dropout(0.5), nn.Linear(8, 2)).train()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     batches = blobs(n=20)
-    logits, labels = predict(model, batches, FP32)
-    assert torch.equal(logits, predict(model, batches, FP32)[0])
+    logits, labels = logits_of(model, batches, FP32)
+    assert torch.equal(logits, logits_of(model, batches, FP32)[0])
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
     assert labels.tolist() == batches.labels.tolist()
     assert torch.allclose(logits, model.eval()(batches.views[0]), atol=1e-6)
@@ -212,14 +213,14 @@ def test_frozen_backbone_stays_bit_identical_with_its_buffers():
     torch.manual_seed(0)
     model, batches = backbone("resnet18", "none"), tiny_pixels()
     before = snapshot(model)
-    features, labels = predict(model, batches, FP32)
+    features, labels = logits_of(model, batches, FP32)
     head = Head(512, 2)
     cached = FeatureBatches(features.numpy()[None], labels.numpy(), batch_size=4, device=CPU)
     fit(head, cached, cached, section(epochs=2), FP32)
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
     replace_head(model, "resnet18", head)
-    whole, _ = predict(model, batches, FP32)
-    assert torch.allclose(whole, predict(head, cached, FP32)[0], atol=1e-5)
+    whole, _ = logits_of(model, batches, FP32)
+    assert torch.allclose(whole, logits_of(head, cached, FP32)[0], atol=1e-5)
 
 
 def test_the_articles_frozen_backbone_moves_its_buffers_but_no_weight():
