@@ -11,8 +11,8 @@ from torch import nn
 from fakeface.core.params import Training
 from fakeface.detector.batches import FeatureBatches, PixelBatches
 from fakeface.detector.device import Compute
-from fakeface.detector.predictor import logits_of
 from fakeface.detector.networks import NETWORKS, Head, build, replace_head
+from fakeface.detector.predictor import logits_of
 from fakeface.detector.weights import backbone
 from fakeface.training.loop import HISTORY, NotFinite, fit, make_optimizer, make_schedule
 
