@@ -10,7 +10,7 @@ from fakeface.detector.device import configure
 from fakeface.detector.predictor import load_all
 from fakeface.explain import gradcam
 from fakeface.explain import page as explain_page
-from fakeface.explain.calls import Calls, error_table, read_test_scores, spread
+from fakeface.explain.calls import Calls, error_table, evenly_spaced, read_test_scores
 from fakeface.images.store import Dataset
 from fakeface.pages.render import figure_jpeg
 
@@ -32,7 +32,7 @@ def explain(params: Params) -> None:
     for name, predictor in predictors.items():
         card = predictor.card
         one = Calls(labels, scores[name], card["threshold"])
-        shown = {group: spread(places, COLUMNS) for group, places in one.groups().items()}
+        shown = {group: evenly_spaced(places, COLUMNS) for group, places in one.groups().items()}
         together = np.concatenate(list(shown.values()))
         crops = gradcam.crops(dataset.pixels, rows[together], card["crop_size"])
         maps = gradcam.heat_maps(predictor, dataset.pixels, rows[together])

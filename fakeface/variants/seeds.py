@@ -7,20 +7,22 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fakeface.scoring.markdown import markdown_table
+
 Accuracies = Mapping[str, Sequence[float]]
 WIDTH = 3.92  # standard errors in a 95 % interval
 
 
-def spread(values: Sequence[float]) -> tuple[float, float | None]:
+def mean_and_sd(values: Sequence[float]) -> tuple[float, float | None]:
     """Mean and sample standard deviation (n - 1 in the denominator), which one value alone does not have."""
     return round(statistics.mean(values), 6), round(statistics.stdev(values), 6) if len(values) > 1 else None
 
 
-def summary(accuracies: Accuracies) -> dict[str, Any]:
+def seed_metrics(accuracies: Accuracies) -> dict[str, Any]:
     """For seeds.json: the number of seeds, and for each approach its accuracies with their mean and standard deviation."""
     approaches = {}
     for name, values in accuracies.items():
-        mean, sd = spread(values)
+        mean, sd = mean_and_sd(values)
         approaches[name] = {"accuracy": list(values), "mean": mean, "sd": sd}
     return {"seeds": len(next(iter(accuracies.values()))), "approaches": approaches}
 
@@ -38,29 +40,23 @@ def markdown(accuracies: Accuracies, seeds: Sequence[int], photos: Mapping[str, 
             f"One training of each approach (seed {first}): how far another seed would move its accuracy is not known. "
             "`evaluate.seeds: [1, 2]` in params.yaml trains each twice more.\n"
         )
+    means, deviations = zip(*map(mean_and_sd, accuracies.values()), strict=True)
+    columns = dict(zip(map(str, seeds), zip(*accuracies.values(), strict=True), strict=True))
+    columns |= {"**mean**": means, "**standard deviation**": deviations}
+    rows = [[name, *(f"{100 * value:.1f}" for value in values)] for name, values in columns.items()]
     lines = [
-        f"# {count} trainings of each approach, seeds {', '.join(map(str, seeds))}, on the same split",
-        "",
-        "Accuracy on the test images in per cent.",
-        "",
-        f"| seed | {' | '.join(accuracies)} |",
-        "|" + "---|" * (len(accuracies) + 1),
+        f"# {count} trainings of each approach, seeds {', '.join(map(str, seeds))}, on the same split\n",
+        "Accuracy on the test images in per cent.\n",
+        markdown_table(["seed", *accuracies], rows) + "\n",
+        *(f"- {_sentence(name, values, first, photos[name])}" for name, values in accuracies.items()),
+        "\nAn interval over photos says nothing about other seeds, and the spread over seeds nothing about other photos. "
+        f"{count} trainings tell a standard deviation only roughly.\n",
     ]
-    for k in range(count):
-        lines.append(f"| {seeds[k]} | " + " | ".join(f"{100 * values[k]:.1f}" for values in accuracies.values()) + " |")
-    found = [spread(values) for values in accuracies.values()]
-    lines.append("| **mean** | " + " | ".join(f"{100 * mean:.1f}" for mean, _ in found) + " |")
-    lines.append("| **standard deviation** | " + " | ".join(f"{100 * (sd or 0):.1f}" for _, sd in found) + " |")
-    lines += ["", *(f"- {_sentence(name, values, first, photos[name])}" for name, values in accuracies.items()), ""]
-    lines.append(
-        "An interval over photos says nothing about other seeds, and the spread over seeds nothing about other photos. "
-        f"{count} trainings tell a standard deviation only roughly."
-    )
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines)
 
 
 def _sentence(name: str, values: Sequence[float], first: int, span: tuple[float, float] | None) -> str:
-    _, sd = spread(values)
+    _, sd = mean_and_sd(values)
     said = f"{name}: {100 * min(values):.1f} to {100 * max(values):.1f} % over the seeds"
     if span is None or sd is None or span[0] == span[1]:
         return f"{said}."

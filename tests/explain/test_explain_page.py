@@ -7,7 +7,7 @@ import pytest
 from test_page import Reader
 
 from fakeface.explain import page as explain_page
-from fakeface.explain.calls import GROUPS, Calls, spread
+from fakeface.explain.calls import GROUPS, Calls, evenly_spaced
 from fakeface.explain.page import Explained, overlay
 from fakeface.pages.render import figure_jpeg
 
@@ -24,7 +24,7 @@ def explained(labels, scores, columns=3):
     calls = Calls(labels, scores, 0.5)
     heat = {}
     for group, places in calls.groups().items():
-        shown = spread(places, columns)
+        shown = evenly_spaced(places, columns)
         crops = PIXELS[ROWS[shown]][:, :, 4:20, 4:20]
         heat[group] = (shown, crops, overlay(crops, np.ones((len(shown), CROP, CROP), dtype=np.float32)))
     return Explained("mynet", CROP, calls, heat)

@@ -11,17 +11,18 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from fakeface.audit import page as audit_page
 from fakeface.audit.facts import Copies
-from fakeface.audit.page import TITLES, judge, page, summary
+from fakeface.audit.page import audit_page, maps
 from fakeface.audit.probes import Probe
 from fakeface.audit.spectra import look
+from fakeface.audit.verdict import TITLES, Measured, audit_metrics, reach_verdict
 from fakeface.pages.render import figure_uri, images_uri
 
 EVIL = '0_real/<script>alert(1)</script>" onerror="x.jpg'
 N = 12
 LABELS = np.repeat([0, 1], N // 2)
 PIXELS = np.random.default_rng(0).integers(0, 256, (N, 3, 32, 32), dtype=np.uint8)
+PICTURES = look(PIXELS, LABELS)
 CHANCE, SURE = Probe(0.5, 0.45, 0.55), Probe(0.98, 0.95, 1.0)
 LIMITS = dict.fromkeys(TITLES, 0.75) | {"metadata": 0.65, "file_size": 0.65}
 COUNTS = {"exact_duplicates": 1, "exact_duplicates_across_classes": 0, "near_duplicates": 1, "photos": 6,
@@ -38,16 +39,17 @@ def probes(**changed):
     return dict.fromkeys(TITLES, CHANCE) | changed
 
 
-def audit(found, on_shortcut="fail", **counts):
-    return judge(found, LIMITS, COUNTS | counts, FACTS, on_shortcut)
-
-
-def html(found, pairs_shown=4):
+def measured(found, **counts):
     pair, none = np.array([[0, 1]]), np.empty((0, 2), dtype=np.int64)
-    copies = Copies(pair, pair, none, none, COUNTS)
-    pictures = look(PIXELS, LABELS)
-    return page("data/<b>raw", PIXELS, FACTS, copies, pictures.hashes, pictures, found, LIMITS, audit(found), folds=5,
-                distance=4, pairs_shown=pairs_shown)  # fmt: skip
+    return Measured(FACTS, Copies(pair, pair, none, none, COUNTS | counts), PICTURES, found, LIMITS)
+
+
+def audit(found, on_shortcut="fail", **counts):
+    return reach_verdict(measured(found, **counts), on_shortcut)
+
+
+def html(found):
+    return audit_page("data/<b>raw", PIXELS, measured(found), audit(found), folds=5, distance=4)
 
 
 class Reader(HTMLParser):
@@ -95,23 +97,14 @@ def test_the_same_values_give_the_same_bytes():
     assert html(probes()) == html(probes())
 
 
-def test_the_page_begins_with_the_verdict():
-    for found, words in (
-        (probes(), "Pass."),
-        (probes(metadata=SURE), "Fail."),
-        (probes(thumbnail=SURE), "with warnings"),
-    ):
-        text = html(found)
-        body = text[text.index("<body>") :]
-        assert words in body
-        assert body.index(words) < body.index("<h2>")
-
-
-def test_no_pairs_are_shown_when_none_are_asked_for():
-    assert "beside 1_fake/1.jpg" in html(probes())
-    text = html(probes(), pairs_shown=0)
-    assert "beside 1_fake/1.jpg" not in text
-    assert "1, none shown" in text
+@pytest.mark.parametrize(
+    ("found", "words"), [({}, "Pass."), ({"metadata": SURE}, "Fail."), ({"thumbnail": SURE}, "with warnings")]
+)
+def test_the_page_begins_with_the_verdict_and_shows_the_copies(found, words):
+    text = html(probes(**found))
+    body = text[text.index("<body>") :]
+    assert words in body[: body.index("<h2>")]
+    assert "beside 1_fake/1.jpg" in body
 
 
 @pytest.mark.parametrize("name", ["metadata", "file_size"])
@@ -156,8 +149,7 @@ def test_what_was_not_measured_is_said_and_is_no_number():
     assert verdict.status == "warn"
     assert "too few photos" in verdict.findings[0].text
     assert "too few photos to measure" in html(found)
-    none = np.empty((0, 2), dtype=np.int64)
-    assert summary(verdict, found, Copies(none, none, none, none, COUNTS))["balanced_accuracy"]["metadata"] is None
+    assert audit_metrics(verdict, measured(found))["balanced_accuracy"]["metadata"] is None
 
 
 def test_pictures_are_images_in_the_text():
@@ -170,5 +162,5 @@ def test_pictures_are_images_in_the_text():
 
 
 def test_maps_show_both_classes_and_their_difference():
-    figure = audit_page.maps(np.random.default_rng(0).normal(size=(2, 8, 8)), "levels", centred=True)
+    figure = maps(np.random.default_rng(0).normal(size=(2, 8, 8)), "levels", centred=True)
     assert [axis.get_title() for axis in figure.axes[:3]] == ["real", "fake", "fake less real"]
