@@ -216,7 +216,7 @@ def test_an_open_store_outlives_its_replacement_and_is_closed_when_forgotten(tmp
 MEMORY = """
 import sys
 import numpy as np, psutil
-from fakeface.data.store import PixelFile
+from fakeface.images.store import PixelFile
 pixels = PixelFile(sys.argv[1]) if sys.argv[2] == "file" else np.load(sys.argv[1], mmap_mode="r")
 order = np.random.default_rng(0).permutation(len(pixels)).reshape(-1, 16)
 pixels[order[0]]
