@@ -40,7 +40,7 @@ FILE = 2  # bytes a pixel that a file takes at most
 TRAIN, VAL = 0.6, 0.15  # of the set, where --epoch-images does not ask for less
 BARE = """
 import torch
-from fakeface.training.networks import build
+from fakeface.detector.networks import build
 torch.set_num_threads({threads})
 build("mynet", {size})(torch.zeros(1, 3, {size}, {size})).sum().backward()
 """

@@ -26,8 +26,9 @@ from torchvision import transforms
 
 from fakeface.detector.batches import FeatureBatches, PixelBatches
 from fakeface.detector.device import Compute, configure
-from fakeface.detector.networks import NETWORKS, Head, backbone, build, build_pretrained
+from fakeface.detector.networks import NETWORKS, Head, build
 from fakeface.detector.predictor import Predictor
+from fakeface.detector.weights import backbone, build_pretrained
 from fakeface.training.loop import fit
 
 STORE = 256  # side of the pixel store's images, and of the article's evaluation images before the centre crop, pixels

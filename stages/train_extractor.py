@@ -22,7 +22,8 @@ def train_extractor() -> None:
 
     from fakeface.detector.batches import FeatureBatches
     from fakeface.detector.device import Compute
-    from fakeface.detector.networks import Head, backbone, replace_head
+    from fakeface.detector.networks import Head, replace_head
+    from fakeface.detector.weights import backbone
     from fakeface.images.store import Dataset
     from fakeface.tracking import live
     from fakeface.training.approach import Task, pixel_batches, train_approach

@@ -18,7 +18,7 @@ def train_finetune() -> None:
         return
 
     from fakeface.detector.device import Compute
-    from fakeface.detector.networks import build_pretrained
+    from fakeface.detector.weights import build_pretrained
     from fakeface.images.store import Dataset
     from fakeface.tracking import live
     from fakeface.training.approach import Task, pixel_batches, train_approach

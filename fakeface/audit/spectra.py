@@ -6,15 +6,13 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from scipy.ndimage import median_filter
 
 from fakeface.split.pairs import perceptual_hash
 
 BATCH = 32  # images in memory at once
 THUMBNAIL = 8  # pixels a side
 GREY = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601, as Pillow's mode L
-# Exchanges that leave the median of nine values in the fifth place (Paeth 1990, Graphics Gems, p. 171).
-EXCHANGES = ((1, 2), (4, 5), (7, 8), (0, 1), (3, 4), (6, 7), (1, 2), (4, 5), (7, 8), (0, 3), (5, 8), (4, 7), (3, 6),
-             (1, 4), (2, 5), (4, 7), (4, 2), (6, 4), (4, 2))  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -110,15 +108,10 @@ def median_residual(grey: np.ndarray) -> np.ndarray:
     """uint8 [n, S, S] -> int16 [n, S - 2, S - 2]: each pixel less the median of its 3x3 neighbours.
 
     The median keeps edges, so that the face goes and the pattern of camera or generator stays (the residual of Marra et al.
-    2019, arXiv:1812.11842, with a simpler denoiser). Pillow's and scipy's median filters give the same values in 7 to 12 times
-    the time.
+    2019, arXiv:1812.11842, with a simpler denoiser).
     """
-    size = grey.shape[-1]
-    windows = [grey[:, y : y + size - 2, x : x + size - 2] for y in range(3) for x in range(3)]
-    centre = windows[4].astype(np.int16)
-    for i, j in EXCHANGES:
-        windows[i], windows[j] = np.minimum(windows[i], windows[j]), np.maximum(windows[i], windows[j])
-    return centre - windows[4]
+    inside = (slice(None), slice(1, -1), slice(1, -1))
+    return grey[inside].astype(np.int16) - median_filter(grey, size=(1, 3, 3))[inside]
 
 
 def class_curves(pictures: Pictures, labels: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:

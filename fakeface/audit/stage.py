@@ -11,7 +11,8 @@ from tqdm import tqdm
 
 from fakeface.audit import probes, spectra
 from fakeface.audit.facts import FACTS, find_copies, pair_table, read_facts
-from fakeface.audit.page import in_words, judge, page, summary
+from fakeface.audit.page import audit_page
+from fakeface.audit.verdict import Measured, audit_metrics, in_words, reach_verdict
 from fakeface.core.errors import UserError
 from fakeface.core.files import write_text
 from fakeface.core.params import Params
@@ -37,20 +38,18 @@ def audit(params: Params) -> None:
         "thumbnail": (probes.linear, pictures.thumbnail),
         "spectrum": (probes.linear, pictures.radial),
     }
-    found = {name: probes.probe(make, x, labels, source, fold, seed) for name, (make, x) in inputs.items()}
+    measured = {name: probes.probe(make, x, labels, source, fold, seed) for name, (make, x) in inputs.items()}
     limits = dict.fromkeys(inputs, p.max_picture) | {"metadata": p.max_metadata, "file_size": p.max_file_size}
-    verdict = judge(found, limits, copies.counts, facts, p.on_shortcut)
+    found = Measured(facts, copies, pictures, measured, limits)
+    verdict = reach_verdict(found, p.on_shortcut)
 
-    html = page(
-        split.data, dataset.pixels, facts, copies, pictures.hashes, pictures, found, limits, verdict,
-        folds=p.folds, distance=split.hash_distance,
-    )  # fmt: skip
+    html = audit_page(split.data, dataset.pixels, found, verdict, folds=p.folds, distance=split.hash_distance)
     write_text("reports/audit/files.csv", facts.to_csv(index=False, lineterminator="\n"))
     pairs = pair_table(manifest, copies, pictures.hashes)
     write_text("reports/audit/pairs.csv", pairs.to_csv(index=False, lineterminator="\n"))
-    write_text("reports/audit/audit.json", json.dumps(summary(verdict, found, copies), indent=2) + "\n")
+    write_text("reports/audit/audit.json", json.dumps(audit_metrics(verdict, found), indent=2) + "\n")
     write_text("reports/audit/index.html", html)
-    for name, probe in found.items():
+    for name, probe in measured.items():
         print(f"{name:12} {in_words(probe)}")
     for finding in verdict.findings:
         if finding.status == "fail":  # the first one; the page holds them all, and stays for the user to read

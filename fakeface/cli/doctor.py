@@ -133,7 +133,7 @@ def _torch(params: Params | None) -> Iterator[Finding]:
 
 
 def _weights(params: Params) -> Iterator[Finding]:
-    from fakeface.detector.networks import imagenet_file
+    from fakeface.detector.weights import imagenet_file
 
     for key, section in params:
         if not hasattr(section, "weights") or section.weights == "none":

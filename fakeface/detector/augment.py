@@ -22,20 +22,14 @@ BLUR_PROBABILITY, BLUR_SIGMA = 0.5, 3.0  # sigma in pixels, uniform in 0..3
 JPEG_PROBABILITY, JPEG_QUALITY = 0.5, (30, 100)  # uniform, both ends included
 
 
-def resized_crop_boxes(
-    n: int,
-    size: int,
-    generator: torch.Generator,
-    scale: tuple[float, float] = (0.08, 1.0),
-    ratio: tuple[float, float] = (3 / 4, 4 / 3),
-) -> Tensor:
+def resized_crop_boxes(n: int, size: int, generator: torch.Generator, scale: tuple[float, float] = (0.08, 1)) -> Tensor:
     """Boxes of torchvision's RandomResizedCrop for `n` images of `size` x `size`: int64 [n, 4], top, left, height, width.
 
     Ten tries an image, then the largest centred box of an allowed ratio, as torchvision does.
     """
     tries = 10
     area = size * size * torch.empty(n, tries).uniform_(*scale, generator=generator)
-    aspect = torch.exp(torch.empty(n, tries).uniform_(math.log(ratio[0]), math.log(ratio[1]), generator=generator))
+    aspect = torch.exp(torch.empty(n, tries).uniform_(math.log(3 / 4), math.log(4 / 3), generator=generator))
     width = torch.round(torch.sqrt(area * aspect)).long()
     height = torch.round(torch.sqrt(area / aspect)).long()
     fits = (width > 0) & (width <= size) & (height > 0) & (height <= size)
@@ -110,11 +104,8 @@ def native_crop(pixels: Tensor, boxes: Tensor, flip: Tensor, crop: int) -> Tenso
     columns = boxes[:, 1, None] + torch.where(flip[:, None], columns.flip(1), columns)
     image = torch.arange(len(boxes), device=pixels.device)
     # [B, crop, crop, 3] indexed from a channels-last view, then back
-    return (
-        pixels.permute(0, 2, 3, 1)[image[:, None, None], rows[:, :, None], columns[:, None, :]]
-        .permute(0, 3, 1, 2)
-        .float()
-    )
+    cut = pixels.permute(0, 2, 3, 1)[image[:, None, None], rows[:, :, None], columns[:, None, :]]
+    return cut.permute(0, 3, 1, 2).float()
 
 
 def resized_crop(pixels: Tensor, boxes: Tensor, flip: Tensor, crop: int) -> Tensor:
@@ -132,12 +123,11 @@ def resized_crop(pixels: Tensor, boxes: Tensor, flip: Tensor, crop: int) -> Tens
         return matrix_crop(pixels, boxes, flip, crop)
     from torchvision.transforms.v2 import functional
 
-    cut = [
-        functional.resized_crop(pixels[i], *box, [crop, crop], antialias=True) for i, box in enumerate(boxes.tolist())
-    ]
-    return torch.stack(
-        [functional.horizontal_flip(c) if f else c for c, f in zip(cut, flip.tolist(), strict=True)]
-    ).float()
+    cut = []
+    for image, box, flipped in zip(pixels, boxes.tolist(), flip.tolist(), strict=True):
+        resized = functional.resized_crop(image, *box, [crop, crop], antialias=True)
+        cut.append(functional.horizontal_flip(resized) if flipped else resized)
+    return torch.stack(cut).float()
 
 
 def matrix_crop(pixels: Tensor, boxes: Tensor, flip: Tensor, crop: int) -> Tensor:

@@ -17,14 +17,22 @@ from fakeface.detector.networks import Network, normalise
 
 
 class Batches(Protocol):
-    """`count`: images an epoch in all processes together; `batch_size`: of all processes together."""
+    """What a training reads. `count`: images an epoch in all processes together; `batch_size`: of all processes together."""
 
     count: int
     batch_size: int
 
-    def __len__(self) -> int: ...
-    def train(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]: ...
-    def in_order(self) -> Iterator[tuple[Tensor, Tensor]]: ...
+    def __len__(self) -> int:
+        """Batches an epoch."""
+        return math.ceil(self.count / self.batch_size)
+
+    def train(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Inputs and labels int64 [B], shuffled and augmented; the same batches for the same (seed, epoch)."""
+        ...
+
+    def in_order(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Not augmented, in the order of the rows; of several processes each has every n-th (`distributed.gather_rows`)."""
+        ...
 
 
 def epoch_generator(seed: int, epoch: int) -> torch.Generator:
@@ -33,7 +41,7 @@ def epoch_generator(seed: int, epoch: int) -> torch.Generator:
     return torch.Generator().manual_seed(int(mixed[0]) << 31 ^ int(mixed[1]))
 
 
-class PixelBatches:
+class PixelBatches(Batches):
     """Rows of a pixel store as normalised batches: float32 [B, 3, crop, crop] and labels int64 [B].
 
     On a GPU the rows lie in its memory as uint8; on a CPU they stay on the disk and one batch is read at a time.
@@ -61,32 +69,24 @@ class PixelBatches:
         self.pixels, self.rows, self.network = pixels, rows, network
         self.crop_size, self.batch_size, self.augment, self.seed = crop_size, batch_size, augment, seed
         self.device, self.count = device, len(rows)
+        self.places = torch.arange(len(rows), device=device)
         self.labels = torch.from_numpy(labels[rows]).to(device)
         self.resident = _on_device(pixels, rows, device) if device.type == "cuda" else None
 
-    def __len__(self) -> int:
-        """Batches an epoch."""
-        return math.ceil(len(self.rows) / self.batch_size)
-
     def train(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Shuffled and augmented; the same batches for the same (seed, epoch)."""
         generator = epoch_generator(self.seed, epoch)
         order = torch.randperm(len(self.rows), generator=generator)
-        places = [distributed.mine(batch) for batch in self._places().split(self.batch_size)]
+        places = [distributed.mine(batch) for batch in self.places.split(self.batch_size)]
         return self._batches(order, places, generator, self.augment)
 
     def in_order(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Centre crops in the order of `rows`; of several processes each has every n-th of all (`distributed.gather_rows`)."""
-        places = distributed.mine(self._places()).split(self.batch_size)
-        return self._batches(self._places(), places, torch.Generator(), "none")
+        places = distributed.mine(self.places).split(self.batch_size)
+        return self._batches(self.places, places, torch.Generator(), "none")
 
     def view(self, number: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Augmented, in the order of `rows`: one view of every image for the feature cache."""
-        places = self._places().split(self.batch_size)
-        return self._batches(self._places(), places, epoch_generator(self.seed, number), self.augment)
-
-    def _places(self) -> Tensor:
-        return torch.arange(len(self.rows), device=self.device)
+        places = self.places.split(self.batch_size)
+        return self._batches(self.places, places, epoch_generator(self.seed, number), self.augment)
 
     def _batches(
         self, order: Tensor, places: Iterable[Tensor], generator: torch.Generator, augment: str
@@ -122,7 +122,7 @@ def _on_device(pixels: np.ndarray, rows: np.ndarray, device: torch.device) -> Te
     return resident
 
 
-class FeatureBatches:
+class FeatureBatches(Batches):
     """Cached features of a frozen backbone as batches: float32 [B, F] and labels int64 [B].
 
     Args:
@@ -137,17 +137,11 @@ class FeatureBatches:
         self.labels = torch.from_numpy(labels).to(device)
         self.batch_size, self.seed, self.count = batch_size, seed, len(labels)
 
-    def __len__(self) -> int:
-        """Batches an epoch."""
-        return math.ceil(len(self.labels) / self.batch_size)
-
     def train(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Shuffled; the same batches for the same (seed, epoch)."""
         order = torch.randperm(len(self.labels), generator=epoch_generator(self.seed, epoch)).to(self.labels.device)
         return self._batches(epoch, [distributed.mine(batch) for batch in order.split(self.batch_size)])
 
     def in_order(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """The first view in the order of the rows; of several processes each has every n-th."""
         order = torch.arange(len(self.labels), device=self.labels.device)
         return self._batches(0, distributed.mine(order).split(self.batch_size))
 

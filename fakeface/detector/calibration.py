@@ -34,19 +34,18 @@ def fit_temperature(labels: np.ndarray, logits: np.ndarray) -> float:
         labels: int [N], 0 real, 1 fake.
         logits: [N, 2], of the val images.
     """
-    # scipy.optimize finds the same; its import would cost each training stage half a second for these lines
+    from scipy.optimize import minimize_scalar  # half a second that only trainings pay
+
     difference = logits[:, 1].astype(np.float64) - logits[:, 0].astype(np.float64)
     fakes = int(labels.sum())
-    reals = len(labels) - fakes
-    targets = np.where(labels == 1, (fakes + 1) / (fakes + 2), 1 / (reals + 2))
-    coldest, hottest = TEMPERATURES
-    # the loss is convex in 1 / temperature: its slope changes its sign once, and halving finds where
-    low, high = np.log(1 / hottest), np.log(1 / coldest)
-    while high - low > 1e-12:
-        middle = (low + high) / 2
-        slope = np.mean((0.5 * (1 + np.tanh(0.5 * difference * np.exp(middle))) - targets) * difference)
-        low, high = (low, middle) if slope > 0 else (middle, high)
-    return float(np.clip(np.exp(-(low + high) / 2), coldest, hottest))
+    targets = np.where(labels == 1, (fakes + 1) / (fakes + 2), 1 / (len(labels) - fakes + 2))
+
+    def loss(log_temperature: float) -> float:  # convex in 1 / temperature, so it has one minimum
+        divided = difference / np.exp(log_temperature)
+        return float(np.mean(np.logaddexp(0, divided) - targets * divided))
+
+    found = minimize_scalar(loss, bounds=np.log(TEMPERATURES), method="bounded", options={"xatol": 1e-9})
+    return float(np.exp(found.x))
 
 
 def best_threshold(labels: np.ndarray, scores: np.ndarray) -> float:
@@ -54,20 +53,17 @@ def best_threshold(labels: np.ndarray, scores: np.ndarray) -> float:
 
     A threshold between two scores stands in the middle between them, so it is not tied to one image's score.
     """
-    # sklearn's roc_curve gives the same counts; its import would cost each training stage 1.6 s for these lines
-    distinct, place = np.unique(scores, return_inverse=True)
-    fakes = np.bincount(place, weights=labels, minlength=len(distinct))
-    reals = np.bincount(place, weights=1 - labels, minlength=len(distinct))
-    gain = np.append(0.0, np.cumsum(fakes[::-1]) / fakes.sum() - np.cumsum(reals[::-1]) / reals.sum())
-    cuts = np.append(np.inf, distinct[::-1])
-    # cut i separates the scores >= cuts[i] from those below, of which the next is cuts[i + 1]
-    upper = np.minimum(cuts, 1.0)
-    lower = np.append(cuts[1:], 0.0)
-    # a score of 1 cannot be called real: without room above it, the first cut (nothing is fake) does not exist
-    best = np.flatnonzero((gain >= gain.max() - 1e-12) & ((upper > lower) | np.isfinite(cuts)))
-    middle = (upper[best] + lower[best]) / 2
-    middle = np.where(middle <= lower[best], upper[best], middle)  # two scores next to each other have no middle
-    inside = (lower[best] < 0.5) & (upper[best] >= 0.5)
-    if inside.any():
+    reals, fakes = np.sort(scores[labels == 0]), np.sort(scores[labels == 1])
+    distinct = np.unique(scores)[::-1]
+    # a cut calls fake what scores `upper` or more, and real what scores `lower` or less
+    upper, lower = np.append(1.0, distinct), np.append(distinct, 0.0)
+    if distinct[0] == 1:  # nothing is above it: no threshold calls it real
+        upper, lower = upper[1:], lower[1:]
+    gain = np.searchsorted(reals, upper) / len(reals) - np.searchsorted(fakes, upper) / len(fakes)
+    best = gain >= gain.max() - 1e-12
+    upper, lower = upper[best], lower[best]
+    if ((lower < 0.5) & (upper >= 0.5)).any():
         return 0.5
+    middle = (upper + lower) / 2
+    middle = np.where(middle <= lower, upper, middle)  # two scores next to each other have no middle
     return float(middle[np.argmin(np.abs(middle - 0.5))])

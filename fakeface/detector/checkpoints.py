@@ -1,45 +1,63 @@
 """A checkpoint is a folder: `model.safetensors` and `card.json`, which says how to use it. Loading runs no code from it."""
 
 import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from fakeface.core.errors import UserError
 from fakeface.core.files import sha256, whole
+from fakeface.core.params import Seed
 from fakeface.detector.networks import CLASSES, NETWORKS, build
 
-FORMAT = 2  # 2: temperature
-REQUIRED = {
-    "format": int,
-    "approach": str,
-    "network": str,
-    "image_size": int,
-    "crop_size": int,
-    "threshold": float,
-    "temperature": float,
-    "data_hash": str,
-    "sha256": str,
-}
-# Checked where they are there: whoever opens a detector computes as they say.
-OPTIONAL = {"with_mirrored": bool, "seed": int, "threads": int, "precision": str}
 MAX_CARD = 1_000_000  # bytes; a card has some thousand
 
 
+class Card(BaseModel):
+    """What card.json must hold; more may follow. Whoever opens a detector computes as it says. Limits as in params.yaml."""
+
+    model_config = ConfigDict(strict=True, extra="allow")
+    format: Literal[2]  # 2: temperature
+    approach: str
+    network: str
+    image_size: Annotated[int, Field(le=1024)]
+    crop_size: Annotated[int, Field(ge=16)]
+    threshold: Annotated[float, Field(allow_inf_nan=False)]
+    temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    data_hash: str
+    sha256: str
+    with_mirrored: bool = False
+    seed: Seed = 0
+    threads: Annotated[int, Field(ge=1, le=1024)] = 1
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+
+    @model_validator(mode="after")
+    def _check_network(self) -> "Card":
+        if self.network not in NETWORKS:
+            raise ValueError(f"network is none of {', '.join(NETWORKS)}")
+        if self.crop_size > self.image_size:
+            raise ValueError(f"crop_size {self.crop_size} of image_size {self.image_size} is impossible")
+        network = NETWORKS[self.network]
+        for key, value in (("classes", CLASSES), ("mean", network.mean), ("std", network.std)):
+            if getattr(self, key, list(value)) != list(value):  # the code knows better, but readers would be misled
+                raise ValueError(f"{key} is not {list(value)}, as {network.name} has it")
+        return self
+
+
 def save(folder: Path | str, model: nn.Module, card: dict[str, Any]) -> None:
-    """Writes the folder whole. `card` needs the keys of REQUIRED but format and sha256; more may follow."""
+    """Writes the folder whole. `card` needs the keys of `Card` without a default, but format and sha256; more may follow."""
     network = NETWORKS[card["network"]]
     with whole(folder) as partial:
         partial.mkdir()
         save_tensors(partial / "model.safetensors", model.state_dict())
         full = {
-            "format": FORMAT,
+            "format": 2,
             **card,
             "classes": list(CLASSES),
             "score": "probability of fake (class 1): sigmoid((logit of fake - logit of real) / temperature)"
@@ -81,70 +99,38 @@ def load(folder: Path | str) -> tuple[nn.Module, dict[str, Any]]:
     # Weights are replaced at once: the caller's random numbers must not move with the throw-away initial ones.
     with torch.random.fork_rng(devices=[]):
         model = build(card["network"], card["crop_size"])
+    kinds = {name: value.dtype for name, value in model.state_dict().items()}
     try:
         tensors = load_file(weights)
-        wrong = _unusable(tensors, model)
-        if not wrong:
-            model.load_state_dict(tensors)
+        model.load_state_dict(tensors)
+        for name, value in tensors.items():
+            if value.dtype != kinds[name]:  # torch has converted it in silence
+                raise ValueError(f"{name} holds {value.dtype}, not {kinds[name]}")
+            if not torch.isfinite(value).all():
+                raise ValueError(f"{name} holds NaN or infinite values")
     # whoever writes a file's header may name shapes and types that torch does not have
     except (SafetensorError, RuntimeError, LookupError, TypeError, ValueError) as error:
-        wrong = " ".join(str(error).split())[:200]
-    if wrong:
-        raise UserError(f"{weights}: does not fit {card['network']}: {wrong}; run `dvc checkout`")
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{weights}: does not fit {card['network']}: {reason}; run `dvc checkout`") from None
     return model.eval(), card
-
-
-def _unusable(tensors: Mapping[str, Tensor], model: nn.Module) -> str:
-    """Why the values of these tensors cannot be the model's; empty if they can, as far as torch does not check it itself."""
-    expected = model.state_dict()
-    for name, value in tensors.items():
-        if name in expected and value.dtype != expected[name].dtype:  # torch would convert it in silence
-            return f"{name[:100]} holds {value.dtype}, not {expected[name].dtype}"
-        if not torch.isfinite(value).all():
-            return f"{name[:100]} holds NaN or infinite values"
-    return ""
 
 
 def read_card(folder: Path) -> dict[str, Any]:
     """The card of a checkpoint folder, checked. Raises UserError as `load` does."""
-    path = folder / "card.json"
+    path, remedy = folder / "card.json", "run `dvc checkout`, or `dvc repro` if an older version of fakeface wrote it"
     try:
         if not path.is_file():
             raise UserError(f"{path}: missing; run `dvc repro` or `dvc pull`")
         if path.stat().st_size > MAX_CARD:
-            raise UserError(f"{path}: has {path.stat().st_size:,} bytes, more than any card; run `dvc checkout`")
+            raise UserError(f"{path}: has {path.stat().st_size:,} bytes, more than any card; {remedy}")
         card = json.loads(path.read_text(encoding="utf-8"))
+        Card.model_validate(card)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        reason = ": ".join([*map(str, first["loc"]), first["msg"].removeprefix("Value error, ")])
+        raise UserError(f"{path}: {reason}; {remedy}") from None
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: not readable as JSON ({error}); run `dvc checkout`") from None
-    if isinstance(card, dict) and type(card.get("format")) is int and card["format"] < FORMAT:
-        raise UserError(f"{path}: format {card['format']}, made by an older version of fakeface; run `dvc repro`")
-    for key, kind in REQUIRED.items():
-        if not isinstance(card, dict) or type(card.get(key)) is not kind:
-            raise UserError(f"{path}: {key} is missing or not of type {kind.__name__}; run `dvc checkout`")
-    for key, kind in OPTIONAL.items():
-        if key in card and type(card[key]) is not kind:
-            raise UserError(f"{path}: {key} is not of type {kind.__name__}; run `dvc checkout`")
-    if card["format"] != FORMAT or card["network"] not in NETWORKS:
-        raise UserError(
-            f"{path}: format {card['format']}, network {card['network']!r}: made by another version of fakeface"
-        )
-    network = NETWORKS[card["network"]]
-    told = {"classes": CLASSES, "mean": network.mean, "std": network.std}
-    for key, value in told.items():  # the code knows better, but a card that says otherwise tells its readers a lie
-        if key in card and card[key] != list(value):
-            raise UserError(f"{path}: {key} is not {list(value)}, as {card['network']} has it; run `dvc checkout`")
-    if not math.isfinite(card["threshold"]):
-        raise UserError(f"{path}: threshold {card['threshold']} is not finite; run `dvc checkout`")
-    if not 1 <= card.get("threads", 1) <= 1024 or not 0 <= card.get("seed", 0) < 2**31:  # the limits of params.yaml
-        raise UserError(f"{path}: threads or seed lies beyond the limits of params.yaml; run `dvc checkout`")
-    if card.get("precision", "auto") not in ("auto", "fp32", "bf16"):
-        raise UserError(f"{path}: precision is none of fp32 and bf16; run `dvc checkout`")
-    if not 0 < card["temperature"] < float("inf"):
-        raise UserError(f"{path}: temperature {card['temperature']} is not above 0 and finite; run `dvc checkout`")
-    if not 16 <= card["crop_size"] <= card["image_size"] <= 1024:  # the limits of params.yaml
-        raise UserError(
-            f"{path}: crop_size {card['crop_size']} of image_size {card['image_size']} is impossible; run `dvc checkout`"
-        )
+        raise UserError(f"{path}: not readable as JSON ({error}); {remedy}") from None
     return card

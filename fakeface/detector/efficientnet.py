@@ -10,16 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-# repeats, kernel, stride of the first, expansion, channels
-BLOCKS = (
-    (1, 3, 1, 1, 16),
-    (2, 3, 2, 6, 24),
-    (2, 5, 2, 6, 40),
-    (3, 3, 2, 6, 80),
-    (3, 5, 1, 6, 112),
-    (4, 5, 2, 6, 192),
-    (1, 3, 1, 6, 320),
-)
+# repeats, kernel, stride of the first, channels; before them stands `Separable`
+BLOCKS = ((2, 3, 2, 24), (2, 5, 2, 40), (3, 3, 2, 80), (3, 5, 1, 112), (4, 5, 2, 192), (1, 3, 1, 320))
 
 
 class SameConv2d(nn.Conv2d):
@@ -47,26 +39,42 @@ def norm(channels: int) -> nn.BatchNorm2d:
     return nn.BatchNorm2d(channels, eps=0.001)
 
 
-class Block(nn.Sequential):
+class Separable(nn.Module):
+    """Convolve each channel by itself, then mix the channels: [B, inputs, H, W] -> [B, outputs, H, W]."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int) -> None:
+        super().__init__()
+        self.conv_dw = convolution(inputs, inputs, kernel, groups=inputs)
+        self.bn1 = norm(inputs)
+        self.act1 = nn.ReLU6(inplace=True)
+        self.conv_pw = convolution(inputs, outputs, 1)
+        self.bn2 = norm(outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.act1(self.bn1(depthwise(self.conv_dw, x)))
+        return self.bn2(self.conv_pw(x))
+
+
+class Block(nn.Module):
     """Widen, convolve each channel by itself, narrow (Sandler et al. 2018); added to the input where shapes allow."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int) -> None:
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int = 6) -> None:
         super().__init__()
-        wide, first = inputs * expansion, 1
-        if expansion > 1:
-            self.conv_pw, self.bn1, self.act1 = convolution(inputs, wide, 1), norm(wide), nn.ReLU6(inplace=True)
-            first = 2
+        wide = inputs * expansion
+        self.conv_pw = convolution(inputs, wide, 1)
+        self.bn1 = norm(wide)
+        self.act1 = nn.ReLU6(inplace=True)
         self.conv_dw = convolution(wide, wide, kernel, stride, groups=wide)
-        self.add_module(f"bn{first}", norm(wide))
-        self.add_module(f"act{first}", nn.ReLU6(inplace=True))
-        self.add_module("conv_pwl" if expansion > 1 else "conv_pw", convolution(wide, outputs, 1))
-        self.add_module(f"bn{first + 1}", norm(outputs))
+        self.bn2 = norm(wide)
+        self.act2 = nn.ReLU6(inplace=True)
+        self.conv_pwl = convolution(wide, outputs, 1)
+        self.bn3 = norm(outputs)
         self.residual = inputs == outputs and stride == 1
 
     def forward(self, x: Tensor) -> Tensor:
-        narrow = x
-        for layer in self:
-            narrow = depthwise(layer, narrow) if layer is self.conv_dw else layer(narrow)
+        wide = self.act1(self.bn1(self.conv_pw(x)))
+        wide = self.act2(self.bn2(depthwise(self.conv_dw, wide)))
+        narrow = self.bn3(self.conv_pwl(wide))
         return narrow + x if self.residual else narrow
 
 
@@ -88,12 +96,12 @@ class EfficientNetLite0(nn.Sequential):
     def __init__(self, classes: int = 1000) -> None:
         super().__init__()
         self.conv_stem, self.bn1, self.act1 = convolution(3, 32, 3, 2), norm(32), nn.ReLU6(inplace=True)
-        self.blocks = nn.Sequential()
-        inputs = 32
-        for repeats, kernel, stride, expansion, outputs in BLOCKS:
+        self.blocks = nn.Sequential(nn.Sequential(Separable(32, 16, 3)))
+        inputs = 16
+        for repeats, kernel, stride, outputs in BLOCKS:
             group = nn.Sequential()
             for number in range(repeats):
-                group.append(Block(inputs, outputs, kernel, stride if number == 0 else 1, expansion))
+                group.append(Block(inputs, outputs, kernel, stride if number == 0 else 1))
                 inputs = outputs
             self.blocks.append(group)
         self.conv_head, self.bn2, self.act2 = convolution(inputs, 1280, 1), norm(1280), nn.ReLU6(inplace=True)

@@ -1,4 +1,4 @@
-"""The only way from pixels to a score: a checkpoint, its transform, its network."""
+"""From batches to logits, and the only way from pixels to a score: a checkpoint, its transform, its network."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -6,15 +6,43 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from fakeface.core.errors import UserError
-from fakeface.detector.batches import PixelBatches
+from fakeface.detector import distributed
+from fakeface.detector.batches import Batches, PixelBatches
 from fakeface.detector.calibration import scores_from_logits
 from fakeface.detector.checkpoints import load
 from fakeface.detector.device import Compute
-from fakeface.detector.inference import predict
 from fakeface.detector.networks import NETWORKS
+
+
+@torch.inference_mode()
+def logits_of(
+    model: nn.Module, batches: Batches, compute: Compute, *, with_mirrored: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Logits float32 [n, 2] and labels int64 [n] on the CPU, in evaluation mode, in the order of the rows.
+
+    Args:
+        with_mirrored: the mean of the logits of each image and of its mirror image (left-right), at twice the time.
+    """
+    model.eval()
+    # Filled, not collected: small tensors that stay, each between the large ones of its batch, would keep the memory of
+    # these from being used again (`device._keep_freed_memory`), 65 MB every 1000 images
+    rows = max(1, distributed.part(batches.count))  # as many as `distributed.mine` gives
+    logits, labels = torch.empty(0), torch.empty(0)
+    start = 0
+    for x, y in batches.in_order():
+        with compute.autocast():
+            z = model(x).float()
+            if with_mirrored:
+                z = (z + model(x.flip(-1).contiguous(memory_format=torch.channels_last)).float()) / 2
+        if not start:
+            logits, labels = z.new_empty(rows, z.shape[1]), y.new_empty(rows)
+        end = start + len(y)
+        logits[start:end], labels[start:end] = z, y
+        start = end
+    return distributed.gather_rows(logits, batches.count).cpu(), distributed.gather_rows(labels, batches.count).cpu()
 
 
 class Predictor:
@@ -55,7 +83,7 @@ class Predictor:
             batch_size=self.batch_size,
             device=self.compute.device,
         )
-        logits, _ = predict(self.model, batches, self.compute, with_mirrored=self.card.get("with_mirrored", False))
+        logits, _ = logits_of(self.model, batches, self.compute, with_mirrored=self.card.get("with_mirrored", False))
         return scores_from_logits(logits.numpy()[:count], self.card["temperature"])
 
 

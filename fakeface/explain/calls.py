@@ -93,7 +93,7 @@ def read_test_scores(path: Path | str, dataset: Dataset, approaches: tuple[str, 
     return scores
 
 
-def spread(places: np.ndarray, count: int) -> np.ndarray:
+def evenly_spaced(places: np.ndarray, count: int) -> np.ndarray:
     """At most `count` of them, evenly spread from the first to the last."""
     return places if len(places) <= count else places[np.linspace(0, len(places) - 1, count).round().astype(int)]
 

@@ -1,6 +1,5 @@
 """Grad-CAM: where in an image a detector finds its evidence, as a heat map over what its network sees."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,16 +52,6 @@ def unpooled(model: nn.Module, network: str) -> nn.Module:
     return opened
 
 
-def fake_less_real(model: nn.Module) -> Callable[[Tensor], Tensor]:
-    """Normalised images [B, 3, S, S] -> logit of fake less logit of real, [B]: all that a score depends on."""
-
-    def difference(images: Tensor) -> Tensor:
-        logits = model(images)
-        return logits[:, 1] - logits[:, 0]
-
-    return difference
-
-
 def grad_cam(model: nn.Module, layer: nn.Module, images: Tensor) -> Tensor:
     """Evidence for fake (above 0) and for real (below 0) in each field of a feature map: float32 [B, h, w].
 
@@ -74,11 +63,13 @@ def grad_cam(model: nn.Module, layer: nn.Module, images: Tensor) -> Tensor:
     Args:
         model: in evaluation mode; layer: one of its modules, giving [B, C, h, w]; images: float [B, 3, S, S], normalised.
     """
-    from captum.attr import LayerGradCam  # a quarter of a second that only heat maps pay
-
+    seen: list[Tensor] = []
+    handle = layer.register_forward_hook(lambda module, inputs, output: seen.append(output))
     # through a frozen backbone gradients flow only if something before the layer asks for them
-    inputs = images.detach().requires_grad_()
-    return LayerGradCam(fake_less_real(model), layer).attribute(inputs)[:, 0].detach()
+    logits = model(images.detach().requires_grad_())
+    handle.remove()
+    (gradient,) = torch.autograd.grad((logits[:, 1] - logits[:, 0]).sum(), seen[0])
+    return (seen[0] * gradient.mean((2, 3), keepdim=True)).sum(1).detach()
 
 
 def heat_maps(predictor: Predictor, pixels: Any, rows: np.ndarray) -> np.ndarray:

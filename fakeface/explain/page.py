@@ -94,7 +94,7 @@ def sheet(title: str, note: str, rows: list[tuple[str, list[Cell]]]) -> Figure:
     return figure
 
 
-def page(
+def explain_page(
     paths: np.ndarray, pixels: Any, rows: np.ndarray, found: Mapping[str, Explained], *, errors_shown: int, columns: int
 ) -> str:
     """The whole page as HTML.

@@ -8,9 +8,8 @@ from fakeface.core.files import whole, write_text
 from fakeface.core.params import APPROACHES, Params
 from fakeface.detector.device import configure
 from fakeface.detector.predictor import load_all
-from fakeface.explain import gradcam
-from fakeface.explain import page as explain_page
-from fakeface.explain.calls import Calls, error_table, read_test_scores, spread
+from fakeface.explain import gradcam, page
+from fakeface.explain.calls import Calls, error_table, evenly_spaced, read_test_scores
 from fakeface.images.store import Dataset
 from fakeface.pages.render import figure_jpeg
 
@@ -28,32 +27,32 @@ def explain(params: Params) -> None:
     scores = read_test_scores("reports/evaluate/predictions.csv", dataset, APPROACHES)
     predictors = load_all(APPROACHES, dataset.data_hash, compute, gradcam.BATCH)
 
-    found: dict[str, explain_page.Explained] = {}
+    found: dict[str, page.Explained] = {}
     for name, predictor in predictors.items():
         card = predictor.card
         one = Calls(labels, scores[name], card["threshold"])
-        shown = {group: spread(places, COLUMNS) for group, places in one.groups().items()}
+        shown = {group: evenly_spaced(places, COLUMNS) for group, places in one.groups().items()}
         together = np.concatenate(list(shown.values()))
         crops = gradcam.crops(dataset.pixels, rows[together], card["crop_size"])
         maps = gradcam.heat_maps(predictor, dataset.pixels, rows[together])
-        overlays = explain_page.overlay(crops, maps)
+        overlays = page.overlay(crops, maps)
         ends = np.cumsum([len(places) for places in shown.values()])[:-1]
         parts = zip(shown.values(), np.split(crops, ends), np.split(overlays, ends), strict=True)
         heat = dict(zip(shown, parts, strict=True))
-        found[name] = explain_page.Explained(card["network"], card["crop_size"], one, heat)
+        found[name] = page.Explained(card["network"], card["crop_size"], one, heat)
 
     calls = {name: explained.calls for name, explained in found.items()}
     with whole("reports/explain/figures") as folder:
         folder.mkdir()
         for name, explained in found.items():
-            extremes = explain_page.extremes_figure(name, dataset.pixels, rows, explained.calls, COLUMNS)
+            extremes = page.extremes_figure(name, dataset.pixels, rows, explained.calls, COLUMNS)
             (folder / f"extremes_{name}.jpg").write_bytes(figure_jpeg(extremes))
-            pairs = explain_page.gradcam_figure(name, explained)
+            pairs = page.gradcam_figure(name, explained)
             (folder / f"gradcam_{name}.jpg").write_bytes(figure_jpeg(pairs))
     write_text("reports/explain/errors.csv", error_table(paths, calls).to_csv(index=False, lineterminator="\n"))
     counts = {name: of.counts() for name, of in calls.items()}
     write_text("reports/explain/explain.json", json.dumps(counts, indent=2) + "\n")
-    html = explain_page.page(paths, dataset.pixels, rows, found, errors_shown=ERRORS, columns=COLUMNS)
+    html = page.explain_page(paths, dataset.pixels, rows, found, errors_shown=ERRORS, columns=COLUMNS)
     write_text("reports/explain/index.html", html)
     for name, count in counts.items():
         print(f"{name:10} {count['errors']} of {len(rows)} wrong at {count['threshold']:.3f}")

@@ -11,7 +11,8 @@ from fakeface.core.files import whole
 from fakeface.core.params import Params
 from fakeface.detector.batches import PixelBatches
 from fakeface.detector.device import configure
-from fakeface.detector.networks import NETWORKS, backbone
+from fakeface.detector.networks import NETWORKS
+from fakeface.detector.weights import backbone
 from fakeface.images.store import Dataset
 
 

@@ -76,9 +76,8 @@ def find_images(folder: Path | str, real: str, fake: str) -> list[Found]:
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise UserError(
-            f"{folder}: no such data folder; put your faces there, `dvc pull` them, or set split.data in params.yaml"
-        )
+        remedy = "put your faces there, `dvc pull` them, or set split.data in params.yaml"
+        raise UserError(f"{folder}: no such data folder; {remedy}")
     return class_images(folder, real, 0) + class_images(folder, fake, 1)
 
 
@@ -89,15 +88,12 @@ def class_images(folder: Path, name: str, label: int) -> list[Found]:
     if not root.is_dir():
         raise UserError(f"{root}: the folder of {key} faces is missing; make it or set split.{key} in params.yaml")
     if not root.resolve().is_relative_to(folder.resolve()):  # nor would DVC watch it
-        raise UserError(
-            f"{root}: is a link that leads out of the data folder; set split.data in params.yaml to a folder that holds "
-            "both classes"
-        )
+        remedy = "set split.data in params.yaml to a folder that holds both classes"
+        raise UserError(f"{root}: is a link that leads out of the data folder; {remedy}")
     paths = [Path(parent, file) for parent, _, files in os.walk(root) for file in files]
     images = sorted(path.relative_to(root) for path in paths if path.suffix.lower() in SUFFIXES)
     if not images:
-        allowed = " ".join(sorted(SUFFIXES))
-        raise UserError(f"{root}: no image in the folder of {key} faces; put some there ({allowed})")
+        raise UserError(f"{root}: no image in the folder of {key} faces; put some there ({' '.join(sorted(SUFFIXES))})")
     return [Found((Path(name) / path).as_posix(), path.with_suffix("").as_posix(), label) for path in images]
 
 
@@ -118,9 +114,10 @@ def read_file(path: Path | str, folder: Path | str | None = None) -> bytes:
             real = os.path.realpath(real, strict=True)
             facts = os.stat(real)
         elif folder is not None:
-            real = os.path.join(_real_folder(os.path.dirname(real)), os.path.basename(real))
+            # a relative name means another folder after a change of directory
+            real = os.path.join(_real_folder(os.path.abspath(os.path.dirname(real))), os.path.basename(real))
         cached = ""
-        if folder is not None and not real.startswith(_real_folder(os.fspath(folder)).rstrip(os.sep) + os.sep):
+        if folder is not None and not real.startswith(_real_folder(os.path.abspath(folder)).rstrip(os.sep) + os.sep):
             if not (named := re.search(r"/([0-9a-f]{2})/([0-9a-f]{30})$", real)):
                 raise BadImage("is a link that leads outside the data folder; put the file itself there")
             cached = named[1] + named[2]
@@ -143,11 +140,7 @@ def read_file(path: Path | str, folder: Path | str | None = None) -> bytes:
     return data
 
 
-def _real_folder(path: str) -> str:
-    return _real(os.path.abspath(path))  # a relative name means another folder after a change of directory
-
-
-_real = lru_cache(maxsize=1024)(os.path.realpath)  # files of one folder come one after the other
+_real_folder = lru_cache(maxsize=1024)(os.path.realpath)  # files of one folder come one after the other
 
 
 def decode(path: Path | str, image_size: int, max_megapixels: float, folder: Path | str | None = None) -> Decoded:

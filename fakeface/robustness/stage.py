@@ -14,7 +14,7 @@ from fakeface.detector.device import configure
 from fakeface.detector.predictor import load_all
 from fakeface.images.store import Dataset
 from fakeface.robustness.perturb import perturb
-from fakeface.robustness.table import FIGURES, broken, choose_images, markdown, summary
+from fakeface.robustness.table import FIGURES, broken, choose_images, markdown, worst_cases
 from fakeface.scoring import figures, metrics
 
 BLOCK = 64  # images in memory at a time
@@ -32,7 +32,7 @@ def robustness(params: Params) -> None:
 
     found: list[dict[str, object]] = []
     examples: dict[str, np.ndarray] = {}
-    for cell in tqdm(CELLS, unit="cell", desc="robustness", disable=None):
+    for cell in tqdm(CELLS, unit="perturbation", desc="robustness", disable=None):
         parts: dict[str, list[np.ndarray]] = {name: [] for name in APPROACHES}
         for start in range(0, len(rows), BLOCK):
             block = rows[start : start + BLOCK]
@@ -46,7 +46,7 @@ def robustness(params: Params) -> None:
             found.append({"approach": name, "cell": cell.name} | {key: figure[key] for key in FIGURES})
     # an approach after the other, each with its cells in the order of the protocol
     table = pd.concat([rows for _, rows in pd.DataFrame(found).groupby("approach", sort=False)])
-    results = summary(table)
+    results = worst_cases(table)
 
     pictures = {kind: figures.perturbation_curves(table, kind) for kind in KINDS}
     pictures |= {"all_cells": figures.all_cells(table), "examples": figures.perturbed_examples(examples)}

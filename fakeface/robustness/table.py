@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from fakeface.core.errors import UserError
+from fakeface.scoring.markdown import markdown_table
 
 # Accuracy and recalls at 0.5; accuracy_at_threshold at the threshold that was chosen on clean val images.
 FIGURES = [
@@ -50,7 +51,7 @@ def choose_images(labels: np.ndarray, sources: np.ndarray, images: int, seed: in
     return np.flatnonzero(taken[photo])
 
 
-def summary(table: pd.DataFrame) -> dict[str, Any]:
+def worst_cases(table: pd.DataFrame) -> dict[str, Any]:
     """Per approach and figure: clean, the mean over all cells (clean is one of them), the worst, and in which cell."""
     result: dict[str, Any] = {}
     for approach, rows in table.set_index("cell").groupby("approach", sort=False):
@@ -89,6 +90,5 @@ def markdown(table: pd.DataFrame) -> str:
     wide = table.pivot(index="cell", columns="approach", values="accuracy") * 100
     wide = wide.loc[table["cell"].unique(), table["approach"].unique()]
     wide = pd.concat([wide, pd.DataFrame({"**mean**": wide.mean(), "**worst**": wide.min()}).T])
-    lines = ["| cell | " + " | ".join(map(str, wide.columns)) + " |", "|---" * (len(wide.columns) + 1) + "|"]
-    lines += [f"| {name} | " + " | ".join(f"{value:.1f}" for value in row) + " |" for name, row in wide.iterrows()]
-    return "\n".join(lines) + "\n"
+    rows = [[str(name), *(f"{value:.1f}" for value in row)] for name, row in wide.iterrows()]
+    return markdown_table(["cell", *wide.columns], rows) + "\n"

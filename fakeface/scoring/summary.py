@@ -13,6 +13,7 @@ from fakeface.core.files import write_text
 from fakeface.detector.calibration import uncalibrated
 from fakeface.scoring.comparison import Pair, compare
 from fakeface.scoring.intervals import bootstrap, interval
+from fakeface.scoring.markdown import markdown_table
 from fakeface.scoring.metrics import calibration, evaluate
 
 # What `dvc metrics` and MLflow show; everything else is in figures.csv.
@@ -101,17 +102,17 @@ class Summary:
     def markdown(self, title: str) -> str:
         """For people: a table with intervals, and the sentences."""
         names = list(self.figures)
-        lines = [
-            f"# {title}: {self.images} images of {self.photos} photos",
-            "",
-            f"| | {' | '.join(names)} |",
-            "|" + "---|" * (len(names) + 1),
+        rows = [
+            [words, *(self._cell(name, figure) for name in names)]
+            for figure, words in (PER_CENT | PLAIN).items()
+            if all(figure in self.figures[name] for name in names)
         ]
-        for figure, words in (PER_CENT | PLAIN).items():
-            if all(figure in self.figures[name] for name in names):
-                lines.append(f"| {words} | {' | '.join(self._cell(name, figure) for name in names)} |")
-        lines += ["", "In brackets 95 % intervals. What each figure is: docs/evaluation.md.", ""]
-        lines += [f"- {pair.sentence}" for pair in self.pairs]
+        lines = [
+            f"# {title}: {self.images} images of {self.photos} photos\n",
+            markdown_table(["", *names], rows),
+            "\nIn brackets 95 % intervals. What each figure is: docs/evaluation.md.\n",
+            *(f"- {pair.sentence}" for pair in self.pairs),
+        ]
         return "\n".join(lines) + "\n"
 
     def _cell(self, name: str, figure: str) -> str:

@@ -7,6 +7,8 @@ from itertools import pairwise
 import imagehash
 import numpy as np
 from PIL import Image
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 # Two hashes of one photo, one of them edited, differ in few of 64 bits; two photos of different people in about 32.
 TWIN_DISTANCE = 18
@@ -49,8 +51,7 @@ def group(stems: list[str], labels: np.ndarray, sha256: list[str], hashes: np.nd
         distance: bits, 0 to 64.
     """
     everyone = np.arange(len(stems))
-    roots = everyone.copy()
-
+    source = everyone
     by_name = first_equal(stems)
     named = np.concatenate([np.empty((0, 2), dtype=np.int64), *equal_pairs(by_name)])
     bits = np.bitwise_count(hashes[named[:, 0]] ^ hashes[named[:, 1]])
@@ -58,20 +59,18 @@ def group(stems: list[str], labels: np.ndarray, sha256: list[str], hashes: np.nd
     alike = named[twins & (bits <= TWIN_DISTANCE)]
     trusted = len(alike) * 2 >= int(twins.sum())
     if trusted:
-        join(roots, by_name, everyone)
-    join(roots, alike[:, 0], alike[:, 1])
-    join(roots, first_equal(sha256), everyone)
+        source = join(source, by_name, everyone)
+    source = join(source, alike[:, 0], alike[:, 1])
+    source = join(source, first_equal(sha256), everyone)
 
     # Each hash once: a thousand copies of one picture are half a million pairs, and one entry here.
     values, first, which, times = np.unique(hashes, return_index=True, return_inverse=True, return_counts=True)
-    join(roots, first[which], everyone)
+    source = join(source, first[which], everyone)
     near = int((times * (times - 1) // 2).sum())
     for i, j in (block.T for block in near_pairs(values, distance)):
-        join(roots, first[i], first[j])
+        source = join(source, first[i], first[j])
         near += int((times[i] * times[j]).sum())
     other_names = near - int((bits <= distance).sum())
-
-    _, source = np.unique(roots, return_inverse=True)  # roots are each group's first image, so numbers follow the order
     return Groups(source.astype(np.int64), int(twins.sum()), len(alike), trusted, other_names)
 
 
@@ -118,10 +117,8 @@ def first_equal(values: list[str]) -> np.ndarray:
     return np.array([seen.setdefault(value, i) for i, value in enumerate(values)], dtype=np.int64)
 
 
-def join(roots: np.ndarray, a: np.ndarray, b: np.ndarray) -> None:
-    """Links a[k] with b[k], all k at once, in place. `roots`: int64 [N], for each image the first image of its group."""
-    while len(apart := np.flatnonzero(roots[a] != roots[b])):
-        a, b = a[apart], b[apart]
-        np.minimum.at(roots, np.maximum(roots[a], roots[b]), np.minimum(roots[a], roots[b]))
-        while (roots[roots] != roots).any():
-            roots[:] = roots[roots]
+def join(source: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """`source` (int64 [N], numbers of groups in order of first appearance) after linking image a[k] with b[k], all k at once."""
+    n = int(source.max(initial=-1)) + 1
+    links = coo_array((np.ones(len(a), dtype=bool), (source[a], source[b])), shape=(n, n))
+    return connected_components(links, directed=False)[1][source]

@@ -8,20 +8,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import nn
 
 from fakeface.core.errors import UserError
 from fakeface.core.files import root, sha256, write_text
-from fakeface.core.params import Params, Training
+from fakeface.core.params import Params
 from fakeface.detector import checkpoints, distributed
 from fakeface.detector.batches import Batches, PixelBatches
 from fakeface.detector.calibration import best_threshold, fit_temperature, scores_from_logits
 from fakeface.detector.device import Compute, configure
 from fakeface.detector.networks import NETWORKS
 from fakeface.images.store import Dataset
-from fakeface.training.loop import HISTORY, NotFinite, fit
+from fakeface.training.loop import HISTORY, Fit, NotFinite, fit
 from fakeface.training.resume import ResumeFile, resume_key
 
 # Without gradients a larger batch than the training's is faster, and it does not change what is learnt.
@@ -133,63 +134,55 @@ def train_approach(
     with resume.alone() if first else nullcontext():
         if first:
             tracker.start(key, facts)
-        line = _train(approach, task, section, compute, dataset, facts, resume, tracker)
+        task.model.to(compute.device).to(memory_format=torch.channels_last)
+        try:
+            result = fit(
+                task.model,
+                task.train,
+                task.val,
+                section,
+                compute,
+                seed=base.seed,
+                with_mirrored=task.with_mirrored,
+                on_epoch=tracker.epoch if first else lambda row: None,
+                resume=resume,
+            )
+        except NotFinite as error:
+            kept = f"; the state before is kept in {resume.path}" if resume.path.exists() else ""
+            raise UserError(
+                f"the loss is not finite {error}: lower train_{approach}.lr (now {section.lr:g}) in params.yaml{kept}"
+            ) from None
         if first:
+            metrics = final_metrics(result, dataset.labels[dataset.rows("val")])
+            write_outputs(approach, task.assemble(task.model), facts, metrics, result, compute.describe())
             resume.remove()  # last: killed before, the stage finds all its epochs again
-            print(f"{approach}: {line}, stage {time.perf_counter() - started:.1f} s, {compute.precision}")
+            accuracy = f"val accuracy {metrics['val_accuracy']:.4f} in epoch {result.best_epoch} of {metrics['epochs']}"
+            seconds = f"trained {result.seconds:.1f} s, stage {time.perf_counter() - started:.1f} s"
+            print(f"{approach}: {accuracy}; {seconds}, {compute.precision}")
 
 
-def _train(
-    approach: str,
-    task: Task,
-    section: Training,
-    compute: Compute,
-    dataset: Dataset,
-    facts: dict[str, Any],
-    resume: ResumeFile,
-    tracker: Tracker,
-) -> str:
-    """Trains, and writes all outputs in the first process; returns how it went, for people."""
-    first = distributed.rank() == 0
-    task.model.to(compute.device).to(memory_format=torch.channels_last)
-    try:
-        result = fit(
-            task.model,
-            task.train,
-            task.val,
-            section,
-            compute,
-            seed=facts["seed"],
-            with_mirrored=task.with_mirrored,
-            on_epoch=tracker.epoch if first else lambda row: None,
-            resume=resume,
-        )
-    except NotFinite as error:
-        kept = f"; the state before is kept in {resume.path}" if resume.path.exists() else ""
-        raise UserError(
-            f"the loss is not finite {error}: lower train_{approach}.lr (now {section.lr:g}) in params.yaml{kept}"
-        ) from None
-    if not first:
-        return ""
-    best = result.history[result.best_epoch - 1]
-    val_labels, val_logits = dataset.labels[dataset.rows("val")], result.val_logits.numpy()
-    temperature = fit_temperature(val_labels, val_logits)
-    threshold = best_threshold(val_labels, scores_from_logits(val_logits, temperature))
-    final = {key: best[key] for key in HISTORY if key not in ("epoch", "lr")}
-    final |= {"best_epoch": result.best_epoch, "epochs": len(result.history)}
-    final |= {"threshold": threshold, "temperature": temperature}
-    checkpoints.save(
-        f"models/{approach}",
-        task.assemble(task.model),
-        facts | {"threshold": threshold, "temperature": temperature, "metrics": final},
-    )
-    report, history = f"reports/train/{approach}", pd.DataFrame(result.history, columns=HISTORY)
-    write_text(f"{report}/history.csv", history.to_csv(index=False, lineterminator="\n"))
-    write_text(f"{report}/metrics.json", json.dumps(final, indent=2) + "\n")
-    digest = checkpoints.read_card(Path("models", approach))["sha256"]
-    keep_cost(f"reports/cost/{approach}.json", digest, result.seconds, len(result.history), compute.describe())
-    accuracy = f"val accuracy {best['val_accuracy']:.4f} in epoch {result.best_epoch} of {len(result.history)}"
-    return f"{accuracy}; trained {result.seconds:.1f} s"
+def final_metrics(result: Fit, val_labels: np.ndarray) -> dict[str, float]:
+    """The figures of the epoch kept, and the threshold and temperature that val gives: metrics.json."""
+    best, logits = result.history[result.best_epoch - 1], result.val_logits.numpy()
+    temperature = fit_temperature(val_labels, logits)
+    metrics = {key: best[key] for key in HISTORY if key not in ("epoch", "lr")}
+    metrics |= {"best_epoch": result.best_epoch, "epochs": len(result.history)}
+    metrics["threshold"] = best_threshold(val_labels, scores_from_logits(logits, temperature))
+    return metrics | {"temperature": temperature}
+
+
+def write_outputs(
+    approach: str, model: nn.Module, facts: dict[str, Any], metrics: dict[str, float], result: Fit, machine: str
+) -> None:
+    """The checkpoint, whose card holds `facts` and `metrics`; metrics.json and history.csv; what the training cost."""
+    folder, report = Path("models", approach), Path("reports/train", approach)
+    calibration = {key: metrics[key] for key in ("threshold", "temperature")}
+    checkpoints.save(folder, model, facts | calibration | {"metrics": metrics})
+    history = pd.DataFrame(result.history, columns=HISTORY)
+    write_text(report / "history.csv", history.to_csv(index=False, lineterminator="\n"))
+    write_text(report / "metrics.json", json.dumps(metrics, indent=2) + "\n")
+    digest = sha256(folder / "model.safetensors")
+    keep_cost(Path("reports/cost", f"{approach}.json"), digest, result.seconds, len(result.history), machine)
 
 
 def keep_cost(path: Path | str, model_sha256: str, seconds: float, epochs: int, machine: str) -> None:

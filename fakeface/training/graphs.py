@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 Outputs = tuple[Tensor, ...]
 Passes = Callable[[Tensor, Tensor, int], Outputs]
-Recorder = Callable[[Callable[[], Outputs]], tuple[Outputs, Callable[[], None]]]
 WARM_UP = 3  # cuDNN and cuBLAS choose and allocate in their first calls
 
 
@@ -40,11 +39,10 @@ class GraphedPasses:
         passes: (x, y, images in the batch) -> tensors on the device; leaves gradients in the model's parameters and
             reads nothing back.
         model: in the same mode, training or evaluation, at every call.
-        record: stands in for the GPU in tests.
     """
 
-    def __init__(self, passes: Passes, model: nn.Module, record: Recorder = record) -> None:
-        self.passes, self.model, self.record = passes, model, record
+    def __init__(self, passes: Passes, model: nn.Module) -> None:
+        self.passes, self.model = passes, model
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.inputs: tuple[Tensor, Tensor] | None = None
         self.gradients: list[Tensor | None] = []
@@ -76,7 +74,7 @@ class GraphedPasses:
 
         try:
             with torch.random.fork_rng(devices=[x.device] if x.device.type == "cuda" else []):
-                self.outputs, self.replay = self.record(work)
+                self.outputs, self.replay = record(work)
             self.gradients = [p.grad for p in self.parameters]
         except RuntimeError as error:
             reason = " ".join(str(error).split())[:200]

@@ -1,28 +1,23 @@
 """The one training loop: every approach is a model, its batches and the numbers of its section in params.yaml."""
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from fakeface.core.errors import UserError
+from fakeface.core.params import Training
 from fakeface.detector import distributed
 from fakeface.detector.batches import Batches
 from fakeface.detector.device import Compute
-from fakeface.detector.inference import predict
+from fakeface.detector.predictor import logits_of
 from fakeface.training.graphs import GraphedPasses, Passes
 from fakeface.training.progress import ProgressBar
 from fakeface.training.resume import Progress, ResumeFile, Row
-
-if TYPE_CHECKING:  # the loop itself runs where only torch is, as the benchmarks do on a bare GPU machine
-    from fakeface.core.params import Training
 
 HISTORY = ["epoch", "lr", "train_loss", "train_accuracy", "val_loss", "val_accuracy"]
 
@@ -63,7 +58,7 @@ def fit(
 
     Args:
         seed: of dropout; every epoch starts its own stream, so that a resumed one draws what an uninterrupted one would.
-        with_mirrored: val is scored as `predict` has it.
+        with_mirrored: val is scored as `logits_of` has it.
         on_epoch: called with each row of the history as soon as it is known, also with those of a resumed training.
         resume: where the state after each epoch is kept, and taken from if there is one.
 
@@ -71,8 +66,8 @@ def fit(
         NotFinite: the loss is no longer finite; the state after the epoch before stays in `resume`.
         UserError: the processes would not go on from the same epoch.
     """
-    parameters = trainable(model)
-    optimizer = make_optimizer([in_memory_order(p.detach()) for p in parameters], section)
+    optimizer = make_optimizer([p for p in model.parameters() if p.requires_grad], section)
+    optimizer.zero_grad(set_to_none=True)  # what a caller left there
     schedule = make_schedule(optimizer, section, len(train))
     progress = resume.load(model, optimizer, schedule) if resume else Progress()
     started = time.perf_counter() - progress.seconds
@@ -91,13 +86,13 @@ def fit(
                 break
             torch.manual_seed(distributed.stream(seed, epoch))
             lr = optimizer.param_groups[0]["lr"]
-            loss, accuracy = _train_epoch(
-                network, passes, train, epoch, optimizer, schedule, section, compute.device, bar
-            )
-            if section.schedule != "onecycle":
+            network.train()
+            each_step = schedule if section.schedule == "onecycle" else None
+            loss, accuracy = _train_epoch(passes, train, epoch, optimizer, each_step, bar)
+            if each_step is None:
                 schedule.step()
             distributed.share_buffers(model)
-            val_logits, val_labels = predict(model, val, compute, with_mirrored=with_mirrored)
+            val_logits, val_labels = logits_of(model, val, compute, with_mirrored=with_mirrored)
             row = {
                 "epoch": epoch,
                 "lr": lr,
@@ -145,34 +140,25 @@ def make_passes(network: nn.Module, compute: Compute) -> Passes:
 
 
 def _train_epoch(
-    network: nn.Module,
     passes: Passes,
     train: Batches,
     epoch: int,
     optimizer: torch.optim.Optimizer,
-    schedule: torch.optim.lr_scheduler.LRScheduler,
-    section: Training,
-    device: torch.device,
+    schedule: torch.optim.lr_scheduler.LRScheduler | None,
     bar: ProgressBar,
 ) -> tuple[float, float]:
-    """Mean loss and accuracy over the training images, as they were seen."""
-    network.train()
-    network.zero_grad(set_to_none=True)  # what a caller left there
-    parameters = trainable(network)
+    """Mean loss and accuracy over the training images, as they were seen. `schedule`: one that moves in every step."""
+    device = optimizer.param_groups[0]["params"][0].device
     losses = torch.zeros(len(train), device=device)
     right = torch.zeros((), device=device, dtype=torch.int64)
     for step, (x, y) in enumerate(train.train(epoch - 1)):
         size = min(train.batch_size, train.count - step * train.batch_size)
-        loss, correct = passes(x, y, size)
-        for weight, parameter in zip(optimizer.param_groups[0]["params"], parameters, strict=True):
-            if parameter.grad is not None:
-                weight.grad, parameter.grad = in_memory_order(parameter.grad), None
+        losses[step], correct = passes(x, y, size)
+        right += correct
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        if section.schedule == "onecycle":
+        if schedule:
             schedule.step()
-        losses[step] = loss
-        right += correct
         bar.update(size)
     distributed.sum_over_processes(losses, right)
     wrong = torch.nonzero(~torch.isfinite(losses))
@@ -192,19 +178,6 @@ def stopped_early(history: list[Row], patience: int) -> bool:
 def merit(row: Row) -> tuple[float, float]:
     """What makes an epoch better than another: val accuracy, then a lower val loss."""
     return row["val_accuracy"], -row["val_loss"]
-
-
-def trainable(model: nn.Module) -> list[nn.Parameter]:
-    return [p for p in model.parameters() if p.requires_grad]
-
-
-def in_memory_order(x: Tensor) -> Tensor:
-    """A view of channels_last [O, I, H, W] as [O, H, W, I], which is contiguous; other tensors as they are.
-
-    torch's fused optimisers go through the numbers in the order of memory, and for tensors that are not contiguous they copy
-    weights, gradients and moments there and back in each step.
-    """
-    return x.permute(0, 2, 3, 1) if x.dim() == 4 else x
 
 
 def make_optimizer(parameters: list[Tensor], section: Training) -> torch.optim.Optimizer:

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from fakeface.scoring.intervals import bootstrap, interval
+from fakeface.scoring.markdown import markdown_table
 
 Span = tuple[float, float] | None
 
@@ -47,25 +48,21 @@ def difference_interval(a: float, of_a: Span, b: float, of_b: Span) -> Span:
 
 def markdown(found: Mapping[str, Mapping[str, Any]]) -> str:
     """For people: a line an approach, a sentence each, and what the comparison cannot say."""
-    lines = [
-        "# What the leak of a random split is worth",
-        "",
-        "Accuracy on the test images; in brackets 95 % intervals.",
-        "",
-        "| | photos kept whole | random split | of it: photo also in train | photo not in train |",
-        "|---|---|---|---|---|",
-    ]
+    rows = []
     for name, row in found.items():
         twin, other = row["none"]["twin_in_train"], row["none"]["no_twin_in_train"]
-        cells = [_with_interval(row["grouped"]), _with_interval(row["none"]), _of(twin), _of(other)]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    lines += ["", *(f"- {name}: {_sentence(row)}" for name, row in found.items()), ""]
-    lines.append(
-        "The leak can cut either way: what stands in train is mostly the twin of a test image, which carries the other label. "
+        rows.append([name, _with_interval(row["grouped"]), _with_interval(row["none"]), _of(twin), _of(other)])
+    head = ["", "photos kept whole", "random split", "of it: photo also in train", "photo not in train"]
+    lines = [
+        "# What the leak of a random split is worth\n",
+        "Accuracy on the test images; in brackets 95 % intervals.\n",
+        markdown_table(head, rows) + "\n",
+        *(f"- {name}: {_sentence(row)}" for name, row in found.items()),
+        "\nThe leak can cut either way: what stands in train is mostly the twin of a test image, which carries the other label. "
         "The two columns have other test images, and other training images, so a difference is not the leak's alone; one "
-        "training each."
-    )
-    return "\n".join(lines) + "\n"
+        "training each.\n",
+    ]
+    return "\n".join(lines)
 
 
 def _sentence(row: Mapping[str, Any]) -> str:

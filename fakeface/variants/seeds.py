@@ -7,6 +7,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fakeface.scoring.markdown import markdown_table
+
 Accuracies = Mapping[str, Sequence[float]]
 WIDTH = 3.92  # standard errors in a 95 % interval
 
@@ -16,7 +18,7 @@ def mean_and_sd(values: Sequence[float]) -> tuple[float, float | None]:
     return round(statistics.mean(values), 6), round(statistics.stdev(values), 6) if len(values) > 1 else None
 
 
-def figures(accuracies: Accuracies) -> dict[str, Any]:
+def seed_metrics(accuracies: Accuracies) -> dict[str, Any]:
     """For seeds.json: the number of seeds, and for each approach its accuracies with their mean and standard deviation."""
     approaches = {}
     for name, values in accuracies.items():
@@ -38,25 +40,19 @@ def markdown(accuracies: Accuracies, seeds: Sequence[int], photos: Mapping[str, 
             f"One training of each approach (seed {first}): how far another seed would move its accuracy is not known. "
             "`evaluate.seeds: [1, 2]` in params.yaml trains each twice more.\n"
         )
+    means, deviations = zip(*map(mean_and_sd, accuracies.values()), strict=True)
+    columns = dict(zip(map(str, seeds), zip(*accuracies.values(), strict=True), strict=True))
+    columns |= {"**mean**": means, "**standard deviation**": deviations}
+    rows = [[name, *(f"{100 * value:.1f}" for value in values)] for name, values in columns.items()]
     lines = [
-        f"# {count} trainings of each approach, seeds {', '.join(map(str, seeds))}, on the same split",
-        "",
-        "Accuracy on the test images in per cent.",
-        "",
-        f"| seed | {' | '.join(accuracies)} |",
-        "|" + "---|" * (len(accuracies) + 1),
+        f"# {count} trainings of each approach, seeds {', '.join(map(str, seeds))}, on the same split\n",
+        "Accuracy on the test images in per cent.\n",
+        markdown_table(["seed", *accuracies], rows) + "\n",
+        *(f"- {_sentence(name, values, first, photos[name])}" for name, values in accuracies.items()),
+        "\nAn interval over photos says nothing about other seeds, and the spread over seeds nothing about other photos. "
+        f"{count} trainings tell a standard deviation only roughly.\n",
     ]
-    for k in range(count):
-        lines.append(f"| {seeds[k]} | " + " | ".join(f"{100 * values[k]:.1f}" for values in accuracies.values()) + " |")
-    found = [mean_and_sd(values) for values in accuracies.values()]
-    lines.append("| **mean** | " + " | ".join(f"{100 * mean:.1f}" for mean, _ in found) + " |")
-    lines.append("| **standard deviation** | " + " | ".join(f"{100 * (sd or 0):.1f}" for _, sd in found) + " |")
-    lines += ["", *(f"- {_sentence(name, values, first, photos[name])}" for name, values in accuracies.items()), ""]
-    lines.append(
-        "An interval over photos says nothing about other seeds, and the spread over seeds nothing about other photos. "
-        f"{count} trainings tell a standard deviation only roughly."
-    )
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines)
 
 
 def _sentence(name: str, values: Sequence[float], first: int, span: tuple[float, float] | None) -> str:

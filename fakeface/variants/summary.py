@@ -41,7 +41,7 @@ def summarise_variants(params: Params) -> None:
         name: (own[name]["accuracy_low"], own[name]["accuracy_high"]) if "accuracy_low" in own[name] else None
         for name in APPROACHES
     }
-    _write("seeds", seeds.figures(accuracies), seeds.markdown(accuracies, [base.seed, *p.seeds], photos))
+    _write("seeds", seeds.seed_metrics(accuracies), seeds.markdown(accuracies, [base.seed, *p.seeds], photos))
     nothing = "evaluate.leak names no approach: nothing was trained under split.group_by: none.\n"
     _write("leak", found, leak.markdown(found) if found else nothing)
 

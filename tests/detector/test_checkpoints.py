@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from fakeface.core.errors import UserError
 from fakeface.detector import checkpoints
-from fakeface.detector.checkpoints import load, read_card, save
+from fakeface.detector.checkpoints import Card, load, read_card, save
 from fakeface.detector.networks import build
 
 CARD = {
@@ -135,14 +135,10 @@ def test_loading_moves_no_random_numbers(saved):
 # ------------------------------------------------------------------ refused
 
 
-@pytest.mark.parametrize("name", ["card.json", "model.safetensors"])
-def test_missing_file_is_named(folder, name):
-    (folder / name).unlink()
+@pytest.mark.parametrize("name", ["card.json", "model.safetensors", ""])
+def test_missing_file_or_folder_is_named(folder, name):
+    (folder / name).unlink() if name else shutil.rmtree(folder)
     assert "missing" in refusal(folder, name)
-
-
-def test_missing_folder_is_named(tmp_path):
-    refusal(tmp_path / "nowhere", "card.json")
 
 
 @pytest.mark.parametrize("place", [0, 100, 5000, -1])
@@ -154,10 +150,21 @@ def test_one_changed_byte_is_refused(folder, place):
     assert "sha256" in refusal(folder, "model.safetensors")
 
 
-@pytest.mark.parametrize("part", [0, 0.5, 0.999])
-def test_truncated_weights_are_refused(folder, part):
-    path = folder / "model.safetensors"
-    path.write_bytes(path.read_bytes()[: int(part * path.stat().st_size)])
+NO_SAFETENSORS = [
+    b"",
+    b"not safetensors",
+    b"\xff" * 64,  # says that the header has 2**64 - 1 bytes
+    struct.pack("<Q", 99_999_999) + b"{" * 100,
+    struct.pack("<Q", 60) + b'{"a":{"dtype":"F32","shape":[9e9],"data_offsets":[0,4]}}'.ljust(60) + bytes(4),
+    struct.pack("<Q", 80) + b'{"a":{"dtype":"F4","shape":[99999999999],"data_offsets":[0,4]}}'.ljust(80) + bytes(4),
+    struct.pack("<Q", 200_000) + b'{"a":' * 40_000,
+]
+
+
+@pytest.mark.parametrize("content", NO_SAFETENSORS, ids=range(len(NO_SAFETENSORS)))
+def test_file_that_is_no_safetensors_is_refused_even_with_its_hash(folder, content):
+    (folder / "model.safetensors").write_bytes(content)
+    rehash(folder)
     refusal(folder, "model.safetensors")
 
 
@@ -165,57 +172,9 @@ def rehash(folder):
     edit(folder, sha256=hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest())
 
 
-@pytest.mark.parametrize("content", [b"", b"not safetensors", b"\xff" * 64])
-def test_file_that_is_no_safetensors_is_refused_even_with_its_hash(folder, content):
-    (folder / "model.safetensors").write_bytes(content)
-    rehash(folder)
-    refusal(folder, "model.safetensors")
-
-
-def test_weights_that_do_not_fit_are_refused_even_with_their_hash(folder):
-    save_file({"weight": torch.zeros(3)}, folder / "model.safetensors")
-    rehash(folder)
-    assert "does not fit mynet" in refusal(folder, "model.safetensors")
-
-
 def test_card_of_another_network_is_refused(folder):
     edit(folder, network="efficientnet_lite0", mean=[0.5, 0.5, 0.5], std=[0.5, 0.5, 0.5])
     refusal(folder, "model.safetensors")
-
-
-@pytest.mark.parametrize("key", sorted(checkpoints.REQUIRED))
-def test_card_without_a_key_is_refused(folder, key):
-    edit(folder, **{key: None})
-    assert key in refusal(folder, "card.json")
-
-
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [
-        ("format", 1),
-        ("format", 3),
-        ("format", "1"),
-        ("network", "resnet50"),
-        ("network", 3),
-        ("crop_size", "96"),
-        ("crop_size", 96.0),
-        ("threshold", "0.5"),
-        ("temperature", 0.0),
-        ("temperature", -1.0),
-        ("temperature", float("nan")),
-        ("temperature", float("inf")),
-        ("sha256", 5),
-        ("crop_size", 0),
-        ("crop_size", -5),
-        ("crop_size", 10_000_000),
-        ("image_size", 90),
-        ("image_size", True),
-        ("with_mirrored", 1),
-    ],
-)
-def test_card_with_a_wrong_value_is_refused(folder, key, value):
-    edit(folder, **{key: value})
-    refusal(folder, "card.json")
 
 
 def tampered(folder, change):
@@ -241,6 +200,7 @@ def test_weights_of_another_type_are_refused_even_with_their_hash(folder, dtype)
 @pytest.mark.parametrize(
     "change",
     [
+        lambda tensors: tensors.clear(),
         lambda tensors: tensors.update({"more": torch.zeros(2)}),
         lambda tensors: tensors.pop("head.bias"),
         lambda tensors: tensors.update({"head.bias": torch.zeros(3)}),
@@ -252,54 +212,40 @@ def test_a_tensor_too_many_too_few_or_of_another_shape_is_refused(folder, change
     assert "does not fit mynet" in refusal(folder, "model.safetensors")
 
 
-@pytest.mark.parametrize(
-    "header",
-    [
-        b"\xff" * 8,  # says that the header has 2**64 - 1 bytes
-        struct.pack("<Q", 99_999_999) + b"{" * 100,
-        struct.pack("<Q", 60) + b'{"a":{"dtype":"F32","shape":[9e9],"data_offsets":[0,4]}}'.ljust(60) + bytes(4),
-        struct.pack("<Q", 80) + b'{"a":{"dtype":"F4","shape":[99999999999],"data_offsets":[0,4]}}'.ljust(80) + bytes(4),
-        struct.pack("<Q", 200_000) + b'{"a":' * 40_000,
-    ],
-)
-def test_a_header_that_lies_is_refused_even_with_its_hash(folder, header):
-    (folder / "model.safetensors").write_bytes(header)
-    rehash(folder)
-    refusal(folder, "model.safetensors")
+REQUIRED = [key for key, field in Card.model_fields.items() if field.is_required()]
+WRONG = {
+    "format": [1, 3, "1"],
+    "network": ["resnet50", 3],
+    "image_size": [90, True],
+    "crop_size": ["96", 96.0, 0, -5, 10_000_000],
+    "threshold": ["0.5", float("nan"), float("inf")],
+    "temperature": [0.0, -1.0, float("nan"), float("inf")],
+    "sha256": [5],
+    "with_mirrored": [1],
+    "classes": [["fake", "real"]],
+    "mean": [[0.5, 0.5, 0.5]],
+    "std": ["none"],
+    "threads": [10**9, 0, "2"],
+    "seed": [-1, 2**40],
+    "precision": ["fp8", 32],
+}
 
 
 @pytest.mark.parametrize(
-    ("key", "value"),
-    [
-        ("classes", ["fake", "real"]),
-        ("mean", [0.5, 0.5, 0.5]),
-        ("std", "none"),
-        ("threshold", float("nan")),
-        ("threshold", float("inf")),
-        ("threads", 10**9),
-        ("threads", 0),
-        ("threads", "2"),
-        ("seed", -1),
-        ("seed", 2**40),
-        ("precision", "fp8"),
-        ("precision", 32),
-    ],
+    ("key", "value"), [*((key, None) for key in REQUIRED), *((key, v) for key, values in WRONG.items() for v in values)]
 )
-def test_an_edited_card_is_refused(folder, key, value):
+def test_card_without_a_key_or_with_a_wrong_value_is_refused(folder, key, value):
     edit(folder, **{key: value})
-    assert key in refusal(folder, "card.json")
+    message = refusal(folder, "card.json")
+    assert key in message
+    assert "dvc checkout" in message
 
 
-def test_a_card_that_is_huge_or_deep_or_no_file_is_refused(folder):
-    for content in (b'{"a": "' + b"x" * 2_000_000 + b'"}', b"[" * 200_000):
+def test_a_card_that_is_huge_or_deep_or_no_object_or_no_file_is_refused(folder):
+    no_object = (b"", b"{", b"[]", b"null", b"3", b'"text"', b"\xff\xfe{}")
+    for content in (b'{"a": "' + b"x" * 2_000_000 + b'"}', b"[" * 200_000, *no_object):
         (folder / "card.json").write_bytes(content)
         refusal(folder, "card.json")
     (folder / "card.json").unlink()
     os.mkfifo(folder / "card.json")  # and not waited for
-    refusal(folder, "card.json")
-
-
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"3", b'"text"', b"\xff\xfe{}"])
-def test_card_that_is_no_object_is_refused(folder, content):
-    (folder / "card.json").write_bytes(content)
     refusal(folder, "card.json")

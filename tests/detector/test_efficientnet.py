@@ -5,7 +5,7 @@ import timm
 import torch
 
 from fakeface.detector.efficientnet import Block, EfficientNetLite0
-from fakeface.detector.networks import _imagenet
+from fakeface.detector.weights import _imagenet
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def test_logits_and_gradients_are_timms(pair, size):
 
 def test_under_bf16_autocast_depthwise_convolutions_are_in_fp32_where_a_gradient_is_needed():
     torch.manual_seed(0)
-    block = Block(8, 8, 3, 1, 6).train()
+    block = Block(8, 8, 3, 1).train()
     x = torch.randn(2, 8, 12, 12)
     seen = {}
     for name in ("conv_pw", "conv_dw", "conv_pwl"):

@@ -8,10 +8,10 @@ import pytest
 GROWTH = """
 import resource
 import numpy as np, torch
-from fakeface.training.batches import PixelBatches
-from fakeface.training.device import configure
-from fakeface.training.inference import predict
-from fakeface.training.networks import NETWORKS, build
+from fakeface.detector.batches import PixelBatches
+from fakeface.detector.device import configure
+from fakeface.detector.networks import NETWORKS, build
+from fakeface.detector.predictor import logits_of
 
 compute = configure(0, 1, "cpu", "fp32")
 model = build("mynet", 96).to(memory_format=torch.channels_last)
@@ -22,7 +22,7 @@ for count in (256, 256, 1536):
     batches = PixelBatches(
         pixels, np.zeros(64, np.int64), rows, NETWORKS["mynet"], crop_size=96, batch_size=64, device=compute.device
     )
-    predict(model, batches, compute)
+    logits_of(model, batches, compute)
     peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 print((peaks[2] - peaks[1]) / 1024)
 """

@@ -8,8 +8,9 @@ from scipy.special import logit
 from fakeface.core.errors import UserError
 from fakeface.detector.checkpoints import load, save
 from fakeface.detector.device import Compute
-from fakeface.detector.networks import NETWORKS, build, build_pretrained
+from fakeface.detector.networks import NETWORKS, build
 from fakeface.detector.predictor import Predictor
+from fakeface.detector.weights import build_pretrained
 
 FP32 = Compute(torch.device("cpu"), "fp32")
 SIZE, CROP = 104, 97

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fakeface.core.errors import UserError
-from fakeface.explain.calls import EXTREMES, GROUPS, Calls, error_table, read_test_scores, spread, wrong_in_all
+from fakeface.explain.calls import EXTREMES, GROUPS, Calls, error_table, evenly_spaced, read_test_scores, wrong_in_all
 from fakeface.images.store import COLUMNS, Dataset
 
 LABELS = np.array([0, 1, 0, 1, 1, 0])
@@ -103,7 +103,7 @@ def test_every_image_is_in_one_group_and_the_lists_are_in_order(cases, threshold
 
 @given(st.integers(0, 50), st.integers(1, 12))
 def test_examples_are_spread_from_the_first_to_the_last(number, count):
-    chosen = spread(np.arange(number), count)
+    chosen = evenly_spaced(np.arange(number), count)
     assert len(chosen) == len(set(chosen.tolist())) == min(number, count)
     assert (np.diff(chosen) > 0).all()
     if min(number, count) > 1:

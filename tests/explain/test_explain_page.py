@@ -4,10 +4,10 @@ import re
 
 import numpy as np
 import pytest
-from test_page import Reader
+from audit_page import Reader
 
-from fakeface.explain import page as explain_page
-from fakeface.explain.calls import GROUPS, Calls, spread
+from fakeface.explain import page
+from fakeface.explain.calls import GROUPS, Calls, evenly_spaced
 from fakeface.explain.page import Explained, overlay
 from fakeface.pages.render import figure_jpeg
 
@@ -24,7 +24,7 @@ def explained(labels, scores, columns=3):
     calls = Calls(labels, scores, 0.5)
     heat = {}
     for group, places in calls.groups().items():
-        shown = spread(places, columns)
+        shown = evenly_spaced(places, columns)
         crops = PIXELS[ROWS[shown]][:, :, 4:20, 4:20]
         heat[group] = (shown, crops, overlay(crops, np.ones((len(shown), CROP, CROP), dtype=np.float32)))
     return Explained("mynet", CROP, calls, heat)
@@ -33,7 +33,7 @@ def explained(labels, scores, columns=3):
 def html(*scores, labels=LABELS, errors_shown=24):
     found = {f"approach{k}": explained(labels, values) for k, values in enumerate(scores)}
     n = len(labels)
-    return explain_page.page(PATHS[:n], PIXELS, ROWS[:n], found, errors_shown=errors_shown, columns=3)
+    return page.explain_page(PATHS[:n], PIXELS, ROWS[:n], found, errors_shown=errors_shown, columns=3)
 
 
 CASES = {
@@ -54,11 +54,11 @@ def test_page_and_pictures_of_extreme_cases(case):
     assert all(reader.alts)
     one = explained(labels, scores)
     for figure in (
-        explain_page.gradcam_figure("scratch", one),
-        explain_page.extremes_figure("scratch", PIXELS, ROWS[: len(labels)], one.calls, 3),
+        page.gradcam_figure("scratch", one),
+        page.extremes_figure("scratch", PIXELS, ROWS[: len(labels)], one.calls, 3),
     ):
         assert figure_jpeg(figure)[:2] == b"\xff\xd8"
-    said = [label.get_text() for label in explain_page.gradcam_figure("scratch", one).texts]
+    said = [label.get_text() for label in page.gradcam_figure("scratch", one).texts]
     for (true, called), places in one.calls.groups().items():
         size = len(places)
         words = "none" if size == 0 else f"3 of {size} images" if size > 3 else f"{size} image{'s' * (size > 1)}"
@@ -68,7 +68,7 @@ def test_page_and_pictures_of_extreme_cases(case):
 
 def test_the_numbers_at_the_images_are_the_scores():
     one = explained(LABELS, RIGHT)
-    said = [label.get_text() for label in explain_page.gradcam_figure("scratch", one).texts]
+    said = [label.get_text() for label in page.gradcam_figure("scratch", one).texts]
     shown = np.concatenate([places for places, _, _ in one.heat.values()])
     assert [words for words in said if re.fullmatch(r"[01]\.\d{3}", words)] == [f"{RIGHT[k]:.3f}" for k in shown]
 

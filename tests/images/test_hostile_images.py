@@ -115,8 +115,8 @@ def peak(code: str, *arguments: str) -> tuple[float, str]:
     program = f"""
 import sys
 from pathlib import Path
-from fakeface.data.images import *
-from fakeface.data.store import decode_all
+from fakeface.images.decode import *
+from fakeface.images.store import decode_all
 import PIL.BmpImagePlugin, PIL.JpegImagePlugin, PIL.PngImagePlugin, PIL.TiffImagePlugin, PIL.WebPImagePlugin
 def high():
     return next(int(line.split()[1]) / 1000 for line in open("/proc/self/status") if line.startswith("VmHWM"))

@@ -1,35 +1,20 @@
 """Files are untrusted: a file is decoded as torchvision would, or it is a BadImage; nothing else."""
 
 import hashlib
-import io
 import struct
 import zlib
 
 import numpy as np
 import pytest
+from hostile import encoded, picture, png
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image
 from torchvision.transforms import CenterCrop, Compose, Resize
 
 from fakeface.core.errors import UserError
 from fakeface.images.decode import BadImage, Decoded, centre_square, decode, find_images
 
 MEGA = 50.0
-
-
-def picture(width, height, seed=0):
-    """Smooth blobs with noise: what a resize does to it shows everywhere."""
-    rng = np.random.default_rng(seed)
-    coarse = Image.fromarray(rng.integers(0, 256, (5, 5, 3), dtype=np.uint8)).resize((width, height))
-    noisy = np.asarray(coarse).astype(int) + rng.integers(-30, 30, (height, width, 3))
-    return Image.fromarray(np.clip(noisy, 0, 255).astype(np.uint8))
-
-
-def encoded(image, kind, **options):
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
 
 
 def touch(root, *names):
@@ -151,14 +136,8 @@ def test_any_size_is_cut_as_torchvision_cuts(width, height, size):
     assert np.array_equal(np.asarray(centre_square(image, size)), np.asarray(wanted))
 
 
-def test_image_of_the_stored_size_is_copied_exactly(tmp_path):
-    image = picture(48, 48)
-    image.save(tmp_path / "x.png")
-    assert np.array_equal(decode(tmp_path / "x.png", 48, MEGA).pixels, np.asarray(image).transpose(2, 0, 1))
-
-
 def test_decoded_says_what_the_file_is(tmp_path):
-    data = encoded(picture(50, 40), "JPEG")
+    data = encoded("JPEG", picture(50, 40))
     (tmp_path / "x.png").write_bytes(data)  # the name says PNG, the content decides
     image = decode(tmp_path / "x.png", 32, MEGA)
     assert (image.width, image.height, image.format) == (50, 40, "JPEG")
@@ -167,42 +146,7 @@ def test_decoded_says_what_the_file_is(tmp_path):
     assert image.pixels.flags["C_CONTIGUOUS"]
 
 
-@pytest.mark.parametrize(("orientation", "turn"), [(3, 180), (6, 270), (8, 90)])
-def test_exif_orientation_is_applied(tmp_path, orientation, turn):
-    image = picture(60, 40)
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    image.save(tmp_path / "x.png", exif=exif)
-    upright = image.rotate(turn, expand=True)
-    got = decode(tmp_path / "x.png", 32, MEGA)
-    assert (got.width, got.height) == upright.size
-    assert np.array_equal(got.pixels, np.asarray(centre_square(upright, 32)).transpose(2, 0, 1))
-
-
 # ------------------------------------------------------------------ modes
-
-
-@pytest.mark.parametrize(
-    ("mode", "kind"),
-    [
-        ("1", "PNG"),
-        ("L", "PNG"),
-        ("LA", "PNG"),
-        ("P", "PNG"),
-        ("RGBA", "PNG"),
-        ("L", "JPEG"),
-        ("CMYK", "JPEG"),
-        ("RGBA", "WEBP"),
-        ("RGB", "BMP"),
-        ("CMYK", "TIFF"),
-        ("RGBA", "TIFF"),
-    ],
-)
-def test_every_colour_mode_gives_rgb_bytes(tmp_path, mode, kind):
-    picture(50, 40).convert(mode).save(tmp_path / "x", kind)
-    image = decode(tmp_path / "x", 32, MEGA)
-    assert (image.pixels.shape, image.pixels.dtype, image.format) == ((3, 32, 32), np.uint8, kind)
-    assert image.pixels.std() > 5
 
 
 def test_grey_image_has_three_equal_channels(tmp_path):
@@ -212,29 +156,12 @@ def test_grey_image_has_three_equal_channels(tmp_path):
     assert np.array_equal(red, blue)
 
 
-def test_16_bit_grey_keeps_its_grey_levels(tmp_path):
-    ramp = np.linspace(0, 65535, 32).astype(np.uint16)[None].repeat(32, 0)
-    Image.fromarray(ramp).save(tmp_path / "x.png")
-    pixels = decode(tmp_path / "x.png", 32, MEGA).pixels
-    assert (pixels.shape, pixels.dtype) == ((3, 32, 32), np.uint8)
-    assert np.abs(pixels[0, 0].astype(int) - (ramp[0] / 257)).max() <= 1
-
-
 def test_16_bit_colour_keeps_its_grey_levels(tmp_path):
     """Pillow cannot write one, so by hand: one IDAT, filter 0, big-endian 16-bit RGB."""
     size, value = 32, 0x8000
     rows = b"".join(b"\0" + struct.pack(">H", value) * 3 * size for _ in range(size))
-    (tmp_path / "x.png").write_bytes(png(size, size, 16, 2, rows))
+    (tmp_path / "x.png").write_bytes(png(size, size, 16, 2, zlib.compress(rows)))
     assert (decode(tmp_path / "x.png", 32, MEGA).pixels == 128).all()
-
-
-def png(width, height, depth, colour, rows):
-    def chunk(name, body):
-        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-
-    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
-    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + body
 
 
 # ------------------------------------------------------------------ bad files
@@ -248,39 +175,8 @@ def test_folder_is_bad(tmp_path):
     assert "no regular file" in reason(tmp_path)
 
 
-def test_empty_file_is_bad(tmp_path):
-    (tmp_path / "x.jpg").touch()
-    assert "0 bytes" in reason(tmp_path / "x.jpg")
-
-
-def test_text_named_jpg_is_bad(tmp_path):
-    (tmp_path / "x.jpg").write_text("not an image")
-    assert "no known image format" in reason(tmp_path / "x.jpg")
-
-
-@pytest.mark.parametrize("kind", ["GIF", "ICO", "PPM", "PDF"])
-def test_formats_that_are_not_allowed_are_bad_whatever_their_name(tmp_path, kind):
-    (tmp_path / "x.jpg").write_bytes(encoded(picture(40, 40), kind))
-    assert "in no known image format" in reason(tmp_path / "x.jpg")
-
-
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "TIFF"])
-@pytest.mark.parametrize("part", [0.02, 0.3, 0.6, 0.9, 0.97])
-def test_truncated_file_is_bad(tmp_path, kind, part):
-    data = encoded(picture(120, 100), kind)
-    (tmp_path / "x").write_bytes(data[: int(part * len(data))])
-    reason(tmp_path / "x")
-
-
-def test_png_with_a_wrong_checksum_is_bad(tmp_path):
-    data = bytearray(encoded(picture(40, 40), "PNG"))
-    data[30] ^= 1  # inside the header's checksum
-    (tmp_path / "x.png").write_bytes(data)
-    reason(tmp_path / "x.png")
-
-
 def test_image_above_the_limit_is_refused_before_it_is_decoded(tmp_path):
-    data = encoded(picture(200, 150), "JPEG")
+    data = encoded("JPEG", picture(200, 150))
     (tmp_path / "x.jpg").write_bytes(data[: len(data) // 2])  # would be damaged if it were decoded
     assert "200 x 150 pixels" in reason(tmp_path / "x.jpg", mega=0.02)
 
@@ -290,69 +186,16 @@ def test_image_at_the_limit_is_decoded(tmp_path):
     decode(tmp_path / "x.jpg", 32, 0.03)
 
 
-@pytest.mark.parametrize("side", [8_000, 12_000, 30_000, 2_000_000])
-def test_header_that_promises_a_huge_image_is_refused_for_its_size(tmp_path, side):
-    (tmp_path / "x.png").write_bytes(png(side, side, 8, 2, b""))
-    message = reason(tmp_path / "x.png")
-    assert "pixels" in message
-    assert "damaged" not in message
-
-
-@pytest.mark.parametrize(("width", "height"), [(1, 60_000), (60_000, 1)])
-def test_thin_stripe_is_refused_before_its_resize_fills_the_memory(tmp_path, monkeypatch, width, height):
-    """60000 pixels weigh nothing; scaled until the shorter side is 256 they are 3.9 gigapixels."""
-
-    def guarded(self, size, *args, resize=Image.Image.resize, **kwargs):
-        assert size[0] * size[1] < 200e6, f"resize to {size}"
-        return resize(self, size, *args, **kwargs)
-
-    monkeypatch.setattr(Image.Image, "resize", guarded)
-    Image.new("RGB", (width, height)).save(tmp_path / "x.png")
-    reason(tmp_path / "x.png", size=256)
-
-
-JPEG = encoded(picture(60, 50), "JPEG")
-PNG = encoded(picture(30, 20), "PNG")
-FUZZ = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-
-
-def decoded_or_bad(folder, data):
-    path = folder / "x.jpg"
-    path.write_bytes(data)
+@given(
+    kind=st.sampled_from([b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"II*\0", b"RIFF____WEBP"]),
+    data=st.binary(),
+)
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_random_bytes_also_behind_a_true_signature_are_decoded_or_bad(tmp_path, kind, data):
+    (tmp_path / "x.jpg").write_bytes(kind + data)
     try:
-        image = decode(path, 32, MEGA)
+        pixels, message = decode(tmp_path / "x.jpg", 32, MEGA).pixels, "decoded"
     except BadImage as error:
-        message = str(error)
-    else:
-        assert isinstance(image, Decoded)
-        assert image.pixels.shape == (3, 32, 32)
-        return
+        pixels, message = np.empty((3, 32, 32)), str(error)
+    assert pixels.shape == (3, 32, 32)
     assert len(message.splitlines()) == 1
-
-
-@given(data=st.binary(max_size=200))
-@FUZZ
-def test_random_bytes_are_decoded_or_bad(tmp_path, data):
-    decoded_or_bad(tmp_path, data)
-
-
-@given(
-    kind=st.sampled_from([b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"II*\0", b"RIFF____WEBP"]), data=st.binary()
-)
-@FUZZ
-def test_random_bytes_behind_a_true_signature_are_decoded_or_bad(tmp_path, kind, data):
-    decoded_or_bad(tmp_path, kind + data)
-
-
-@given(
-    whole=st.sampled_from([JPEG, PNG]),
-    end=st.floats(0, 1),
-    flips=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(1, 255)), max_size=6),
-)
-@FUZZ
-@pytest.mark.filterwarnings("ignore")
-def test_cut_and_flipped_files_are_decoded_or_bad(tmp_path, whole, end, flips):
-    data = bytearray(whole)
-    for place, mask in flips:
-        data[int(place * len(data))] ^= mask
-    decoded_or_bad(tmp_path, bytes(data[: int(end * len(data))]))

@@ -3,72 +3,17 @@
 import base64
 import io
 import re
-from html.parser import HTMLParser
 
 import numpy as np
-import pandas as pd
 import pytest
+from audit_page import PIXELS, SURE, Reader, audit, html, measured, probes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from fakeface.audit import page as audit_page
-from fakeface.audit.facts import Copies
-from fakeface.audit.page import TITLES, judge, page, summary
+from fakeface.audit.page import maps
 from fakeface.audit.probes import Probe
-from fakeface.audit.spectra import look
+from fakeface.audit.verdict import TITLES, audit_metrics
 from fakeface.pages.render import figure_uri, images_uri
-
-EVIL = '0_real/<script>alert(1)</script>" onerror="x.jpg'
-N = 12
-LABELS = np.repeat([0, 1], N // 2)
-PIXELS = np.random.default_rng(0).integers(0, 256, (N, 3, 32, 32), dtype=np.uint8)
-CHANCE, SURE = Probe(0.5, 0.45, 0.55), Probe(0.98, 0.95, 1.0)
-LIMITS = dict.fromkeys(TITLES, 0.75) | {"metadata": 0.65, "file_size": 0.65}
-COUNTS = {"exact_duplicates": 1, "exact_duplicates_across_classes": 0, "near_duplicates": 1, "photos": 6,
-          "photos_in_both_classes": 6, "photos_in_several_splits": 0, "test_images_with_twin_in_train": 0,
-          "test_images_with_twin_in_val": 0}  # fmt: skip
-FACTS = pd.DataFrame(
-    {"path": [EVIL] + [f"1_fake/{k}.jpg" for k in range(1, N)], "label": LABELS, "split": "train", "source": EVIL,
-     "bytes": 1000, "format": ["JPEG"] * 6 + ["PNG"] * 6, "mode": "RGB", "width": 32, "height": 32, "quantization": "",
-     "quality": 0, "subsampling": "", "traces": ""}
-)  # fmt: skip
-
-
-def probes(**changed):
-    return dict.fromkeys(TITLES, CHANCE) | changed
-
-
-def audit(found, on_shortcut="fail", **counts):
-    return judge(found, LIMITS, COUNTS | counts, FACTS, on_shortcut)
-
-
-def html(found, pairs_shown=4):
-    pair, none = np.array([[0, 1]]), np.empty((0, 2), dtype=np.int64)
-    copies = Copies(pair, pair, none, none, COUNTS)
-    pictures = look(PIXELS, LABELS)
-    return page("data/<b>raw", PIXELS, FACTS, copies, pictures.hashes, pictures, found, LIMITS, audit(found), folds=5,
-                distance=4, pairs_shown=pairs_shown)  # fmt: skip
-
-
-class Reader(HTMLParser):
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.seen, self.sources, self.alts = [], set(), [], []
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        values = dict(attrs)
-        self.seen.add(tag)
-        assert not any(name.startswith("on") for name in values), values
-        self.sources += [values[name] for name in ("src", "href") if name in values]
-        if tag == "img":
-            self.alts.append(values.get("alt"))
-        if tag not in ("meta", "img", "br", "rect"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        if tag != "rect":
-            assert self.open.pop() == tag
 
 
 def test_names_from_the_data_are_text_and_nothing_else():
@@ -95,23 +40,14 @@ def test_the_same_values_give_the_same_bytes():
     assert html(probes()) == html(probes())
 
 
-def test_the_page_begins_with_the_verdict():
-    for found, words in (
-        (probes(), "Pass."),
-        (probes(metadata=SURE), "Fail."),
-        (probes(thumbnail=SURE), "with warnings"),
-    ):
-        text = html(found)
-        body = text[text.index("<body>") :]
-        assert words in body
-        assert body.index(words) < body.index("<h2>")
-
-
-def test_no_pairs_are_shown_when_none_are_asked_for():
-    assert "beside 1_fake/1.jpg" in html(probes())
-    text = html(probes(), pairs_shown=0)
-    assert "beside 1_fake/1.jpg" not in text
-    assert "1, none shown" in text
+@pytest.mark.parametrize(
+    ("found", "words"), [({}, "Pass."), ({"metadata": SURE}, "Fail."), ({"thumbnail": SURE}, "with warnings")]
+)
+def test_the_page_begins_with_the_verdict_and_shows_the_copies(found, words):
+    text = html(probes(**found))
+    body = text[text.index("<body>") :]
+    assert words in body[: body.index("<h2>")]
+    assert "beside 1_fake/1.jpg" in body
 
 
 @pytest.mark.parametrize("name", ["metadata", "file_size"])
@@ -156,8 +92,7 @@ def test_what_was_not_measured_is_said_and_is_no_number():
     assert verdict.status == "warn"
     assert "too few photos" in verdict.findings[0].text
     assert "too few photos to measure" in html(found)
-    none = np.empty((0, 2), dtype=np.int64)
-    assert summary(verdict, found, Copies(none, none, none, none, COUNTS))["balanced_accuracy"]["metadata"] is None
+    assert audit_metrics(verdict, measured(found))["balanced_accuracy"]["metadata"] is None
 
 
 def test_pictures_are_images_in_the_text():
@@ -170,5 +105,5 @@ def test_pictures_are_images_in_the_text():
 
 
 def test_maps_show_both_classes_and_their_difference():
-    figure = audit_page.maps(np.random.default_rng(0).normal(size=(2, 8, 8)), "levels", centred=True)
+    figure = maps(np.random.default_rng(0).normal(size=(2, 8, 8)), "levels", centred=True)
     assert [axis.get_title() for axis in figure.axes[:3]] == ["real", "fake", "fake less real"]

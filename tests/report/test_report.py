@@ -8,11 +8,11 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+from audit_page import Reader
 from conftest import ROOT, identity
 from hypothesis import given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
-from test_page import Reader
 
 from fakeface.core.perturbations import CELLS
 from fakeface.pages.render import images_uri, render

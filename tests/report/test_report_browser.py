@@ -1,8 +1,8 @@
 """The pages as a reader sees them, in headless Chromium: whole, quiet, without the network, narrow and wide, light and dark."""
 
 import pytest
-from test_page import html as audit_html
-from test_page import probes
+from audit_page import html as audit_html
+from audit_page import probes
 from test_report import html as report_html
 
 pytestmark = pytest.mark.slow

@@ -6,7 +6,7 @@ import pytest
 
 from fakeface.core.errors import UserError
 from fakeface.core.perturbations import CELLS, KINDS
-from fakeface.robustness.table import FIGURES, broken, choose_images, markdown, summary
+from fakeface.robustness.table import FIGURES, broken, choose_images, markdown, worst_cases
 from fakeface.scoring import figures
 
 
@@ -70,7 +70,7 @@ def test_a_class_that_would_be_empty_is_refused():
 
 
 def test_summary_by_hand():
-    figures = summary(SMALL)
+    figures = worst_cases(SMALL)
     assert list(figures) == ["finetune", "scratch"]
     assert figures["finetune"]["accuracy"] == {"clean": 1.0, "mean": 0.833333, "worst": 0.6, "worst_cell": "blur_1"}
     assert figures["scratch"]["roc_auc"] == {"clean": 0.8, "mean": 0.7, "worst": 0.5, "worst_cell": "blur_1"}

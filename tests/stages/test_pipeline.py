@@ -12,7 +12,7 @@ import torch
 from conftest import Project, copy_project, write_faces
 from safetensors.torch import load_file
 
-from fakeface.detector.networks import build_pretrained
+from fakeface.detector.weights import build_pretrained
 
 pytestmark = pytest.mark.slow
 STAGES = [

