@@ -25,7 +25,7 @@ def built(tmp_path_factory) -> Project:
     variants = {"seeds": [1], "leak": ["extractor"]}
     project = tiny_on_faces(tmp_path_factory.mktemp("variants") / "project", evaluate=variants)
     (project.path / "dvc.lock").unlink()
-    ran = project.run("dvc", "repro", "variants").stdout
+    ran = project.run("dvc", "repro", "variants", timeout=400).stdout
     assert started(ran)[-5:] == [*SEEDS, "variant_leak@extractor", "variants"]
     assert re.findall(r"^(\w+), leak$", ran, re.MULTILINE) == ["split", "features", "train_extractor"]
     project.commit("ran")
