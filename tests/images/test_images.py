@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torchvision.transforms import CenterCrop, Compose, Resize
 
 from fakeface.core.errors import UserError
-from fakeface.images.decode import BadImage, Decoded, centre_square, decode, find_images
+from fakeface.images.decode import BadImage, centre_square, decode, find_images
 
 MEGA = 50.0
 
