@@ -1,7 +1,6 @@
 """Batches from the pixel store or from cached features; the order of an epoch is a permutation from (seed, epoch).
 
-Of several processes each yields its part of every batch (`distributed`); `batch_size` and `len()` are those of all together.
-"""
+Of several processes each yields its part of every batch (`distributed`)."""
 
 import math
 from collections.abc import Iterable, Iterator

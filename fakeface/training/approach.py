@@ -149,9 +149,8 @@ def train_approach(
             )
         except NotFinite as error:
             kept = f"; the state before is kept in {resume.path}" if resume.path.exists() else ""
-            raise UserError(
-                f"the loss is not finite {error}: lower train_{approach}.lr (now {section.lr:g}) in params.yaml{kept}"
-            ) from None
+            remedy = f"lower train_{approach}.lr (now {section.lr:g}) in params.yaml"
+            raise UserError(f"the loss is not finite {error}: {remedy}{kept}") from None
         if first:
             metrics = final_metrics(result, dataset.labels[dataset.rows("val")])
             write_outputs(approach, task.assemble(task.model), facts, metrics, result, compute.describe())
