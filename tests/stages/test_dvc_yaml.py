@@ -22,7 +22,7 @@ NO_DEPENDENCY = {"fakeface/params.py", "fakeface/errors.py"} | TRACKING
 
 # Parameters that a stage reads and that change none of its outputs.
 # What `extra` reads of its own entry is in its command and dependencies.
-NO_RESULT = {(stage, "tracking") for stage in STAGES} | {("split", "threads"), ("extra", "extra_sets")}
+NO_RESULT = {(stage, "tracking") for stage in STAGES} | {("sample", "threads"), ("split", "threads"), ("extra", "extra_sets")}
 
 
 def local_imports(path: Path) -> set[Path]:
