@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
 TINY = {
     "base": {"image_size": 96, "threads": 1},  # the smallest that mynet's five poolings allow
-    "sample": {"count": 24, "image_size": 96, "training_portraits": 4, "steps": 8, "channels": 8},
+    "sample": {"count": 24},
     "audit": {"on_shortcut": "warn"},  # eight steps make a generator whose smooth fakes give small files
     "features": {"crop_size": 48, "views": 2},
     "train_scratch": {"network": "mynet", "crop_size": 96, "epochs": 2},

@@ -47,13 +47,6 @@ class Base(Section):
 
 class Sample(Section):
     count: Annotated[int, Field(ge=0, le=9999)]
-    image_size: Annotated[int, Field(ge=64, le=1024, multiple_of=4)]
-    seed: Seed
-    training_portraits: Positive
-    steps: Positive
-    channels: Positive
-    noise: NonNegative
-    jpeg_quality: Annotated[int, Field(ge=1, le=95)]
 
 
 class Split(Section):

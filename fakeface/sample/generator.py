@@ -1,225 +1,135 @@
-"""The fakes of the embedded sample: a small generator, its training, and the camera that both classes go through.
+"""The fakes of the embedded sample: a small generator, and the camera that both classes go through.
 
 The generator is a convolutional encoder-decoder in StarGAN's shape (Choi et al. 2018, arXiv:1711.09020): strided 4x4
 convolutions down, transposed 4x4 convolutions up. It has no instance normalisation, which would spoil the colours, and
-learns to copy portraits that are not in the sample. What it leaves behind is what real generators leave: a periodic
-pattern from the transposed convolutions (Odena et al. 2016, doi:10.23915/distill.00003) and weakened fine texture.
+has learnt to copy portraits that are not in the sample (`benchmarks/make_generator.py`). What it leaves behind is what
+real generators leave: a periodic pattern from the transposed convolutions (Odena et al. 2016, doi:10.23915/distill.00003)
+and weakened fine texture.
+
+Its weights and activations are integers and every sum stays under 2 ** 24, where float32 is exact: whatever order a
+processor adds in, the copy has the same bits.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor, nn
-from torch.nn import functional as F
 
+from fakeface.sample.painting import bell
 from fakeface.sample.portraits import draw_portrait
-from fakeface.sample.workers import worker_map
 
+Array = NDArray[np.float32]
+
+WEIGHTS = Path(__file__).with_name("generator.npz")
 REAL_FOLDER, FAKE_FOLDER = "0_real", "1_fake"
-CROP = 64  # side in pixels of a training crop
-BATCH = 16
-BORDER = 8  # pixels mirrored round an image, so that its edges are made like its middle
-LEARNING_RATE = 2e-3
-NOISE_SPREAD = (0.0, 2.0)  # each picture's noise is this many times the setting: file sizes vary more than by class
-CHUNK = 60  # portraits drawn ahead of the generator, which has the processor to itself while it works
-TRAINING_SEED_STEP = 1_000_003  # added to the seed: the training portraits are another family than the sample's
+BORDER = 7  # pixels mirrored round a portrait: the convolutions take them away again, but for one
+LEVELS = 255  # the highest activation
+NOISE = 7.0  # the camera's mean standard deviation, in 8-bit levels; each picture's own is 0 to 2 times that
+QUALITY = 85  # of the camera's JPEG, Pillow's scale
 
 
-class Generator(nn.Module):
-    """Two strided and two transposed 4x4 convolutions: (n, 3, h, w) float32 in -1..1 to the same, h and w even by 4."""
+class Generator:
+    """Copies portraits. Each layer has weight int8 (in, out), bias int32 (out) and scale float32 (out)."""
 
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(
-            nn.Conv2d(3, channels, 4, stride=2, padding=1),
-            nn.ReLU(),
-            nn.Conv2d(channels, 2 * channels, 4, stride=2, padding=1),
-            nn.ReLU(),
-            nn.ConvTranspose2d(2 * channels, channels, 4, stride=2, padding=1),
-            nn.ReLU(),
-            nn.ConvTranspose2d(channels, 3, 4, stride=2, padding=1),
-        )
+    def __init__(self) -> None:
+        with np.load(WEIGHTS) as file:
+            parts = [file[f"{layer}.{name}"] for layer in range(4) for name in ("weight", "bias", "scale")]
+        floats = [part.astype(np.float32) for part in parts]
+        self.layers = list(zip(floats[0::3], floats[1::3], floats[2::3], strict=True))
 
-    def forward(self, images: Tensor) -> Tensor:
-        output: Tensor = self.layers(images)
-        return output
-
-
-def to_tensor(images: NDArray[np.uint8]) -> Tensor:
-    """(n, h, w, 3) uint8 to (n, 3, h, w) float32 in -1..1."""
-    tensor = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 127.5 - 1
-    return tensor.contiguous(memory_format=torch.channels_last)  # the faster layout on a processor
+    def __call__(self, portrait: NDArray[np.uint8]) -> Array:
+        """(h, w, 3) uint8, sides multiples of 4, to the copy (h, w, 3) float32 in 0..255, not rounded."""
+        down1, down2, up1, up2 = self.layers
+        x = np.pad(portrait, ((BORDER, BORDER), (BORDER, BORDER), (0, 0)), "reflect").astype(np.float32)
+        x = np.rint(convolve(space_to_depth(x), *down1))
+        x = np.rint(convolve(space_to_depth(x), *down2))
+        x = np.rint(depth_to_space(convolve(x, *up1)))
+        x = depth_to_space(convolve(x, *up2))
+        return x[1:-1, 1:-1]
 
 
-def train_generator(
-    portraits: NDArray[np.uint8], *, seed: int, steps: int, channels: int, progress: Callable[[str], None]
-) -> tuple[Generator, float]:
-    """Train a generator to copy random crops of the portraits, by L1.
+def space_to_depth(x: Array) -> Array:
+    """(h, w, c) to (h / 2, w / 2, 4 c): each 2x2 block becomes one pixel."""
+    h, w, c = x.shape
+    return x.reshape(h // 2, 2, w // 2, 2, c).transpose(0, 2, 1, 3, 4).reshape(h // 2, w // 2, 4 * c)
 
-    Args:
-        portraits: (n, h, w, 3) uint8, h and w at least 64.
-        seed: of the weights and the crops.
-        steps: optimiser steps, each of 16 crops of 64 x 64 pixels.
-        channels: width of the first layer; the bottleneck has twice as many.
-        progress: called with a line about ten times.
+
+def depth_to_space(x: Array) -> Array:
+    """(h, w, 4 c) to (2 h, 2 w, c)."""
+    h, w, c = x.shape
+    return x.reshape(h, w, 2, 2, c // 4).transpose(0, 2, 1, 3, 4).reshape(2 * h, 2 * w, c // 4)
+
+
+def convolve(x: Array, weight: Array, bias: Array, scale: Array) -> Array:
+    """A 2x2 convolution and its activation: (h, w, c) to (h - 1, w - 1, out) in 0..255.
+
+    On blocks of pixels it is a strided 4x4 convolution; where its outputs are blocks, it is a transposed one.
+    """
+    h, w = x.shape[0] - 1, x.shape[1] - 1
+    patches = np.concatenate([x[:-1, :-1], x[:-1, 1:], x[1:, :-1], x[1:, 1:]], axis=2)
+    sums = patches.reshape(h * w, -1) @ weight
+    return np.clip((sums + bias) * scale, 0, LEVELS).reshape(h, w, -1)
+
+
+def camera(picture: NDArray[np.uint8] | Array, rng: np.random.Generator) -> bytes:
+    """Photograph a picture, (h, w, 3) in 0..255, with noise from `rng`: the one way that both classes take into a file.
 
     Returns:
-        The generator and its mean L1 error over the last tenth of the steps, in 8-bit levels (0..255).
-
-    Raises:
-        ValueError: if there is no portrait, a side is under 64 pixels, or steps or channels is under 1.
+        The bytes of a JPEG file with 4:2:0 chroma and the standard Huffman tables.
     """
-    count, height, width = portraits.shape[:3]
-    if count < 1 or min(height, width) < CROP or steps < 1 or channels < 1:
-        raise ValueError(f"cannot train on {portraits.shape} portraits for {steps} steps with {channels} channels")
-    torch.manual_seed(seed)
-    rng = np.random.default_rng([seed, count])
-    generator = Generator(channels).to(memory_format=torch.channels_last)
-    optimiser = torch.optim.Adam(generator.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.99))
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
-    losses: list[float] = []
-    for step in range(steps):
-        places = zip(
-            rng.integers(0, count, BATCH),
-            rng.integers(0, height - CROP + 1, BATCH),
-            rng.integers(0, width - CROP + 1, BATCH),
-            strict=True,
-        )
-        crops = to_tensor(np.stack([portraits[i, y : y + CROP, x : x + CROP] for i, y, x in places]))
-        loss = F.l1_loss(generator(crops), crops)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        optimiser.step()
-        schedule.step()
-        losses.append(float(loss.detach()) * 127.5)
-        if (step + 1) % max(1, steps // 10) == 0:
-            progress(f"generator step {step + 1}/{steps}: L1 {losses[-1]:.2f} of 255")
-    return generator.eval(), float(np.mean(losses[-max(1, steps // 10) :]))
-
-
-def resynthesise(generator: Generator, portrait: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """The generator's copy of a portrait: (h, w, 3) uint8, sides multiples of 4, to float32 in 0..255, not rounded."""
-    with torch.no_grad():
-        padded = F.pad(to_tensor(portrait[None]), (BORDER,) * 4, mode="reflect")
-        copy = generator(padded)[0, :, BORDER:-BORDER, BORDER:-BORDER]
-    levels: NDArray[np.float32] = ((copy.clamp(-1, 1) + 1) * 127.5).permute(1, 2, 0).contiguous().numpy()
-    return levels
-
-
-def camera(
-    picture: NDArray[np.uint8] | NDArray[np.float32], rng: np.random.Generator, *, noise: float, jpeg_quality: int
-) -> bytes:
-    """Photograph a picture: the one way that both classes take into a file.
-
-    Args:
-        picture: (h, w, 3) in 8-bit levels, 0..255.
-        rng: where the sensor noise comes from.
-        noise: mean standard deviation of the Gaussian sensor noise, in 8-bit levels; a picture's own is drawn evenly
-            from 0 to twice that.
-        jpeg_quality: 1 to 95, Pillow's scale; 4:2:0 chroma and the standard Huffman tables.
-
-    Returns:
-        The bytes of a JPEG file.
-    """
-    deviation = np.float32(noise * rng.uniform(*NOISE_SPREAD))
-    exposed = picture.astype(np.float32) + deviation * rng.standard_normal(picture.shape, dtype=np.float32)
+    deviation = np.float32(2 * NOISE * rng.random())  # a random one: file sizes then vary more than by class
+    exposed = picture.astype(np.float32) + deviation * bell(rng, *picture.shape)
     levels = np.clip(np.rint(exposed), 0, 255).astype(np.uint8)
     file = BytesIO()
-    Image.fromarray(levels).save(file, "JPEG", quality=jpeg_quality, subsampling="4:2:0", optimize=False)
+    Image.fromarray(levels).save(file, "JPEG", quality=QUALITY, subsampling="4:2:0", optimize=False)
     return file.getvalue()
 
 
-def make_sample(
-    folder: Path,
-    *,
-    count: int,
-    image_size: int,
-    seed: int,
-    steps: int,
-    channels: int,
-    training_portraits: int,
-    noise: float,
-    jpeg_quality: int,
-    threads: int,
-    progress: Callable[[str], None],
-) -> dict[str, float]:
-    """Draw the portraits, train the generator on others, and write both classes as JPEG files of the same names.
+def make_sample(folder: Path, *, count: int, threads: int, progress: Callable[[str], None]) -> dict[str, float]:
+    """Draw the portraits, copy each with the generator, and write both classes as JPEG files of the same names.
 
-    The same arguments write the same bytes; portrait i and its noise do not depend on `count`. PyTorch's thread count,
-    deterministic mode and random state are put back afterwards.
+    The files are the same bytes on every processor; portrait i and its noise do not depend on `count`.
 
     Args:
         folder: an existing folder; `0_real/0001.jpg` ... and `1_fake/0001.jpg` ... are made in it.
         count: pairs of portrait and fake, 1 to 9999.
-        image_size: side of the images in pixels, a multiple of 4, at least 64.
-        seed: of everything drawn, trained and photographed.
-        steps, channels: of the generator's training, see `train_generator`.
-        training_portraits: how many other portraits the generator learns from.
-        noise, jpeg_quality: of the camera, see `camera`.
-        threads: PyTorch's threads on the processor, and processes that draw. The number of processes changes no byte.
+        threads: that draw at once; they change no byte.
         progress: called with one line now and then.
 
     Returns:
-        Measured facts: `psnr_db` (mean over the pairs, before the camera), `generator_l1` (8-bit levels, at the end of
-        training), `draw_s`, `train_s` and `write_s` (seconds), `real_bytes` and `fake_bytes` (mean file sizes).
+        Measured facts: `psnr_db` (mean over the pairs, before the camera), `real_bytes` and `fake_bytes` (mean file sizes).
 
     Raises:
         ValueError: if an argument is out of its range.
         FileExistsError: if a class folder is there already.
     """
-    if not 1 <= count <= 9999 or image_size % 4 or image_size < CROP or training_portraits < 1 or threads < 1:
-        raise ValueError(
-            f"bad sample: {count} of {image_size} px, {training_portraits} for training, {threads} threads"
-        )
-    if noise < 0 or not 1 <= jpeg_quality <= 95:
-        raise ValueError(f"noise must be >= 0 and jpeg_quality 1..95, not {noise} and {jpeg_quality}")
-    folders = [folder / REAL_FOLDER, folder / FAKE_FOLDER]
-    for place in folders:
-        place.mkdir()
-    before = torch.get_num_threads(), torch.get_deterministic_debug_mode()
-    torch.set_num_threads(threads)
-    torch.set_deterministic_debug_mode("error")  # not use_deterministic_algorithms: that imports torch's compiler
-    try:
-        with torch.random.fork_rng(devices=[]), worker_map(threads) as map_:
-            start = time.monotonic()
-            seeds, sizes = [seed + TRAINING_SEED_STEP] * training_portraits, [image_size] * training_portraits
-            others = np.stack(list(map_(draw_portrait, seeds, range(training_portraits), sizes)))
-            drawn = time.monotonic()
-            progress(f"drew {training_portraits} portraits for the generator")
-            generator, l1 = train_generator(others, seed=seed, steps=steps, channels=channels, progress=progress)
-            trained = time.monotonic()
-            errors, file_sizes = np.zeros(count), np.zeros((count, 2))
-            for first in range(0, count, CHUNK):
-                chunk = range(first, min(first + CHUNK, count))
-                portraits = list(map_(draw_portrait, [seed] * len(chunk), chunk, [image_size] * len(chunk)))
-                for index, portrait in zip(chunk, portraits, strict=True):
-                    copy = resynthesise(generator, portrait)
-                    errors[index] = np.mean((copy - portrait.astype(np.float32)) ** 2)
-                    pictures: tuple[NDArray[np.uint8] | NDArray[np.float32], ...] = portrait, copy
-                    for label, picture in enumerate(pictures):
-                        rng = np.random.default_rng([seed, index, label])
-                        data = camera(picture, rng, noise=noise, jpeg_quality=jpeg_quality)
-                        (folders[label] / f"{index + 1:04d}.jpg").write_bytes(data)
-                        file_sizes[index, label] = len(data)
-                progress(f"wrote {chunk.stop}/{count} pairs")
-    finally:
-        torch.set_num_threads(before[0])
-        torch.set_deterministic_debug_mode(before[1])
-    facts = {
-        "psnr_db": float(np.mean(10 * np.log10(255**2 / np.maximum(errors, 1e-6)))),
-        "generator_l1": l1,
-        "draw_s": drawn - start,
-        "train_s": trained - drawn,
-        "write_s": time.monotonic() - trained,
-        "real_bytes": float(file_sizes[:, 0].mean()),
-        "fake_bytes": float(file_sizes[:, 1].mean()),
-    }
-    return {name: round(value, 4) for name, value in facts.items()}
+    if not 1 <= count <= 9999 or threads < 1:
+        raise ValueError(f"bad sample: count must be 1 to 9999 and threads at least 1, not {count} and {threads}")
+    generator = Generator()
+    for name in (REAL_FOLDER, FAKE_FOLDER):
+        (folder / name).mkdir()
+
+    def make_pair(index: int) -> tuple[float, int, int]:
+        portrait = draw_portrait(index)
+        copy = generator(portrait)
+        sizes = []
+        pictures: tuple[tuple[str, NDArray[np.uint8] | Array], ...] = (REAL_FOLDER, portrait), (FAKE_FOLDER, copy)
+        for label, (name, picture) in enumerate(pictures, start=1):
+            data = camera(picture, np.random.default_rng([index, label]))  # label 0 drew the portrait
+            sizes.append((folder / name / f"{index + 1:04d}.jpg").write_bytes(data))
+        error = float(np.mean((copy - portrait) ** 2))
+        return 10 * float(np.log10(LEVELS**2 / max(error, 1e-6))), sizes[0], sizes[1]
+
+    facts = np.zeros((count, 3))
+    with ThreadPoolExecutor(threads) as pool:
+        for index, fact in enumerate(pool.map(make_pair, range(count))):
+            facts[index] = fact
+            if (index + 1) % 60 == 0:
+                progress(f"wrote {index + 1}/{count} pairs")
+    return dict(zip(("psnr_db", "real_bytes", "fake_bytes"), facts.mean(axis=0).round(4).tolist(), strict=True))

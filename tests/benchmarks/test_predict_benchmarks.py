@@ -35,7 +35,7 @@ def test_predict_is_timed_beside_evaluate(tmp_path):
 
 def test_faces_are_counted_by_their_size(tmp_path):
     for number in range(3):
-        Image.fromarray(draw_portrait(7, number, 256)).save(tmp_path / f"{number}.png")
+        Image.fromarray(draw_portrait(number)).save(tmp_path / f"{number}.png")
     out = run(tmp_path, BENCHMARKS / "faces.py", tmp_path, "--photos", 1)
     found = {int(side): int(count) for side, count in re.findall(r"^side +(\d+): (\d+) of \d", out, re.MULTILINE)}
     assert len(found) == 8

@@ -140,7 +140,7 @@ OUT_OF_RANGE = {
     "base.image_size": [15, 1025],
     "base.device": ["gpu"],
     "base.precision": ["fp16"],
-    "sample.count": [-1],
+    "sample.count": [-1, 10_000],
     "split.data": [""],
     "split.train": [-0.1, float("nan")],
     "split.protocol": ["random"],

@@ -17,7 +17,7 @@ def photo_with(*spots: tuple[int, int, int], size: tuple[int, int]) -> Image.Ima
     """A photo of `size` with portraits of a side at left, top, each another one."""
     photo = Image.new("RGB", size, (96, 120, 88))
     for number, (left, top, side) in enumerate(spots):
-        photo.paste(Image.fromarray(draw_portrait(7, number, 128)).resize((side, side)), (left, top))
+        photo.paste(Image.fromarray(draw_portrait(number)).resize((side, side)), (left, top))
     return photo
 
 
