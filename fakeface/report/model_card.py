@@ -13,7 +13,7 @@ from fakeface.core.params import APPROACHES
 from fakeface.core.perturbations import CELLS
 from fakeface.detector.checkpoints import read_card
 from fakeface.report.limits import SAMPLE
-from fakeface.report.results import cell_words, choose
+from fakeface.report.results import best_on_val, cell_words
 
 FIGURES = {
     "accuracy": "accuracy (fake where the score is 0.5 or more)",
@@ -76,7 +76,7 @@ def card_of(approach: str | None, data: str) -> str:
     except FileNotFoundError as error:
         raise UserError(f"{error.filename}: is not there; run `dvc repro` first") from None
     table = pd.read_csv(io.StringIO(figures))
-    return model_card(cards[approach or choose(cards)], data, json.loads(split), table, json.loads(robustness))
+    return model_card(cards[approach or best_on_val(cards)], data, json.loads(split), table, json.loads(robustness))
 
 
 def _cell(row: "pd.Series[Any]") -> str:
