@@ -129,8 +129,10 @@ def _opened(output: Path | None) -> Iterator[TextIO]:
 def _reader(size: int, detect: bool) -> Callable[[Entry], Sequence[Any]]:
     """Reads the squares in the file of an entry: its middle, as every stage does, or with `detect` its faces."""
     from fakeface.images.decode import BadImage, decode
-    from fakeface.predict.faces import read_faces
     from fakeface.predict.service import MAX_MEGAPIXELS
+
+    if detect:
+        from fakeface.predict.faces import read_faces
 
     def read(entry: Entry) -> Sequence[Any]:
         if entry.problem:

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from fakeface.core.perturbations import KINDS, of_kind
-from fakeface.report.results import FRAGILE, Results, accuracy_of, figure_of, fragile
+from fakeface.report.results import FRAGILE, accuracy_of, figure_of, fragile
 
 SAMPLE = "data/sample"  # what the stage `sample` draws; no photographs
 
@@ -23,7 +23,7 @@ def limits(
     """Title and text of each limit of a detector, those that matter most first.
 
     Args:
-        params: of the split; split: reports/split/summary.json; figures, cells: as in `Results`.
+        params: of the split; split: reports/split/summary.json; figures, cells: as in `results.Results`.
         extra_sets: names of evaluate.extra_sets; seeds: trainings of each approach.
     """
     found = [
@@ -38,13 +38,6 @@ def limits(
         text = "split.group_by is none: images of one photo stand in train and test, so figures on test are biased."
         found.insert(0, ("Leaky split", text))
     return [(title, text) for title, text in found if text]
-
-
-def limits_of(results: Results, approach: str) -> list[tuple[str, str]]:
-    """The limits of one of the pipeline's detectors."""
-    params = results.params
-    return limits(approach, params["split"], results.split, results.figures, results.cells,
-                  params["evaluate"]["extra_sets"], results.seeds["seeds"])  # fmt: skip
 
 
 def _images(approach: str, data: str, test: dict[str, int], figures: pd.DataFrame) -> str:

@@ -11,7 +11,7 @@ from fakeface.core.params import APPROACHES, Params
 from fakeface.images.store import Dataset
 from fakeface.pages.render import file_uri, images_uri, render
 from fakeface.report import view
-from fakeface.report.limits import SAMPLE, limits_of
+from fakeface.report.limits import SAMPLE, limits
 from fakeface.report.results import read
 
 WIDTH = 1000  # pixels of a picture, at most
@@ -49,10 +49,17 @@ def report(params: Params) -> None:
         answer=answer,
         audit=view.audit(found),
         comparison=view.comparison(found),
-        curves=view.curves(found),
         robustness=view.robustness(found),
         errors=errors,
-        limits=limits_of(found, answer["best"]),
+        limits=limits(
+            answer["best"],
+            shown["split"],
+            found.split,
+            found.figures,
+            found.cells,
+            shown["evaluate"]["extra_sets"],
+            found.seeds["seeds"],
+        ),
         pictures=pictures,
         results=found,
         sample=found.params["split"]["data"] == SAMPLE,

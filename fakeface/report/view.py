@@ -86,7 +86,7 @@ def minutes(cost: dict[str, Any] | None) -> str:
 
 
 def comparison(results: Results) -> dict[str, Any]:
-    """The table of all figures, a row a figure; bars of accuracy; seeds and the leak where they were measured."""
+    """The table of all figures, a row a figure; bars of accuracy; the leak where it was measured."""
     names = list(results.cards)
     rows: list[dict[str, Any]] = []
     labels = PER_CENT | PLAIN
@@ -112,19 +112,8 @@ def comparison(results: Results) -> dict[str, Any]:
         "bars": [_bar(name, *accuracies[name], start) for name in names],
         "start": f"{100 * start:.0f}",
         "sentences": results.pairs["sentence"].tolist(),
-        "seeds": seeds(results.seeds),
         "leak": leak(results.leak),
     }
-
-
-def seeds(found: dict[str, Any]) -> dict[str, Any]:
-    """How many trainings each figure rests on, and their spread where there are several."""
-    rows = [
-        {"name": name, "mean": per_cent(of["mean"]), "sd": "" if of["sd"] is None else f"{100 * of['sd']:.2f}",
-         "each": ", ".join(per_cent(value) for value in of["accuracy"])}
-        for name, of in found["approaches"].items()
-    ]  # fmt: skip
-    return {"count": found["seeds"], "rows": rows}
 
 
 def leak(found: dict[str, Any]) -> list[dict[str, str]]:
@@ -142,15 +131,6 @@ def leak(found: dict[str, Any]) -> list[dict[str, str]]:
                 shown = spread((part["accuracy"], *span), 100, 1) or {}
                 rows.append({"name": name, "words": words, "n": f"{part.get('n', '')}", **shown})
     return rows
-
-
-def curves(results: Results) -> list[dict[str, str]]:
-    """The epoch kept of each approach, on train and on val."""
-    return [
-        {"name": name, "epoch": f"{m['best_epoch']} of {m['epochs']}", "train": per_cent(m["train_accuracy"]),
-         "val": per_cent(m["val_accuracy"]), "loss": f"{m['val_loss']:.3f}"}
-        for name, m in ((name, card["metrics"]) for name, card in results.cards.items())
-    ]  # fmt: skip
 
 
 def robustness(results: Results) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from test_page import Reader
 from fakeface.core.perturbations import CELLS
 from fakeface.pages.render import images_uri, render
 from fakeface.report import view
-from fakeface.report.limits import limits_of
+from fakeface.report.limits import limits
 from fakeface.report.results import Results, best_on_val
 from fakeface.report.view import answer, comparison, errors, leak
 from fakeface.scoring.comparison import Pair
@@ -86,10 +86,16 @@ def html(**changed) -> str:
     told = answer(found)
     names = ["evaluate/roc", "evaluate/curves", "robustness/jpeg", *(f"explain/gradcam_{name}" for name in NAMES)]
     return render("fakeface.report", "report.html", answer=told, audit=view.audit(found), comparison=comparison(found),
-                  curves=view.curves(found), robustness=view.robustness(found), errors=wrong,
+                  robustness=view.robustness(found), errors=wrong,
                   limits=limits_of(found, told["best"]), pictures=dict.fromkeys(names, images_uri([PIXELS] * 3, 32)),
                   results=found, sample=True, photos=50,
                   parameters="split:\n  data: <b>x</b>\n")  # fmt: skip
+
+
+def limits_of(found, approach):
+    params = found.params
+    sets = params["evaluate"]["extra_sets"]
+    return limits(approach, params["split"], found.split, found.figures, found.cells, sets, found.seeds["seeds"])
 
 
 def limit(title, **changed):
