@@ -66,9 +66,10 @@ def facts(card: dict[str, Any], root: Path = Path(".")) -> Facts:
             f"Judged by {card['approach']}, which called {right} of {sum(split['test'].values())} test pictures right."
         )
         errors = _errors(figures, split["test"], card)
-        extra_sets = sorted(key.partition("@")[2] for key in stages if key.startswith("extra@"))
+        sets = sorted(key.partition("@")[2] for key in stages if key.startswith("extra@"))
+        shown = {"split": params, "evaluate": {"extra_sets": sets}}
         seeds = _json(root / "reports/seeds/seeds.json")["seeds"]
-        found = limits(card["approach"], params, split, figures, cells, extra_sets, seeds)
+        found = limits(card["approach"], shown, split, figures, cells, seeds)
         return Facts(short, warning, trained, errors, found)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError):
         return Facts(unknown, warning, trained, [], GENERAL)

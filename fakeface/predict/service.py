@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -34,13 +34,6 @@ ENSEMBLE: dict[str, Callable[[int, np.ndarray], np.ndarray]] = {
     "as JPEG 75": lambda _, image: degrade.jpeg(image, 75),
     "scaled to 0.75 and back": lambda _, image: degrade.resize(image, 0.75),
 }
-
-
-class Square(Protocol):
-    """What a reader gives of an image, such as `images.Decoded`. `pixels`: uint8 [3, S, S], S the detector's image size."""
-
-    @property
-    def pixels(self) -> np.ndarray: ...
 
 
 @dataclass(frozen=True)
@@ -84,7 +77,7 @@ def predict_table(
     """
     size = predictor.card["image_size"]
 
-    def read(value: Any) -> list[Square]:
+    def read(value: Any) -> list[Any]:
         return [decode_bytes(read_bytes(value, folder), size, MAX_MEGAPIXELS)]
 
     found = [one for (one,) in predict_images(predictor, images, read, abstain=abstain, band=band)]
@@ -95,7 +88,7 @@ def predict_table(
 def predict_images(
     predictor: Predictor,
     images: Iterable[Any],
-    read: Callable[[Any], Sequence[Square]],
+    read: Callable[[Any], Sequence[Any]],
     *,
     abstain: bool = False,
     band: float = BAND,
@@ -105,20 +98,21 @@ def predict_images(
     The next images are decoded in threads while the network scores these.
 
     Args:
-        read: gives the squares of an image, none or several, or raises BadImage, which gives one `Prediction` with a problem.
+        read: gives the squares of an image, none or several, with `pixels` uint8 [3, S, S], S the detector's image size; or
+            raises BadImage, which gives one `Prediction` with a problem.
         abstain: say `unsure` where the score lies nearer than `band` to the threshold, or where one of ENSEMBLE falls on the
             other side of it. The score stays the plain image's.
     """
 
-    def one(value: Any) -> Sequence[Square] | str:
+    def one(value: Any) -> list[Any] | str:
         try:
-            return read(value)
+            return list(read(value))
         except BadImage as error:
             return f"the image {error}"
 
     quiet()
     values = iter(images)
-    ahead: deque[list[Future[Sequence[Square] | str]]] = deque()
+    ahead: deque[list[Future[list[Any] | str]]] = deque()
     pool = ThreadPoolExecutor(min(DECODERS, torch.get_num_threads()))
     try:
         while True:
@@ -134,7 +128,7 @@ def predict_images(
 
 
 def _predictions(
-    predictor: Predictor, images: list[Sequence[Square] | str], abstain: bool, band: float
+    predictor: Predictor, images: list[list[Any] | str], abstain: bool, band: float
 ) -> Iterator[list[Prediction]]:
     squares = [square for found in images if not isinstance(found, str) for square in found]
     pixels = np.stack([square.pixels for square in squares]) if squares else None

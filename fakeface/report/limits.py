@@ -17,24 +17,23 @@ def limits(
     split: dict[str, Any],
     figures: pd.DataFrame,
     cells: pd.DataFrame,
-    extra_sets: Collection[str],
     seeds: int,
 ) -> list[tuple[str, str]]:
     """Title and text of each limit of a detector, those that matter most first.
 
     Args:
-        params: of the split; split: reports/split/summary.json; figures, cells: as in `results.Results`.
-        extra_sets: names of evaluate.extra_sets; seeds: trainings of each approach.
+        params: of params.yaml, split.data, split.group_by and evaluate.extra_sets; seeds: trainings of each approach.
+        split, figures, cells: as in `results.Results`.
     """
     found = [
-        ("These images only", _images(approach, params["data"], split["test"], figures)),
+        ("These images only", _images(approach, params["split"]["data"], split["test"], figures)),
         ("Fragile", _fragile(approach, accuracy_of(cells, approach))),
         ("A score proves nothing", _score(approach, figures)),
-        ("Other generators", _generators(extra_sets)),
+        ("Other generators", _generators(params["evaluate"]["extra_sets"])),
         ("Calibration", _calibration(approach, sum(split["val"].values()), figures)),
         ("Other trainings", _seeds(seeds)),
     ]
-    if params["group_by"] == "none":
+    if params["split"]["group_by"] == "none":
         text = "split.group_by is none: images of one photo stand in train and test, so figures on test are biased."
         found.insert(0, ("Leaky split", text))
     return [(title, text) for title, text in found if text]

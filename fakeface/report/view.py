@@ -39,7 +39,7 @@ def answer(results: Results) -> dict[str, Any]:
         "val": per_cent(val[best]),
         "val_images": sum(results.split["val"].values()),
         "ties": _and(ties),
-        "accuracy": spread(figure_of(results.figures, best, "accuracy"), 100, 1),
+        "accuracy": as_text(figure_of(results.figures, best, "accuracy"), 100, 1),
         "verdict": _sentence("; ".join(verdicts)),
         "standing": "val misled" if of["worse"] else f"level with {_and(of['even'])}" if of["even"] else "ahead of all",
         "fragile": fragile(best, accuracy_of(results.cells, best)),
@@ -92,7 +92,7 @@ def comparison(results: Results) -> dict[str, Any]:
     labels = PER_CENT | PLAIN
     for figure in ROWS:
         factor, digits, unit = (100, 1, " %") if figure in PER_CENT else (1, 3, "")
-        found = [spread(figure_of(results.figures, name, figure), factor, digits) for name in names]
+        found = [as_text(figure_of(results.figures, name, figure), factor, digits) for name in names]
         cells = [cell and cell | {"value": cell["value"] + unit} for cell in found]
         rows.append({"words": labels[figure], "cells": cells})
     cards = results.cards.values()
@@ -128,12 +128,12 @@ def leak(found: dict[str, Any]) -> list[dict[str, str]]:
         for words, part in parts:
             if part and part.get("accuracy") is not None:
                 span = part.get("interval") or (None, None)
-                shown = spread((part["accuracy"], *span), 100, 1) or {}
+                shown = as_text((part["accuracy"], *span), 100, 1) or {}
                 rows.append({"name": name, "words": words, "n": f"{part.get('n', '')}", **shown})
     return rows
 
 
-def robustness(results: Results) -> dict[str, Any]:
+def robustness(results: Results) -> list[dict[str, Any]]:
     """Accuracy at 0.5 of every approach in every cell; `tint`: 0 to 60, the more the more is lost against clean."""
     accuracy = results.cells.set_index(["approach", "cell"])["accuracy"]
     names = list(results.cards)
@@ -142,12 +142,11 @@ def robustness(results: Results) -> dict[str, Any]:
         found = [(float(accuracy[name, cell.name]), float(accuracy[name, "clean"])) for name in names]
         cells = [{"value": per_cent(a), "tint": round(120 * min(0.5, max(0, clean - a)))} for a, clean in found]
         rows.append({"words": cell_words(cell), "cells": cells})
-    means = [per_cent(results.robustness[name]["accuracy"]["mean"]) for name in names]
-    return {"names": names, "rows": rows, "means": means, "images": results.params["robustness"]["images"]}
+    return rows
 
 
 def audit(results: Results) -> dict[str, Any]:
-    """The probes of the audit against their limits, and what it counted."""
+    """The probes of the audit against their limits, and which are above."""
     rows = []
     for name, accuracy in results.audit["balanced_accuracy"].items():
         limit = results.params["audit"].get(f"max_{name}", results.params["audit"]["max_picture"])
@@ -155,14 +154,8 @@ def audit(results: Results) -> dict[str, Any]:
         bar = None if accuracy is None else _bar(name, accuracy, low, high, 0.5)
         above = low is not None and low > limit
         rows.append({"name": name.replace("_", " "), "limit": limit, "bar": bar, "above": above,
-                     "mark": round(200 * limit - 100, 1), "value": spread((accuracy or 0.0, low, high), 1, 3)})  # fmt: skip
-    return {
-        "status": results.audit["verdict"],
-        "rows": rows,
-        "above": _and([row["name"] for row in rows if row["above"]]),
-        "counts": [(name.replace("_", " "), results.audit[name]) for name in
-                   ("exact_duplicates", "near_duplicates", "photos_in_several_splits")],
-    }  # fmt: skip
+                     "mark": round(200 * limit - 100, 1), "value": as_text((accuracy or 0.0, low, high), 1, 3)})  # fmt: skip
+    return {"rows": rows, "above": _and([row["name"] for row in rows if row["above"]])}
 
 
 def errors(found: pd.DataFrame, names: list[str], shown: int) -> dict[str, Any]:
@@ -180,7 +173,7 @@ def errors(found: pd.DataFrame, names: list[str], shown: int) -> dict[str, Any]:
     return {"rows": rows, "by_all": int((by_all == len(names)).sum())}
 
 
-def spread(figure: Figure | None, factor: int, digits: int) -> dict[str, str] | None:
+def as_text(figure: Figure | None, factor: int, digits: int) -> dict[str, str] | None:
     """Value and interval as text."""
     if figure is None:
         return None
@@ -197,7 +190,7 @@ def _bar(name: str, value: float, low: float | None, high: float | None, start: 
 
     left, right = (place(value if x is None else x) for x in (low, high))
     return {"name": name, "left": left, "width": round(max(right - left, 1), 1), "at": min(place(value), 99.0),
-            **(spread((value, low, high), 100, 1) or {})}  # fmt: skip
+            **(as_text((value, low, high), 100, 1) or {})}  # fmt: skip
 
 
 def _and(words: list[str]) -> str:

@@ -93,9 +93,7 @@ def html(**changed) -> str:
 
 
 def limits_of(found, approach):
-    params = found.params
-    sets = params["evaluate"]["extra_sets"]
-    return limits(approach, params["split"], found.split, found.figures, found.cells, sets, found.seeds["seeds"])
+    return limits(approach, found.params, found.split, found.figures, found.cells, found.seeds["seeds"])
 
 
 def limit(title, **changed):
