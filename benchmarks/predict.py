@@ -18,7 +18,7 @@ import typer
 from fakeface.images.decode import decode
 from fakeface.predict.detector import open_detector
 from fakeface.predict.names import entries
-from fakeface.predict.service import MAX_MEGAPIXELS, judge_each
+from fakeface.predict.service import MAX_MEGAPIXELS, predict_images
 
 
 def main(
@@ -41,7 +41,7 @@ def main(
         return predictor.scores(pixels, np.arange(len(pixels)))
 
     def predict() -> np.ndarray:
-        return np.array([one.score for judged in judge_each(predictor, paths, read) for one in judged])
+        return np.array([one.score for found in predict_images(predictor, paths, read) for one in found])
 
     if np.abs(evaluate() - predict()).max() > 1e-6:
         raise SystemExit("the scores differ")

@@ -191,15 +191,15 @@ def predict(
 
     Exit code 1: an image could not be read; all others are answered.
     """
-    from fakeface.predict import command
+    from fakeface.predict.command import predict_files
 
-    code = command.predict(
+    code = predict_files(
         paths,
         null=null,
         format=format,
         output=output,
         model=model,
-        careful=not fast,
+        abstain=not fast,
         band=band,
         explain=explain,
         detect=detect,

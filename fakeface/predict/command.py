@@ -15,35 +15,31 @@ from fakeface.predict.tables import FORMATS
 
 FAR_FROM_SQUARE = 1.5  # long side to short side
 MUCH_LARGER = 2  # short side to the detector's image size
-FACE_COLUMNS = (
-    "face",
-    "left",
-    "top",
-    "right",
-    "bottom",
-)  # its number in the picture, the square judged in upright pixels
+# a face's number in the picture, and the square that was scored, in upright pixels
+FACE_COLUMNS = ("face", "left", "top", "right", "bottom")
 FLUSH = 64  # images after which standard output is flushed
 BROKEN_PIPE = 141  # as a shell calls the end by SIGPIPE
 
 
-def predict(
+def predict_files(
     names: Sequence[str],
     *,
     null: bool,
     format: str | None,
     output: Path | None,
     model: str | None,
-    careful: bool,
+    abstain: bool,
     band: float,
     explain: Path | None,
     detect: bool,
 ) -> int:
-    """Judges all images and writes the rows to `output` or standard output; returns the exit code: 1 if one could not be read.
+    """Scores all images and writes the rows to `output` or standard output; returns the exit code: 1 if one could not be read.
 
     Args:
         names: as for `entries`, and `-` for the list on standard input; null: whose names end with a zero byte.
         format: of tables.FORMATS; None: by the suffix of `output`, else a table in a terminal and CSV elsewhere.
-        explain: folder for a picture of each image; detect: judge the faces in the images.
+        abstain, band: as `service.predict_images`.
+        explain: folder for a picture of each image; detect: score the faces in the images.
 
     Raises:
         UserError: no such detector, or something cannot be written.
@@ -52,7 +48,7 @@ def predict(
 
     from fakeface.predict.detector import open_detector
     from fakeface.predict.facts import facts
-    from fakeface.predict.service import judge_each
+    from fakeface.predict.service import predict_images
 
     listed = [entry for name in names for entry in _entries(name, null)]
     if not listed:
@@ -63,30 +59,30 @@ def predict(
         if warning := facts(predictor.card).warning:
             print(f"note: {warning}", file=sys.stderr)
         size = predictor.card["image_size"]
-        read = _face_reader(size) if detect else _reader(size)
         draw = _drawer(explain, predictor, detect) if explain is not None else None
+        found = predict_images(predictor, listed, _reader(size, detect), abstain=abstain, band=band)
+
+        def rows() -> Iterator[dict[str, Any]]:
+            with tqdm(total=len(listed), unit="image", file=sys.stderr, disable=not sys.stderr.isatty()) as bar:
+                for number, (entry, predictions) in enumerate(zip(listed, found, strict=True), 1):
+                    if entry.others:
+                        folder = printable(entry.folder or "")
+                        bar.write(f"note: {folder}: {entry.others} files of other kinds left out", file=sys.stderr)
+                    bar.clear()
+                    for row in _rows(entry, predictions, size, detect):
+                        yield row
+                        counts[row["verdict"] or ("problem" if row["problem"] else "without a face")] += 1
+                        if row["problem"]:
+                            bar.write(f"{printable(entry.path)}: {printable(row['problem'])}", file=sys.stderr)
+                    if draw is not None:
+                        draw(number, entry, predictions)
+                    bar.update()
+                    if number % FLUSH == 0:
+                        out.flush()
+
         columns = ["path", *(FACE_COLUMNS if detect else []), "score", "verdict", "problem", "note"]
         longest = max((len(printable(entry.path)) for entry in listed), default=0)
-        writer = FORMATS[format or _format(output)](out, columns, longest)
-        judgements = judge_each(predictor, listed, read, careful=careful, band=band)
-        with tqdm(total=len(listed), unit="image", file=sys.stderr, disable=not sys.stderr.isatty()) as bar:
-            for number, (entry, judged) in enumerate(zip(listed, judgements, strict=True), 1):
-                if entry.others:
-                    folder = printable(entry.folder or "")
-                    bar.write(f"note: {folder}: {entry.others} files of other kinds left out", file=sys.stderr)
-                rows = _rows(entry, judged, size, detect)
-                bar.clear()
-                for row in rows:
-                    writer.write(row)
-                    counts[row["verdict"] or ("problem" if row["problem"] else "without a face")] += 1
-                    if row["problem"]:
-                        bar.write(f"{printable(entry.path)}: {printable(row['problem'])}", file=sys.stderr)
-                if draw is not None:
-                    draw(number, entry, judged)
-                bar.update()
-                if number % FLUSH == 0:
-                    out.flush()
-        writer.end()
+        FORMATS[format or _format(output)](rows(), out, columns, longest)
         out.flush()
     if output is not None or sys.stderr.isatty():
         said = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()) if name != "problem")
@@ -130,34 +126,26 @@ def _opened(output: Path | None) -> Iterator[TextIO]:
         yield file
 
 
-def _reader(size: int) -> Callable[[Entry], Sequence[Any]]:
-    """Reads the file of an entry as every stage does: its middle square."""
+def _reader(size: int, detect: bool) -> Callable[[Entry], Sequence[Any]]:
+    """Reads the squares in the file of an entry: its middle, as every stage does, or with `detect` its faces."""
     from fakeface.images.decode import BadImage, decode
     from fakeface.predict.service import MAX_MEGAPIXELS
+
+    if detect:
+        from fakeface.predict.faces import read_faces
 
     def read(entry: Entry) -> Sequence[Any]:
         if entry.problem:
             raise BadImage(entry.problem)
+        if detect:
+            return read_faces(entry.path, size, entry.folder)
         return [decode(entry.path, size, MAX_MEGAPIXELS, entry.folder)]
 
     return read
 
 
-def _face_reader(size: int) -> Callable[[Entry], Sequence[Any]]:
-    """Reads the faces in the file of an entry, each as a square."""
-    from fakeface.images.decode import BadImage
-    from fakeface.predict.faces import read_faces
-
-    def read(entry: Entry) -> Sequence[Any]:
-        if entry.problem:
-            raise BadImage(entry.problem)
-        return read_faces(entry.path, size, entry.folder)
-
-    return read
-
-
 def _drawer(folder: Path, predictor: Any, detect: bool) -> Callable[[int, Entry, Sequence[Any]], None]:
-    """Draws what was judged into `folder`: each square beside its heat map, and with `detect` the photo with its boxes."""
+    """Draws what was scored into `folder`: each square beside its heat map, and with `detect` the photo with its boxes."""
     from fakeface.images.decode import opened, read_file
     from fakeface.predict.pictures import boxes_picture, heat_picture
     from fakeface.predict.service import MAX_MEGAPIXELS
@@ -167,44 +155,44 @@ def _drawer(folder: Path, predictor: Any, detect: bool) -> Callable[[int, Entry,
     except OSError as error:
         raise UserError(f"{folder}: no folder can be made there ({error.strerror})") from None
 
-    def draw(number: int, entry: Entry, judged: Sequence[Any]) -> None:
-        squares = [one.square for one in judged if not one.problem]
+    def draw(number: int, entry: Entry, predictions: Sequence[Any]) -> None:
+        squares = [one.square for one in predictions if not one.problem]
         for face, square in enumerate(squares, 1):
             name = picture_name(number, entry.path, face if detect else None)
             heat_picture(predictor, square.pixels, folder / name)
         if detect and squares:
             # read again: kept, the photos would fill the memory
             with opened(read_file(entry.path, entry.folder), MAX_MEGAPIXELS) as (photo, _):
-                boxes_picture(photo, judged, folder / picture_name(number, entry.path, None))
+                boxes_picture(photo, predictions, folder / picture_name(number, entry.path, None))
 
     return draw
 
 
-def _rows(entry: Entry, judged: Sequence[Any], size: int, detect: bool) -> Iterator[dict[str, Any]]:
-    if not judged:
-        yield _row(entry.path) | {"note": "no face found"}
-    for face, one in enumerate(judged, 1):
-        row = _row(entry.path)
+def _rows(entry: Entry, predictions: Sequence[Any], size: int, detect: bool) -> Iterator[dict[str, Any]]:
+    empty = dict.fromkeys((*FACE_COLUMNS, "score")) | dict.fromkeys(("verdict", "problem", "note"), "")
+    if not predictions:
+        yield {"path": entry.path, **empty, "note": "no face found"}
+    for face, one in enumerate(predictions, 1):
+        row: dict[str, Any] = {"path": entry.path, **empty, "score": one.score, "verdict": one.verdict}
         if one.problem:
             row["problem"] = entry.problem or one.problem
+        elif detect:
+            row |= {"face": face, **dict(zip(FACE_COLUMNS[1:], one.square.box, strict=True))}
+            row["note"] = _joined(one.reason, face_note(one.square.width, size))
         else:
-            row |= {"score": one.score, "verdict": one.verdict}
-            if detect:
-                row |= {"face": face, **dict(zip(FACE_COLUMNS[1:], one.square.box, strict=True))}
-                size_said = face_note(one.square.width, size)
-            else:
-                size_said = size_note(one.square.width, one.square.height, size)
-            row["note"] = "; ".join(filter(None, (one.doubt, size_said)))
+            row["note"] = _joined(one.reason, *size_notes(one.square.width, one.square.height, size))
         yield row
 
 
-def _row(path: str) -> dict[str, Any]:
-    empty = dict.fromkeys((*FACE_COLUMNS, "score"))
-    return {"path": path, **empty, "verdict": "", "problem": "", "note": ""}
+def _joined(*notes: str) -> str:
+    return "; ".join(filter(None, notes))
 
 
-def size_note(width: int, height: int, size: int) -> str:
-    """What was done to a picture that is far from square or from the detector's `size`; empty for others. All in pixels."""
+def size_notes(width: int, height: int, size: int) -> list[str]:
+    """What was done to a picture that is far from square or from the detector's `size`, and what else the command can do.
+
+    Empty for other pictures. All in pixels.
+    """
     short, done = min(width, height), []
     if max(width, height) > FAR_FROM_SQUARE * short:
         done.append("cut to its middle square")
@@ -213,9 +201,9 @@ def size_note(width: int, height: int, size: int) -> str:
     elif short > MUCH_LARGER * size:
         done.append(f"reduced to {size}")
     if not done:
-        return ""
-    advice = "" if done[0].startswith("enlarged") else "; --detect judges the faces in it"
-    return f"{width} x {height} pixels: {', '.join(done)}{advice}"
+        return []
+    notes = [f"{width} x {height} pixels: {', '.join(done)}"]
+    return notes if done[0].startswith("enlarged") else [*notes, "--detect judges the faces in it"]
 
 
 def face_note(side: int, size: int) -> str:

@@ -7,11 +7,11 @@ from fakeface.core.params import APPROACHES
 from fakeface.detector.checkpoints import read_card
 from fakeface.detector.predictor import Predictor
 from fakeface.predict.service import open_checkpoint
-from fakeface.report.results import choose
+from fakeface.report.results import best_on_val
 
 
 def open_detector(model: str | None = None) -> Predictor:
-    """The detector that `model` names, ready to score, computing as its card says (`incoming.open_checkpoint`).
+    """The detector that `model` names, ready to score, computing as its card says (`service.open_checkpoint`).
 
     Args:
         model: one of APPROACHES (its checkpoint in `models/`), a checkpoint folder, or `models:/<name>@<alias>` of MLflow's
@@ -49,4 +49,4 @@ def _best() -> Path:
             raise UserError(
                 f"{folders[name] / 'card.json'}: has no val figures to choose by; name a detector with --model"
             )
-    return folders[choose(cards)]
+    return folders[best_on_val(cards)]

@@ -1,6 +1,5 @@
 """What a detector was trained on and how often it errs: from its card, and from reports that are about this very model."""
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,10 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from fakeface.core.errors import UserError
 from fakeface.report.limits import SAMPLE, limits
-from fakeface.report.results import Results
-from fakeface.tracking.locks import workspace
+from fakeface.report.results import Figure, accuracy_of, figure_of
 
 DRAWINGS = "This detector was trained on drawings made by code. What it says about a photograph means nothing."
 # What holds of every detector, for a model whose reports are not here.
@@ -45,28 +42,35 @@ class Facts:
 def facts(card: dict[str, Any], root: Path = Path(".")) -> Facts:
     """What is known of the detector with this card, in the project at `root`.
 
-    Reports count only if dvc.lock says that they were made from this model, byte by byte; otherwise they may be of another one.
+    Reports count only if they name this very model by the sha256 of its weights; otherwise they may be of another one.
     """
+    from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
     unknown = f"Judged by {card['approach']}; how often it errs is not known here."
     try:
-        stages = workspace(root).stages
-        split = json.loads((root / "reports/split/summary.json").read_text(encoding="utf-8"))
+        # the lock says what the split was made from; params.yaml may have been edited since
+        stages = YAML(typ="safe", pure=True).load(root / "dvc.lock")["stages"]
+        split = _json(root / "reports/split/summary.json")
         if split["data_hash"] != card["data_hash"]:
             raise ValueError("another split")
         params = stages["split"]["params"]["params.yaml"]["split"]
         trained = _trained(card, split, params["data"])
         warning = DRAWINGS if params["data"] == SAMPLE else ""
-    except (UserError, YAMLError, OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (YAMLError, OSError, ValueError, KeyError, TypeError, AttributeError):
         return Facts(unknown, "", _trained(card, None, ""), [], GENERAL)
     try:
-        results = _results(card, stages, split, params, root)
-        right = f"{100 * _figure(results, card, 'accuracy_at_threshold')[0]:.1f} %"
+        figures, cells = _reports(card, root)
+        right = f"{100 * _figure(figures, card, 'accuracy_at_threshold')[0]:.1f} %"
         short = (
             f"Judged by {card['approach']}, which called {right} of {sum(split['test'].values())} test pictures right."
         )
-        return Facts(short, warning, trained, _errors(results, card), limits(results, card["approach"]))
+        errors = _errors(figures, split["test"], card)
+        sets = sorted(key.partition("@")[2] for key in stages if key.startswith("extra@"))
+        shown = {"split": params, "evaluate": {"extra_sets": sets}}
+        seeds = _json(root / "reports/seeds/seeds.json")["seeds"]
+        found = limits(card["approach"], shown, split, figures, cells, seeds)
+        return Facts(short, warning, trained, errors, found)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError):
         return Facts(unknown, warning, trained, [], GENERAL)
 
@@ -83,11 +87,10 @@ def _trained(card: dict[str, Any], split: dict[str, Any] | None, data: str) -> s
     )
 
 
-def _errors(results: Results, card: dict[str, Any]) -> list[str]:
-    test = results.split["test"]
-    value, low, high = _figure(results, card, "accuracy_at_threshold")
+def _errors(figures: pd.DataFrame, test: dict[str, int], card: dict[str, Any]) -> list[str]:
+    value, low, high = _figure(figures, card, "accuracy_at_threshold")
     wrong = {
-        kind: round((1 - _figure(results, card, f"accuracy_{kind}_at_threshold")[0]) * test[kind])
+        kind: round((1 - _figure(figures, card, f"accuracy_{kind}_at_threshold")[0]) * test[kind])
         for kind in ("real", "fake")
     }
     interval = "" if low is None or high is None else f" (95 % interval {100 * low:.1f} to {100 * high:.1f} %)"
@@ -98,52 +101,25 @@ def _errors(results: Results, card: dict[str, Any]) -> list[str]:
     ]
 
 
-def _figure(results: Results, card: dict[str, Any], key: str) -> tuple[float, float | None, float | None]:
-    found = results.figure(card["approach"], key)
+def _figure(figures: pd.DataFrame, card: dict[str, Any], key: str) -> Figure:
+    found = figure_of(figures, card["approach"], key)
     if found is None:
         raise ValueError(f"{key} is not among the figures")
     return found
 
 
-def _results(
-    card: dict[str, Any], stages: dict[str, Any], split: dict[str, Any], params: dict[str, Any], root: Path
-) -> Results:
-    """The reports on this model. Raises OSError, KeyError or ValueError where one is missing or about another model."""
+def _reports(card: dict[str, Any], root: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """figures.csv and table.csv. Raises OSError, KeyError or ValueError where one is missing or about another model."""
     name = card["approach"]
-    folder = root / "models" / name
-    if json.loads((folder / "card.json").read_text(encoding="utf-8"))["sha256"] != card["sha256"]:
-        raise ValueError("another model")
-    for stage, file in (("evaluate", "figures.csv"), ("robustness", "table.csv")):
-        path = f"reports/{stage}/{file}"
-        deps, outs = ({one["path"]: one["md5"] for one in stages[stage][side]} for side in ("deps", "outs"))
-        if deps[f"models/{name}"] != _folder_md5(folder) or outs[path] != _md5(root / path):
-            raise ValueError(f"{path} is about another model")
-    empty = pd.DataFrame()
-    return Results(
-        params={
-            "split": params,
-            "evaluate": {"extra_sets": sorted(key.partition("@")[2] for key in stages if key.startswith("extra@"))},
-        },
-        cards={name: card},
-        costs={},
-        figures=pd.read_csv(root / "reports/evaluate/figures.csv"),
-        pairs=empty,
-        split=split,
-        audit={},
-        cells=pd.read_csv(root / "reports/robustness/table.csv"),
-        robustness={},
-        errors=empty,
-        seeds=json.loads((root / "reports/seeds/seeds.json").read_text(encoding="utf-8")),
-        leak={},
-    )
+    scored, perturbed = (_json(root / "reports" / stage / "metrics.json")[name] for stage in ("evaluate", "robustness"))
+    if {scored["model_sha256"], perturbed["model_sha256"]} != {card["sha256"]}:
+        raise ValueError("the reports are about another model")
+    cells = pd.read_csv(root / "reports/robustness/table.csv")
+    # git brings metrics.json, and DVC this table: after a checkout of one alone they may be of two models
+    if round(float(accuracy_of(cells, name).mean()), 6) != perturbed["accuracy"]["mean"]:
+        raise ValueError("table.csv is not the one of metrics.json")
+    return pd.read_csv(root / "reports/evaluate/figures.csv"), cells
 
 
-def _folder_md5(folder: Path) -> str:
-    """DVC's hash of a folder without folders in it."""
-    files = [{"md5": _md5(path), "relpath": path.name} for path in sorted(folder.iterdir())]
-    return hashlib.md5(json.dumps(files, sort_keys=True).encode(), usedforsecurity=False).hexdigest() + ".dir"
-
-
-def _md5(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+def _json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))

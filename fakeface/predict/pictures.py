@@ -1,4 +1,4 @@
-"""Pictures beside the verdicts: where a detector found its evidence, and which faces were judged."""
+"""Pictures beside the verdicts: where a detector found its evidence, and which faces were scored."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,8 +35,8 @@ def heat_picture(predictor: Predictor, pixels: np.ndarray, path: Path) -> None:
     _save(Image.fromarray(heat_overlay(predictor, pixels).transpose(1, 2, 0)), path)
 
 
-def boxes_picture(photo: Image.Image, judged: Sequence[Any], path: Path) -> None:
-    """Saves the photo as JPEG, made smaller where it is large, with a box around each face judged and its number and verdict."""
+def boxes_picture(photo: Image.Image, predictions: Sequence[Any], path: Path) -> None:
+    """Saves the photo as JPEG, made smaller where it is large, with a box around each face, its number, verdict and score."""
     scale = min(1.0, LONGEST / max(photo.size))
     shown = (
         photo.resize((max(1, round(photo.width * scale)), max(1, round(photo.height * scale))))
@@ -46,7 +46,7 @@ def boxes_picture(photo: Image.Image, judged: Sequence[Any], path: Path) -> None
     draw = ImageDraw.Draw(shown)
     line = max(2, round(max(shown.size) / 400))
     font = ImageFont.load_default(size=max(12, round(max(shown.size) / 60)))
-    for face, one in enumerate(judged, 1):
+    for face, one in enumerate(predictions, 1):
         colour = CLASS_COLOURS.get(one.verdict, "#666666")
         left, top, right, bottom = (side * scale for side in one.square.box)
         draw.rectangle((left, top, right - 1, bottom - 1), outline=colour, width=line)

@@ -1,13 +1,15 @@
 """The registered model as MLflow loads it, from this code and a checkpoint folder: nothing is unpickled.
 
 Input: a table whose column `image` holds bytes of image files, such bytes as base64 text, or paths. Paths are read only in the
-folder that the environment variable FAKEFACE_IMAGES names. Output: score, label, verdict, problem (`incoming.judge`).
+folder that the environment variable FAKEFACE_IMAGES names. Output: score, label, verdict, problem (`service.predict_table`).
 """
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from mlflow.models import set_model
 from mlflow.pyfunc import PythonModel
@@ -20,10 +22,18 @@ class Detector(PythonModel):
         self.predictor = open_checkpoint(Path(context.artifacts["checkpoint"]))
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
-        from fakeface.predict.service import judge
+        from fakeface.predict.service import predict_table
 
         named = os.environ.get("FAKEFACE_IMAGES")
-        return judge(self.predictor, model_input["image"], Path(named) if named else None)
+        return predict_table(self.predictor, _images(model_input), Path(named) if named else None)
+
+
+def _images(model_input: pd.DataFrame) -> Iterable[Any]:
+    """The column `image`; of a request such as {"inputs": {"image": [...]}} MLflow makes a single cell that holds them all."""
+    column = model_input["image"]
+    if len(column) == 1 and isinstance(column.iloc[0], list | tuple | np.ndarray):
+        return list(column.iloc[0])
+    return column
 
 
 set_model(Detector())

@@ -1,15 +1,15 @@
-"""Images that come from outside, as bytes, base64 text or paths, and their verdicts. All of them are untrusted."""
+"""Images from outside, as bytes, base64 text or paths, and what a detector predicts. It goes with the registered model, so it
+imports only packages that `tracking.package` ships. No image is trusted."""
 
 import base64
 import binascii
-import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -28,7 +28,7 @@ NETWORK_BATCH = 8  # as evaluate's default; a larger one is no faster on a CPU
 DECODERS = 4  # threads at most
 UNSURE = "unsure"
 BAND = 0.1  # of scores around the threshold
-# What a careful verdict must survive, from an image's square: number in its batch (unused), uint8 [3, S, S] -> uint8 [3, S, S].
+# With `abstain` a verdict must survive these: number in its batch (unused), uint8 [3, S, S] -> uint8 [3, S, S].
 ENSEMBLE: dict[str, Callable[[int, np.ndarray], np.ndarray]] = {
     "mirrored": lambda _, image: image[:, :, ::-1],
     "as JPEG 75": lambda _, image: degrade.jpeg(image, 75),
@@ -36,27 +36,20 @@ ENSEMBLE: dict[str, Callable[[int, np.ndarray], np.ndarray]] = {
 }
 
 
-class Square(Protocol):
-    """What a reader gives of an image, such as `images.Decoded`. `pixels`: uint8 [3, S, S], S the detector's image size."""
-
-    @property
-    def pixels(self) -> np.ndarray: ...
-
-
 @dataclass(frozen=True)
-class Judged:
-    """A verdict. `score`: probability of fake; `label`: 1 fake, 0 real, at the card's threshold; `verdict`: real, fake or unsure.
+class Prediction:
+    """`score`: probability of fake; `label`: 1 fake, 0 real, at the card's threshold; `verdict`: real, fake or unsure.
 
-    `problem`: empty, or why the image could not be read; then the others are NaN, -1, empty and None. `square`: what was scored.
-    `doubt`: why it is unsure.
+    `problem`: empty, or why the image could not be read; then the others are None, -1, empty and None. `square`: what was scored.
+    `reason`: why it is unsure.
     """
 
-    score: float
+    score: float | None
     label: int
     verdict: str
     problem: str
     square: Any
-    doubt: str = ""
+    reason: str = ""
 
 
 def open_checkpoint(folder: Path) -> Predictor:
@@ -70,58 +63,56 @@ def open_checkpoint(folder: Path) -> Predictor:
     return Predictor.load(folder, compute, NETWORK_BATCH)
 
 
-def judge(
-    predictor: Predictor, images: Iterable[Any], folder: Path | None, *, careful: bool = False, band: float = BAND
+def predict_table(
+    predictor: Predictor, images: Iterable[Any], folder: Path | None, *, abstain: bool = False, band: float = BAND
 ) -> pd.DataFrame:
     """One row an image, in order: `score` (probability of fake), `label` (1 fake, 0 real, at the card's threshold), `verdict`
-    (`real`, `fake`, or if careful `unsure`), `problem` (empty, or why the image could not be read; the others are then NaN, -1
-    and empty).
+    (`real`, `fake`, or with `abstain` also `unsure`), `problem` (empty, or why the image could not be read; the others are then
+    None, -1 and empty). None and not NaN, which JSON does not have: `score` is a column of objects.
 
     Args:
         images: bytes of an image file, such bytes as base64 text, or a path.
         folder: where paths may lead to; None refuses all of them, so that whoever reaches a server cannot try its files.
-        careful, band: as `judge_each`.
+        abstain, band: as `predict_images`.
     """
     size = predictor.card["image_size"]
 
-    def read(value: Any) -> list[Square]:
+    def read(value: Any) -> list[Any]:
         return [decode_bytes(read_bytes(value, folder), size, MAX_MEGAPIXELS)]
 
-    rows = [
-        (one.score, one.label, one.verdict, one.problem)
-        for found in judge_each(predictor, images, read, careful=careful, band=band)
-        for one in found
-    ]
-    return pd.DataFrame(rows, columns=["score", "label", "verdict", "problem"])
+    found = [one for (one,) in predict_images(predictor, images, read, abstain=abstain, band=band)]
+    columns = {name: [getattr(one, name) for one in found] for name in ("score", "label", "verdict", "problem")}
+    return pd.DataFrame(columns | {"score": pd.Series(columns["score"], dtype=object)})
 
 
-def judge_each(
+def predict_images(
     predictor: Predictor,
     images: Iterable[Any],
-    read: Callable[[Any], Sequence[Square]],
+    read: Callable[[Any], Sequence[Any]],
     *,
-    careful: bool = False,
+    abstain: bool = False,
     band: float = BAND,
-) -> Iterator[list[Judged]]:
-    """For each image, in order, a verdict on each of its squares. Holds 2 * BATCH images at a time, however many there are.
+) -> Iterator[list[Prediction]]:
+    """For each image, in order, a prediction for each of its squares. Holds 2 * BATCH images at a time, however many there are.
 
     The next images are decoded in threads while the network scores these.
 
     Args:
-        read: gives the squares of an image, none or several, or raises BadImage, which gives one `Judged` with a problem.
-        careful: say `unsure` where the score lies nearer than `band` to the threshold, or where one of ENSEMBLE falls on the
+        read: gives the squares of an image, none or several, with `pixels` uint8 [3, S, S], S the detector's image size; or
+            raises BadImage, which gives one `Prediction` with a problem.
+        abstain: say `unsure` where the score lies nearer than `band` to the threshold, or where one of ENSEMBLE falls on the
             other side of it. The score stays the plain image's.
     """
 
-    def one(value: Any) -> Sequence[Square] | str:
+    def one(value: Any) -> list[Any] | str:
         try:
-            return read(value)
+            return list(read(value))
         except BadImage as error:
             return f"the image {error}"
 
     quiet()
     values = iter(images)
-    ahead: deque[list[Future[Sequence[Square] | str]]] = deque()
+    ahead: deque[list[Future[list[Any] | str]]] = deque()
     pool = ThreadPoolExecutor(min(DECODERS, torch.get_num_threads()))
     try:
         while True:
@@ -131,43 +122,47 @@ def judge_each(
             if not ahead:
                 return
             if len(ahead) == 2 or not chunk:
-                yield from _verdicts(predictor, [future.result() for future in ahead.popleft()], careful, band)
+                yield from _predictions(predictor, [future.result() for future in ahead.popleft()], abstain, band)
     finally:  # also when nobody asks for more
         pool.shutdown(cancel_futures=True)
 
 
-def _verdicts(
-    predictor: Predictor, images: list[Sequence[Square] | str], careful: bool, band: float
-) -> Iterator[list[Judged]]:
+def _predictions(
+    predictor: Predictor, images: list[list[Any] | str], abstain: bool, band: float
+) -> Iterator[list[Prediction]]:
     squares = [square for found in images if not isinstance(found, str) for square in found]
     pixels = np.stack([square.pixels for square in squares]) if squares else None
     scores = np.empty(0) if pixels is None else predictor.scores(pixels, np.arange(len(pixels)))
     fake = scores >= predictor.card["threshold"]
-    doubts = _doubts(predictor, pixels, scores, fake, band) if careful and pixels is not None else [""] * len(squares)
-    answers = iter(zip(scores.tolist(), fake.tolist(), doubts, squares, strict=True))
+    reasons = [""] * len(squares)
+    if abstain and pixels is not None:
+        reasons = _abstain_reasons(predictor, pixels, scores, fake, band)
+    scored = iter(zip(scores.tolist(), fake.tolist(), reasons, squares, strict=True))
     for found in images:
         if isinstance(found, str):
-            yield [Judged(math.nan, -1, "", found, None)]
+            yield [Prediction(None, -1, "", found, None)]
             continue
         yield [
-            Judged(score, int(is_fake), UNSURE if doubt else CLASSES[is_fake], "", square, doubt)
-            for score, is_fake, doubt, square in islice(answers, len(found))
+            Prediction(score, int(is_fake), UNSURE if reason else CLASSES[is_fake], "", square, reason)
+            for score, is_fake, reason, square in islice(scored, len(found))
         ]
 
 
-def _doubts(predictor: Predictor, pixels: np.ndarray, scores: np.ndarray, fake: np.ndarray, band: float) -> list[str]:
+def _abstain_reasons(
+    predictor: Predictor, pixels: np.ndarray, scores: np.ndarray, fake: np.ndarray, band: float
+) -> list[str]:
     """Why each verdict is unsure, empty where it is not, from uint8 [N, 3, S, S] and its scores and verdicts [N]."""
     threshold = predictor.card["threshold"]
-    doubts = ["near the threshold" if abs(score - threshold) < band else "" for score in scores]
+    reasons = ["near the threshold" if abs(score - threshold) < band else "" for score in scores]
     for name, change in ENSEMBLE.items():
-        rows = np.array([row for row, doubt in enumerate(doubts) if not doubt], dtype=np.int64)  # one doubt is enough
+        rows = np.array([row for row, reason in enumerate(reasons) if not reason], dtype=np.int64)  # one is enough
         if not len(rows):
             break
         changed = degrade.each(pixels[rows], change, min(DECODERS, torch.get_num_threads()))
         other = predictor.scores(changed, np.arange(len(changed))) >= threshold
         for row in rows[other != fake[rows]]:
-            doubts[row] = f"{name}: {CLASSES[not fake[row]]}"
-    return doubts
+            reasons[row] = f"{name}: {CLASSES[not fake[row]]}"
+    return reasons
 
 
 def read_bytes(value: Any, folder: Path | None) -> bytes:
@@ -186,12 +181,8 @@ def read_bytes(value: Any, folder: Path | None) -> bytes:
         try:
             data = base64.b64decode("".join(value.split()), validate=True)
         except (binascii.Error, ValueError):
-            allowed = (
-                "and no path, for FAKEFACE_IMAGES names no folder"
-                if folder is None
-                else "and no file in FAKEFACE_IMAGES"
-            )
-            raise BadImage(f"is neither base64 text {allowed}") from None
+            files = "a path (FAKEFACE_IMAGES names no folder)" if folder is None else "a file in FAKEFACE_IMAGES"
+            raise BadImage(f"is neither base64 text nor {files}") from None
     return data
 
 

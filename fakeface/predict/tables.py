@@ -1,111 +1,75 @@
 """Rows of verdicts as text, one after the other: a table for people, CSV, JSON or JSON lines for programs."""
 
 import csv
-import io
 import json
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from types import SimpleNamespace
 from typing import Any, TextIO
 
 from fakeface.core.errors import printable, readable
 
 WIDTHS = {"face": 4, "left": 6, "top": 6, "right": 6, "bottom": 6, "score": 6, "verdict": 7}
+LONGEST_PATH = 60  # characters; a longer one moves what stands behind it
 Row = Mapping[str, Any]
 
 
-class Writer(ABC):
-    """Writes to `out`. `columns`: of every row, of which None is an empty field; `path_width`: characters of the longest path."""
-
-    def __init__(self, out: TextIO, columns: list[str], path_width: int = 4) -> None:
-        self.out, self.columns = out, columns
-        self.path_width = min(path_width, 60)
-        self.rows = 0
-        out.write(self.head())
-
-    def write(self, row: Row) -> None:
-        self.out.write(self.text(row))
-        self.rows += 1
-
-    def end(self) -> None:
-        """After the last row."""
-        self.out.write(self.tail())
-
-    def head(self) -> str:
-        return ""
-
-    @abstractmethod
-    def text(self, row: Row) -> str:
-        """A row with all that stands around it."""
-
-    def tail(self) -> str:
-        return ""
-
-
-class Table(Writer):
+def write_table(rows: Iterable[Row], out: TextIO, columns: list[str], path_width: int) -> None:
     """Names are `printable`. A problem stands where the notes do, for there is never both."""
+    shown = [name for name in columns if name != "problem"]
+    widths = WIDTHS | {"path": min(path_width, LONGEST_PATH)}
 
-    def head(self) -> str:
-        self.shown = [name for name in self.columns if name != "problem"]
-        return self._line({name: name for name in self.shown})
+    def line(values: Mapping[str, str]) -> str:
+        return "  ".join(values[name].ljust(widths.get(name, 0)) for name in shown).rstrip() + "\n"
 
-    def text(self, row: Row) -> str:
-        values = {name: "" if row[name] is None else str(row[name]) for name in self.shown}
+    out.write(line({name: name for name in shown}))
+    for row in rows:
+        values = {name: "" if row[name] is None else str(row[name]) for name in shown}
         values["path"] = printable(row["path"])
         values["score"] = "" if row["score"] is None else f"{row['score']:.4f}"
         values["note"] = printable(row["problem"] or row["note"])
-        return self._line(values)
-
-    def _line(self, values: Mapping[str, str]) -> str:
-        cells = [
-            values[name].ljust(self.path_width) if name == "path" else values[name].ljust(WIDTHS.get(name, 0))
-            for name in self.shown
-        ]
-        return "  ".join(cells).rstrip() + "\n"
+        out.write(line(values))
 
 
-class Csv(Writer):
+def write_csv(rows: Iterable[Row], out: TextIO, columns: list[str], _: int) -> None:
     """As RFC 4180 wants it but for the line's end: names may hold quotes and line breaks. For a terminal they are `printable`."""
-
-    def head(self) -> str:
-        self.name = printable if self.out.isatty() else readable
-        return self._line(self.columns)
-
-    def text(self, row: Row) -> str:
-        return self._line([self.name(row[name]) if name == "path" else _plain(row[name]) for name in self.columns])
-
-    def _line(self, values: list[Any]) -> str:
-        line = io.StringIO()
-        # with a line's end of "\n" the writer would leave a "\r" without quotes
-        csv.writer(line, lineterminator="\r\n").writerow(values)
-        return line.getvalue()[:-2] + "\n"
+    name = printable if out.isatty() else readable
+    # with a line's end of "\n" the writer would leave a "\r" without quotes
+    lines = SimpleNamespace(write=lambda line: out.write(line[:-2] + "\n"))
+    writer = csv.DictWriter(lines, columns, extrasaction="ignore", lineterminator="\r\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow(_plain(row) | {"path": name(row["path"])})
 
 
-class JsonLines(Writer):
+def write_json_lines(rows: Iterable[Row], out: TextIO, columns: list[str], _: int) -> None:
     """An object a line, ASCII."""
+    for row in rows:
+        out.write(_object(row, columns) + "\n")
 
-    def text(self, row: Row) -> str:
-        return _object(row, self.columns) + "\n"
 
-
-class Json(Writer):
+def write_json(rows: Iterable[Row], out: TextIO, columns: list[str], _: int) -> None:
     """An array of objects."""
-
-    def head(self) -> str:
-        return "["
-
-    def text(self, row: Row) -> str:
-        return (",\n " if self.rows else "\n ") + _object(row, self.columns)
-
-    def tail(self) -> str:
-        return "\n]\n" if self.rows else "]\n"
+    before = "[\n "
+    for row in rows:
+        out.write(before + _object(row, columns))
+        before = ",\n "
+    out.write("[]\n" if before.startswith("[") else "\n]\n")
 
 
 def _object(row: Row, columns: list[str]) -> str:
-    return json.dumps({name: readable(row[name]) if name == "path" else _plain(row[name]) for name in columns})
+    plain = _plain(row) | {"path": readable(row["path"])}
+    return json.dumps({name: plain[name] for name in columns})
 
 
-def _plain(value: Any) -> Any:
-    return round(value, 9) if isinstance(value, float) else value
+def _plain(row: Row) -> dict[str, Any]:
+    return {name: round(value, 9) if isinstance(value, float) else value for name, value in row.items()}
 
 
-FORMATS: dict[str, Callable[..., Writer]] = {"table": Table, "csv": Csv, "json": Json, "jsonl": JsonLines}
+# Each writes rows to `out` as they come. `columns`: of every row, of which None is an empty field; the last argument: characters
+# of the longest path.
+FORMATS: dict[str, Callable[[Iterable[Row], TextIO, list[str], int], None]] = {
+    "table": write_table,
+    "csv": write_csv,
+    "json": write_json,
+    "jsonl": write_json_lines,
+}

@@ -1,49 +1,66 @@
 """What the results do not say, in plain words; every sentence is made from the figures it warns about."""
 
+from collections.abc import Collection
+from typing import Any
+
+import pandas as pd
+
 from fakeface.core.perturbations import KINDS, of_kind
-from fakeface.report.results import FRAGILE, Results, fragile
+from fakeface.report.results import FRAGILE, accuracy_of, figure_of, fragile
 
 SAMPLE = "data/sample"  # what the stage `sample` draws; no photographs
 
 
-def limits(results: Results, best: str) -> list[tuple[str, str]]:
-    """Title and text of each limit, those that matter most first."""
+def limits(
+    approach: str,
+    params: dict[str, Any],
+    split: dict[str, Any],
+    figures: pd.DataFrame,
+    cells: pd.DataFrame,
+    seeds: int,
+) -> list[tuple[str, str]]:
+    """Title and text of each limit of a detector, those that matter most first.
+
+    Args:
+        params: of params.yaml, split.data, split.group_by and evaluate.extra_sets; seeds: trainings of each approach.
+        split, figures, cells: as in `results.Results`.
+    """
     found = [
-        ("These images only", _images(results, best)),
-        ("Fragile", _fragile(results, best)),
-        ("A score proves nothing", _score(results, best)),
-        ("Other generators", _generators(results)),
-        ("Calibration", _calibration(results, best)),
-        ("Other trainings", _seeds(results)),
+        ("These images only", _images(approach, params["split"]["data"], split["test"], figures)),
+        ("Fragile", _fragile(approach, accuracy_of(cells, approach))),
+        ("A score proves nothing", _score(approach, figures)),
+        ("Other generators", _generators(params["evaluate"]["extra_sets"])),
+        ("Calibration", _calibration(approach, sum(split["val"].values()), figures)),
+        ("Other trainings", _seeds(seeds)),
     ]
-    if results.params["split"]["group_by"] == "none":
+    if params["split"]["group_by"] == "none":
         text = "split.group_by is none: images of one photo stand in train and test, so figures on test are biased."
         found.insert(0, ("Leaky split", text))
     return [(title, text) for title, text in found if text]
 
 
-def _images(results: Results, best: str) -> str:
-    data, test = results.params["split"]["data"], results.split["test"]
+def _images(approach: str, data: str, test: dict[str, int], figures: pd.DataFrame) -> str:
     text = f"All figures are about {test['real']} real and {test['fake']} fake test images from {data}."
     if data == SAMPLE:
         text += (
             " They are drawings made by code, and their fakes come from one small generator: the figures show that the"
             " pipeline works, and nothing about photographs of people."
         )
-    figure = results.figure(best, "accuracy")
+    figure = figure_of(figures, approach, "accuracy")
     if figure and figure[0] == 1 and figure[1] is not None:
-        likely = f"{100 * figure[1]:.1f} %"
-        text += f" {best} gets all of them right; with so few images that only says that its accuracy is likely above {likely}."
+        text += (
+            f" {approach} gets all of them right; with so few images that only says that its accuracy is likely above"
+        )
+        text += f" {100 * figure[1]:.1f} %."
     return text
 
 
-def _fragile(results: Results, best: str) -> str:
-    accuracy = results.cells[results.cells["approach"] == best].set_index("cell")["accuracy"]
+def _fragile(approach: str, accuracy: "pd.Series[float]") -> str:
     lost = accuracy["clean"] - accuracy
-    most = fragile(results, best)
+    most = fragile(approach, accuracy)
     if not most:
         return (
-            f"{best} loses at most {100 * float(lost.max()):.1f} points in the {len(lost) - 1} perturbations tried here. "
+            f"{approach} loses at most {100 * float(lost.max()):.1f} points in the {len(lost) - 1} perturbations tried here. "
             "Others (screenshots, filters, other formats) were not tried."
         )
     kinds = {kind: [cell.name for cell in of_kind(kind) if cell.name != "clean"] for kind in KINDS}
@@ -58,24 +75,24 @@ def _fragile(results: Results, best: str) -> str:
     )
 
 
-def _score(results: Results, best: str) -> str:
+def _score(approach: str, figures: pd.DataFrame) -> str:
     text = (
         "A score of 0.8 is meant to say that of ten pictures like these, half of all being fake, eight with that score are. "
         "It is no evidence about one picture, and none about a person."
     )
-    figure = results.figure(best, "accuracy_real")
+    figure = figure_of(figures, approach, "accuracy_real")
     if figure is None:
         return text
     value, low, _ = figure
     alarms = 1 - (value if low is None else low)
     return (
-        f"{text} On test up to {100 * alarms:.1f} % of the reals may be called fake by {best} (95 % interval). Where 1 picture "
-        f"in 100 is fake, 1000 pictures hold 10 fakes, and up to {round(990 * alarms)} reals would be called fake beside them."
+        f"{text} On test up to {100 * alarms:.1f} % of the reals may be called fake by {approach} (95 % interval). Where "
+        f"1 picture in 100 is fake, 1000 pictures hold 10 fakes, and up to {round(990 * alarms)} reals "
+        "would be called fake beside them."
     )
 
 
-def _generators(results: Results) -> str:
-    sets = results.params["evaluate"]["extra_sets"]
+def _generators(sets: Collection[str]) -> str:
     text = "A detector finds the traces of the generators it was trained on; of others it may find none."
     if not sets:
         return f"{text} No other generator was tried here (evaluate.extra_sets is empty)."
@@ -83,20 +100,19 @@ def _generators(results: Results) -> str:
     return f"{text} Other sets were scored without training again: {tables}."
 
 
-def _calibration(results: Results, best: str) -> str:
-    after, before = (results.figure(best, name) for name in ("ece", "ece_uncalibrated"))
+def _calibration(approach: str, images: int, figures: pd.DataFrame) -> str:
+    after, before = (figure_of(figures, approach, name) for name in ("ece", "ece_uncalibrated"))
     if after is None or before is None:
         return ""
     change = "more than" if after[0] > before[0] else "less than" if after[0] < before[0] else "the same as"
-    images = sum(results.split["val"].values())
     return (
-        f"{best}'s scores are off by {100 * after[0]:.1f} points on average (expected calibration error on test), {change} the "
-        f"{100 * before[0]:.1f} without the temperature, which {images} val images decided. That holds on pictures like these."
+        f"{approach}'s scores are off by {100 * after[0]:.1f} points on average (expected calibration error on test), {change} "
+        f"the {100 * before[0]:.1f} without the temperature, which {images} val images decided. That holds on "
+        "pictures like these."
     )
 
 
-def _seeds(results: Results) -> str:
-    count = results.seeds["seeds"]
+def _seeds(count: int) -> str:
     if count < 2:
         return (
             "Each approach was trained once. Another seed gives other weights and other figures, and the intervals do not "

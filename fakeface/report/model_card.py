@@ -13,19 +13,11 @@ from fakeface.core.params import APPROACHES
 from fakeface.core.perturbations import CELLS
 from fakeface.detector.checkpoints import read_card
 from fakeface.report.limits import SAMPLE
-from fakeface.report.results import cell_words, choose
+from fakeface.report.results import best_on_val, cell_words
+from fakeface.scoring.labels import PER_CENT, PLAIN
 
-FIGURES = {
-    "accuracy": "accuracy (fake where the score is 0.5 or more)",
-    "accuracy_real": "reals called real",
-    "accuracy_fake": "fakes called fake",
-    "accuracy_at_threshold": "accuracy at the card's threshold",
-    "average_precision": "average precision",
-    "roc_auc": "ROC-AUC",
-    "eer": "equal error rate",
-    "ece": "expected calibration error",
-    "log_loss": "log loss",
-}
+FIGURES = ("accuracy", "accuracy_real", "accuracy_fake", "accuracy_at_threshold", "average_precision", "roc_auc", "eer",
+           "ece", "log_loss")  # fmt: skip
 
 
 def model_card(
@@ -47,6 +39,7 @@ def model_card(
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    labels = PER_CENT | PLAIN
     words = {cell.name: cell_words(cell) for cell in CELLS}
     lost = robustness[card["approach"]]["accuracy"]
     return environment.get_template("model_card.md").render(
@@ -54,7 +47,7 @@ def model_card(
         data=data,
         sample=data == SAMPLE,
         split=split,
-        figures=[(text, _cell(rows.loc[name])) for name, text in FIGURES.items() if name in rows.index],
+        figures=[(labels[name], _cell(rows.loc[name])) for name in FIGURES if name in rows.index],
         false_alarms=float(1 - low),
         lost=lost | {"worst_words": words[lost["worst_cell"]]},
         json=json.dumps(card, indent=2, ensure_ascii=False),
@@ -76,7 +69,7 @@ def card_of(approach: str | None, data: str) -> str:
     except FileNotFoundError as error:
         raise UserError(f"{error.filename}: is not there; run `dvc repro` first") from None
     table = pd.read_csv(io.StringIO(figures))
-    return model_card(cards[approach or choose(cards)], data, json.loads(split), table, json.loads(robustness))
+    return model_card(cards[approach or best_on_val(cards)], data, json.loads(split), table, json.loads(robustness))
 
 
 def _cell(row: "pd.Series[Any]") -> str:

@@ -1,31 +1,20 @@
-"""What the report page says: figures of all stages in, values for the template out. Nothing is measured here."""
+"""What the stages wrote, as the report reads it, and what follows from it at once. Nothing is measured here."""
 
+import json
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from fakeface.core.params import APPROACHES
 from fakeface.core.perturbations import CELLS, Cell
 
-# The rows of the comparison: in per cent first, then plain.
-PER_CENT = {
-    "accuracy": "accuracy at 0.5",
-    "accuracy_real": "reals called real",
-    "accuracy_fake": "fakes called fake",
-    "accuracy_at_threshold": "accuracy at the val threshold",
-    "tpr_at_1pct_fpr": "fakes found at 1 % false alarms",
-}
-PLAIN = {
-    "average_precision": "average precision",
-    "roc_auc": "ROC-AUC",
-    "ece": "expected calibration error",
-    "log_loss": "log loss",
-    "threshold": "threshold, chosen on val",
-    "temperature": "temperature, fitted on val",
-}
 STEPS = {"jpeg": "JPEG quality {:g}", "blur": "blur, sigma {:g}", "resize": "scaled to {:.0%} and back",
          "noise": "noise, sigma {:g}"}  # fmt: skip
 FRAGILE = 0.1  # accuracy lost in a cell that is told
+Figure = tuple[float, float | None, float | None]  # value and 95 % interval
 
 
 @dataclass(frozen=True)
@@ -53,179 +42,52 @@ class Results:
     seeds: dict[str, Any]
     leak: dict[str, Any]
 
-    def figure(self, approach: str, name: str) -> tuple[float, float | None, float | None] | None:
-        """Value and 95 % interval on the test set; None where the test set does not give it."""
-        rows = self.figures[(self.figures["approach"] == approach) & (self.figures["figure"] == name)]
-        if rows.empty or pd.isna(rows["value"].iloc[0]):
-            return None
-        value, low, high = (None if pd.isna(v) else float(v) for v in rows[["value", "low", "high"]].iloc[0])
-        return value or 0.0, low, high
+
+def read(params: dict[str, Any]) -> Results:
+    """The results in the working folder. Raises FileNotFoundError where a stage has not written its own."""
+    cards = {name: _json(f"models/{name}/card.json") for name in APPROACHES}
+    return Results(
+        params=params,
+        cards=cards,
+        costs={name: _cost(name, card["sha256"]) for name, card in cards.items()},
+        figures=_table("reports/evaluate/figures.csv"),
+        pairs=_table("reports/evaluate/pairs.csv"),
+        split=_json("reports/split/summary.json"),
+        audit=_json("reports/audit/audit.json"),
+        cells=_table("reports/robustness/table.csv"),
+        robustness=_json("reports/robustness/metrics.json"),
+        errors=_table("reports/explain/errors.csv"),
+        seeds=_json("reports/seeds/seeds.json"),
+        leak=_json("reports/leak/leak.json"),
+    )
 
 
-def choose(cards: dict[str, dict[str, Any]]) -> str:
+def best_on_val(cards: dict[str, dict[str, Any]]) -> str:
     """The best by val accuracy, of equals the one with the lower val loss: the registered model's rule; test has no say."""
     return max(cards, key=lambda name: (cards[name]["metrics"]["val_accuracy"], -cards[name]["metrics"]["val_loss"]))
 
 
-def against(pairs: pd.DataFrame, best: str) -> dict[str, str]:
-    """other approach -> what the tests show of `best` against it: better, worse or even."""
-    found = {}
-    for row in pairs.to_dict("records"):
-        if best in (row["a"], row["b"]):
-            lead, other = (row["difference"], row["b"]) if row["a"] == best else (-row["difference"], row["a"])
-            found[str(other)] = ("better" if lead > 0 else "worse") if row["shown"] else "even"
-    return found
+def figure_of(figures: pd.DataFrame, approach: str, name: str) -> Figure | None:
+    """Value and 95 % interval on the test set, from figures.csv; None where the test set does not give it."""
+    rows = figures[(figures["approach"] == approach) & (figures["figure"] == name)]
+    if rows.empty or pd.isna(rows["value"].iloc[0]):
+        return None
+    value, low, high = (None if pd.isna(v) else float(v) for v in rows[["value", "low", "high"]].iloc[0])
+    return value or 0.0, low, high
 
 
-def answer(results: Results) -> dict[str, Any]:
-    """The first screen: which approach, how good, how sure, at what cost."""
-    best = choose(results.cards)
-    standing = against(results.pairs, best)
-    val = {name: card["metrics"]["val_accuracy"] for name, card in results.cards.items()}
-    of = {word: [name for name, found in standing.items() if found == word] for word in ("better", "even", "worse")}
-    verdicts = []
-    if of["worse"]:
-        verdicts.append(f"on the test set {_and(of['worse'])} did better than {best}: val chose badly")
-    if of["even"]:
-        verdicts.append(f"{_and([best, *of['even']])} cannot be told apart on these images")
-    if of["better"]:
-        verdicts.append(f"{best} is shown to be better than {_and(of['better'])}")
-    sentences = [
-        {"word": {"better": "Better", "even": "No difference", "worse": "Worse"}[found], "text": text,
-         "status": {"better": "pass", "even": "warn", "worse": "fail"}[found]}
-        for name, found in standing.items()
-        for text in results.pairs.loc[results.pairs[["a", "b"]].isin([best, name]).all(axis=1), "sentence"]
-    ]  # fmt: skip
-    ties = [name for name in val if name != best and val[name] == val[best]]
-    return {
-        "best": best,
-        "network": results.cards[best]["network"],
-        "val": _per_cent(val[best]),
-        "val_images": sum(results.split["val"].values()),
-        "ties": _and(ties),
-        "accuracy": spread(results.figure(best, "accuracy"), 100, 1),
-        "verdict": _sentence("; ".join(verdicts)),
-        "standing": "val misled" if of["worse"] else f"level with {_and(of['even'])}" if of["even"] else "ahead of all",
-        "fragile": fragile(results, best),
-        "sentences": sentences,
-        "minutes": minutes(results.costs[best]),
-        "machine": (results.costs[best] or {}).get("machine"),
-        "cheapest": cheapest(best, of["even"] + of["worse"], results.costs),
-    }
+def accuracy_of(cells: pd.DataFrame, approach: str) -> "pd.Series[float]":
+    """Accuracy at 0.5 by the name of the cell, from robustness' table.csv."""
+    return cells[cells["approach"] == approach].set_index("cell")["accuracy"]
 
 
-def fragile(results: Results, approach: str) -> str:
-    """What the worst perturbation does to it; empty when it loses little in all of them."""
-    accuracy = results.cells[results.cells["approach"] == approach].set_index("cell")["accuracy"]
+def fragile(approach: str, accuracy: "pd.Series[float]") -> str:
+    """What the worst perturbation does to it; empty when it loses little in all of them. `accuracy`: by cell."""
     clean, worst, name = float(accuracy["clean"]), float(accuracy.min()), str(accuracy.idxmin())
     if clean - worst <= FRAGILE:
         return ""
     words = {cell.name: cell_words(cell) for cell in CELLS}
-    return f"{approach} falls from {_per_cent(clean)} to {_per_cent(worst)} % of images right with {words[name]}"
-
-
-def cheapest(best: str, others: list[str], costs: dict[str, dict[str, Any] | None]) -> str:
-    """A sentence about the least minutes among `best` and the `others`, which are not shown to be worse."""
-    measured = {name: cost["minutes"] for name in [best, *others] if (cost := costs[name])}
-    unknown = [name for name in [best, *others] if name not in measured]
-    if unknown:
-        return f"Which one is the cheapest is not known: the cost of {_and(unknown)} was not measured."
-    if not others:
-        return f"No other approach will do: each is shown to be worse than {best}."
-    least = min(measured, key=lambda name: (measured[name], name != best))
-    if least == best:
-        return f"{best} is also the cheapest of those not shown to be worse."
-    return (
-        f"{least} is the cheapest approach not shown to be worse than {best}: "
-        f"{minutes(costs[least])} of training against {minutes(costs[best])}."
-    )
-
-
-def minutes(cost: dict[str, Any] | None) -> str:
-    """A training's cost as text."""
-    if cost is None:
-        return "not measured"
-    spent = cost["minutes"]
-    return "under 0.1 minutes" if spent < 0.1 else f"{spent:.1f} minute{'' if spent == 1 else 's'}"
-
-
-def comparison(results: Results) -> dict[str, Any]:
-    """The table of all figures, a row a figure; bars of accuracy; seeds and the leak where they were measured."""
-    names = list(results.cards)
-    rows: list[dict[str, Any]] = []
-    for figure, words in (PER_CENT | PLAIN).items():
-        factor, digits, unit = (100, 1, " %") if figure in PER_CENT else (1, 3, "")
-        found = [spread(results.figure(name, figure), factor, digits) for name in names]
-        rows.append({"words": words, "cells": [cell and cell | {"value": cell["value"] + unit} for cell in found]})
-    cards = results.cards.values()
-    for words, texts in {
-        "network": [f"{card['network']}, weights {card['weights']}, {card['crop_size']} pixels" for card in cards],
-        "accuracy on val": [f"{_per_cent(card['metrics']['val_accuracy'])} %" for card in cards],
-        "training": [minutes(cost) for cost in results.costs.values()],
-        "epochs (kept)": [f"{card['metrics']['epochs']} ({card['metrics']['best_epoch']})" for card in cards],
-    }.items():
-        rows.append({"words": words, "cells": [{"value": text, "interval": ""} for text in texts]})
-    accuracies = {name: results.figure(name, "accuracy") or (0.0, None, None) for name in names}
-    start = min(low if low is not None else value for value, low, _ in accuracies.values())
-    start = max(0, int(start * 10) / 10)  # a round number, so that the bars use their room
-    return {
-        "names": names,
-        "rows": rows,
-        "bars": [_bar(name, *accuracies[name], start) for name in names],
-        "start": f"{100 * start:.0f}",
-        "sentences": results.pairs["sentence"].tolist(),
-        "seeds": seeds(results.seeds),
-        "leak": leak(results.leak),
-    }
-
-
-def seeds(found: dict[str, Any]) -> dict[str, Any]:
-    """How many trainings each figure rests on, and their spread where there are several."""
-    rows = [
-        {"name": name, "mean": _per_cent(of["mean"]), "sd": "" if of["sd"] is None else f"{100 * of['sd']:.2f}",
-         "each": ", ".join(_per_cent(value) for value in of["accuracy"])}
-        for name, of in found["approaches"].items()
-    ]  # fmt: skip
-    return {"count": found["seeds"], "rows": rows}
-
-
-def leak(found: dict[str, Any]) -> list[dict[str, str]]:
-    """What a leaky split would have shown; empty where it was not measured."""
-    names = {"grouped": "photos kept whole", "none": "random split"}
-    twins = {"twin_in_train": "... images with a twin in train", "no_twin_in_train": "... images without"}
-    rows = []
-    for name, of in found.items():
-        parts = [(words, of.get(key)) for key, words in names.items()]
-        parts += [(words, of.get("none", {}).get(key)) for key, words in twins.items()]
-        parts.append(("difference in points, random split less the other", of.get("difference")))
-        for words, part in parts:
-            if part and part.get("accuracy") is not None:
-                span = part.get("interval") or (None, None)
-                shown = spread((part["accuracy"], *span), 100, 1) or {}
-                rows.append({"name": name, "words": words, "n": f"{part.get('n', '')}", **shown})
-    return rows
-
-
-def curves(results: Results) -> list[dict[str, str]]:
-    """The epoch kept of each approach, on train and on val."""
-    return [
-        {"name": name, "epoch": f"{m['best_epoch']} of {m['epochs']}", "train": _per_cent(m["train_accuracy"]),
-         "val": _per_cent(m["val_accuracy"]), "loss": f"{m['val_loss']:.3f}"}
-        for name, m in ((name, card["metrics"]) for name, card in results.cards.items())
-    ]  # fmt: skip
-
-
-def robustness(results: Results) -> dict[str, Any]:
-    """Accuracy at 0.5 of every approach in every cell; `tint`: 0 to 60, the more the more is lost against clean."""
-    accuracy = results.cells.set_index(["approach", "cell"])["accuracy"]
-    names = list(results.cards)
-    rows = []
-    for cell in CELLS:
-        found = [(float(accuracy[name, cell.name]), float(accuracy[name, "clean"])) for name in names]
-        cells = [{"value": _per_cent(a), "tint": round(120 * min(0.5, max(0, clean - a)))} for a, clean in found]
-        rows.append({"words": cell_words(cell), "cells": cells})
-    means = [_per_cent(results.robustness[name]["accuracy"]["mean"]) for name in names]
-    return {"names": names, "rows": rows, "means": means, "images": results.params["robustness"]["images"]}
+    return f"{approach} falls from {per_cent(clean)} to {per_cent(worst)} % of images right with {words[name]}"
 
 
 def cell_words(cell: Cell) -> str:
@@ -234,67 +96,21 @@ def cell_words(cell: Cell) -> str:
     return words.replace("%", " %") or "as they are"
 
 
-def audit(results: Results) -> dict[str, Any]:
-    """The probes of the audit against their limits, and what it counted."""
-    rows = []
-    for name, accuracy in results.audit["balanced_accuracy"].items():
-        limit = results.params["audit"].get(f"max_{name}", results.params["audit"]["max_picture"])
-        low, high = results.audit["interval_95"][name]
-        bar = None if accuracy is None else _bar(name, accuracy, low, high, 0.5)
-        above = low is not None and low > limit
-        rows.append({"name": name.replace("_", " "), "limit": limit, "bar": bar, "above": above,
-                     "mark": round(200 * limit - 100, 1), "value": spread((accuracy or 0.0, low, high), 1, 3)})  # fmt: skip
-    return {
-        "status": results.audit["verdict"],
-        "rows": rows,
-        "above": _and([row["name"] for row in rows if row["above"]]),
-        "counts": [(name.replace("_", " "), results.audit[name]) for name in
-                   ("exact_duplicates", "near_duplicates", "photos_in_several_splits")],
-    }  # fmt: skip
-
-
-def errors(found: pd.DataFrame, names: list[str], shown: int) -> dict[str, Any]:
-    """How many test images each approach gets wrong at its threshold, the hardest of them, and those all get wrong."""
-    rows = []
-    for name in names:
-        of = found[found["approach"] == name]
-        hardest = [
-            {"path": str(row["path"]), "truth": ("real", "fake")[row["label"]], "score": f"{row['score']:.3f}"}
-            for row in of.head(shown).to_dict("records")
-        ]
-        fake = int((of["label"] == 1).sum())
-        rows.append({"name": name, "count": len(of), "real": len(of) - fake, "fake": fake, "hardest": hardest})
-    by_all = found.groupby("path")["approach"].nunique()
-    return {"rows": rows, "by_all": int((by_all == len(names)).sum())}
-
-
-def spread(figure: tuple[float, float | None, float | None] | None, factor: int, digits: int) -> dict[str, str] | None:
-    """Value and interval as text."""
-    if figure is None:
-        return None
-    value, low, high = figure
-    span = "" if low is None or high is None else f"{factor * low:.{digits}f} to {factor * high:.{digits}f}"
-    return {"value": f"{factor * value:.{digits}f}", "interval": span}
-
-
-def _bar(name: str, value: float, low: float | None, high: float | None, start: float) -> dict[str, Any]:
-    """Places on a scale of 100 from `start` to 1."""
-
-    def place(x: float) -> float:
-        return round(100 * min(1, max(0, (x - start) / (1 - start))), 1) if start < 1 else 100.0
-
-    left, right = (place(value if x is None else x) for x in (low, high))
-    return {"name": name, "left": left, "width": round(max(right - left, 1), 1), "at": min(place(value), 99.0),
-            **(spread((value, low, high), 100, 1) or {})}  # fmt: skip
-
-
-def _per_cent(value: float) -> str:
+def per_cent(value: float) -> str:
+    """0.5 -> 50.0"""
     return f"{100 * value:.1f}"
 
 
-def _and(words: list[str]) -> str:
-    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
+def _json(path: str) -> Any:
+    return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
-def _sentence(text: str) -> str:
-    return f"{text}." if text else ""
+def _table(path: str) -> pd.DataFrame:
+    return pd.read_csv(path, dtype={"path": str})
+
+
+def _cost(approach: str, model_sha256: str) -> dict[str, Any] | None:
+    with suppress(OSError, ValueError, TypeError, KeyError):  # none, or edited
+        cost: dict[str, Any] = _json(f"reports/cost/{approach}.json")
+        return cost if cost["model_sha256"] == model_sha256 else None
+    return None

@@ -47,6 +47,8 @@ def robustness(params: Params) -> None:
     # an approach after the other, each with its cells in the order of the protocol
     table = pd.concat([rows for _, rows in pd.DataFrame(found).groupby("approach", sort=False)])
     results = worst_cases(table)
+    for name, predictor in predictors.items():
+        results[name]["model_sha256"] = predictor.card["sha256"]
 
     pictures = {kind: figures.perturbation_curves(table, kind) for kind in KINDS}
     pictures |= {"all_cells": figures.all_cells(table), "examples": figures.perturbed_examples(examples)}

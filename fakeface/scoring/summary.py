@@ -13,6 +13,7 @@ from fakeface.core.files import write_text
 from fakeface.detector.calibration import uncalibrated
 from fakeface.scoring.comparison import Pair, compare
 from fakeface.scoring.intervals import bootstrap, interval
+from fakeface.scoring.labels import PER_CENT, PLAIN
 from fakeface.scoring.markdown import markdown_table
 from fakeface.scoring.metrics import calibration, evaluate
 
@@ -28,47 +29,22 @@ HEADLINE = (
     "log_loss",
     "accuracy_at_threshold",
 )
-# The rows of table.md, in its order; those in per cent first.
-PER_CENT = {
-    "accuracy": "accuracy",
-    "accuracy_real": "reals called real",
-    "accuracy_fake": "fakes called fake",
-    "balanced_accuracy": "balanced accuracy",
-    "false_positive_rate": "reals called fake",
-    "accuracy_at_threshold": "accuracy at the val threshold",
-    "accuracy_real_at_threshold": "reals called real, there",
-    "accuracy_fake_at_threshold": "fakes called fake, there",
-    "false_positive_rate_at_threshold": "reals called fake, there",
-    "eer": "equal error rate",
-    "tpr_at_1pct_fpr": "fakes found at 1 % false positives",
-    "tpr_at_5pct_fpr": "fakes found at 5 % false positives",
-}
-PLAIN = {
-    "average_precision": "average precision",
-    "roc_auc": "ROC-AUC",
-    "brier": "Brier score",
-    "brier_uncalibrated": "Brier score at temperature 1",
-    "ece": "expected calibration error",
-    "ece_uncalibrated": "expected calibration error at temperature 1",
-    "log_loss": "log loss",
-    "log_loss_uncalibrated": "log loss at temperature 1",
-    "threshold": "threshold chosen on val",
-    "temperature": "temperature fitted on val",
-}
 
 
 @dataclass(frozen=True)
 class Summary:
-    """`figures`: approach -> figure -> value; `intervals`: approach -> figure -> (low, high), where there is one."""
+    """`figures`: approach -> figure -> value; `intervals`: approach -> figure -> (low, high), where there is one; `models`:
+    approach -> sha256 of the weights that were scored."""
 
     figures: dict[str, dict[str, Any]]
     intervals: dict[str, dict[str, tuple[float, float]]]
     pairs: list[Pair]
     images: int
     photos: int
+    models: dict[str, str]
 
     def headline(self) -> dict[str, dict[str, Any]]:
-        """approach -> few figures, those of accuracy with their interval, and the number of images."""
+        """approach -> few figures, those of accuracy with their interval, the number of images, and which model it was."""
         rows: dict[str, dict[str, Any]] = {}
         for name, figures in self.figures.items():
             rows[name] = {}
@@ -78,7 +54,7 @@ class Summary:
                 if figure == "accuracy" and figure in self.intervals[name]:
                     low, high = self.intervals[name][figure]
                     rows[name] |= {"accuracy_low": round(low, 6), "accuracy_high": round(high, 6)}
-            rows[name]["n_test"] = self.images
+            rows[name] |= {"n_test": self.images, "model_sha256": self.models[name]}
         return rows
 
     def table(self) -> pd.DataFrame:
@@ -143,7 +119,7 @@ def summarise(
 
     Args:
         labels: int [N]; scores: approach -> float [N], calibrated; source: [N], the photo of each image.
-        cards: approach -> card, of which threshold and temperature are read.
+        cards: approach -> card, of which threshold, temperature and sha256 are read.
     """
     thresholds = {name: float(cards[name]["threshold"]) for name in scores}
     resampled = bootstrap(labels, scores, thresholds, source, resamples=resamples, seed=seed)
@@ -162,4 +138,5 @@ def summarise(
             if figure in resampled[name] and (found := interval(figure, resampled[name][figure], labels, source))
         }
     pairs = compare(labels, scores, source, resampled)
-    return Summary(figures, intervals, pairs, images=len(labels), photos=len(np.unique(source)))
+    models = {name: str(cards[name]["sha256"]) for name in scores}
+    return Summary(figures, intervals, pairs, len(labels), len(np.unique(source)), models)

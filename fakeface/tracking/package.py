@@ -1,26 +1,53 @@
-"""A detector as MLflow's pyfunc model: this code and a checkpoint folder, nothing that is unpickled."""
+"""A detector as MLflow's pyfunc model: its code, its checkpoint and what to install; nothing that is unpickled.
+
+The code goes with the model, since `fakeface` is on no package index: a requirement of that name would be an invitation to
+whoever registers it there.
+"""
 
 import base64
 import io
+import shutil
+from collections.abc import Collection
+from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-SERVED = Path(__file__).parents[1] / "predict" / "served.py"
+PACKAGE = Path(__file__).parents[1]
+CODE = ("core", "detector", "images", "predict")  # packages that scoring needs; of `predict` the files below
+PREDICT = ("__init__.py", "service.py")
+REQUIRED = ("mlflow", "numpy", "pandas", "pillow", "pydantic", "safetensors", "torch")
+OF_TORCHVISION = ("resnet18", "vgg11")  # the networks that torchvision builds
 
 
 def save_detector(folder: Path, checkpoint: Path, card: dict[str, Any]) -> None:
     """Writes the model's folder, as MLflow loads and serves it, from a checkpoint folder and its card."""
     import mlflow
 
-    mlflow.pyfunc.save_model(
-        folder,
-        python_model=str(SERVED),
-        artifacts={"checkpoint": str(checkpoint.resolve())},
-        signature=_signature(),
-        input_example=_example(card["image_size"]),
-        pip_requirements=["fakeface", "mlflow", "torch", "torchvision"],
-        metadata={"approach": card["approach"], "classes": card["classes"], "score": card["score"]},
-    )
+    with TemporaryDirectory() as temporary:
+        code = Path(temporary, PACKAGE.name)
+        shutil.copytree(PACKAGE, code, ignore=_left_out)
+        mlflow.pyfunc.save_model(
+            folder,
+            python_model=str(PACKAGE / "predict" / "served.py"),
+            code_paths=[str(code)],
+            artifacts={"checkpoint": str(checkpoint.resolve())},
+            signature=_signature(),
+            input_example=_example(card["image_size"]),
+            pip_requirements=requirements(card["network"]),
+            metadata={"approach": card["approach"], "classes": card["classes"], "score": card["score"]},
+        )
+
+
+def requirements(network: str) -> list[str]:
+    """What pip must install to score with a network, in the versions that are installed here."""
+    names = [*REQUIRED, "torchvision"] if network in OF_TORCHVISION else REQUIRED
+    return [f"{name}=={version(name).partition('+')[0]}" for name in names]  # +cu128 and the like are on no index
+
+
+def _left_out(folder: str, names: list[str]) -> Collection[str]:
+    kept = {str(PACKAGE): ("__init__.py", *CODE), str(PACKAGE / "predict"): PREDICT}.get(folder)
+    return [name for name in names if (kept and name not in kept) or name == "__pycache__"]
 
 
 def _signature() -> Any:
@@ -29,7 +56,7 @@ def _signature() -> Any:
     from mlflow.types.schema import AnyType
 
     outputs: list[Any] = [
-        ColSpec(DataType.double, "score"),
+        ColSpec(DataType.double, "score", required=False),
         ColSpec(DataType.long, "label"),
         ColSpec(DataType.string, "verdict"),
         ColSpec(DataType.string, "problem"),

@@ -11,7 +11,7 @@ from typing import Any
 
 from fakeface.core.errors import UserError
 from fakeface.core.params import APPROACHES
-from fakeface.report.results import choose
+from fakeface.report.results import best_on_val
 from fakeface.tracking.package import save_detector
 
 NAME = "fakeface"
@@ -29,7 +29,7 @@ def register_best(client: Any, experiment: str, margin: float) -> str:
         What was done, in a line.
     """
     cards = {name: json.loads(Path("models", name, "card.json").read_text(encoding="utf-8")) for name in APPROACHES}
-    best = choose(cards)
+    best = best_on_val(cards)
     card = cards[best]
     runs = client.search_runs(
         [experiment], f"tags.model_sha256 = '{card['sha256']}' and attributes.status = 'FINISHED'"

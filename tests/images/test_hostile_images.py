@@ -21,7 +21,7 @@ from fakeface.core.errors import UserError, printable
 from fakeface.images import decode as images
 from fakeface.images.decode import BadImage, Decoded, Found, decode, decode_bytes, find_images, read_file
 from fakeface.images.store import decode_all
-from fakeface.predict.service import judge
+from fakeface.predict.service import predict_table
 
 ROOT = Path(__file__).parents[2]
 
@@ -97,7 +97,7 @@ class Brightness:
 
 def test_each_file_that_comes_from_outside_is_answered_by_its_row(corpus):
     folder = corpus[0].path.parent
-    table = judge(Brightness(), [str(case.path) for case in corpus], folder)
+    table = predict_table(Brightness(), [str(case.path) for case in corpus], folder)
     assert len(table) == len(corpus)
     for case, row in zip(corpus, table.itertuples(), strict=True):
         assert (row.problem == "") == (case.readable and not case.outside), f"{case.name}: {row.problem}"
@@ -105,7 +105,7 @@ def test_each_file_that_comes_from_outside_is_answered_by_its_row(corpus):
     sent = [
         case for case in corpus if case.path.is_file() and not case.outside and case.path.stat().st_size < 50_000_000
     ]
-    table = judge(Brightness(), [case.path.read_bytes() for case in sent], None)
+    table = predict_table(Brightness(), [case.path.read_bytes() for case in sent], None)
     assert (table["problem"] == "").tolist() == [case.readable for case in sent]
     assert all(case.words in problem for case, problem in zip(sent, table["problem"], strict=True))
 

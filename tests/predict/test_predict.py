@@ -18,9 +18,8 @@ from fakeface.core.errors import UserError
 from fakeface.detector.checkpoints import save
 from fakeface.detector.networks import NETWORKS, build, he_init, normalise
 from fakeface.images.decode import decode
-from fakeface.predict import command, facts
-from fakeface.predict import service as incoming
-from fakeface.predict.command import face_note, predict, size_note
+from fakeface.predict import command, facts, service
+from fakeface.predict.command import face_note, predict_files, size_notes
 from fakeface.predict.service import open_checkpoint
 from fakeface.sample.portraits import draw_portrait
 
@@ -61,8 +60,8 @@ def root(model, tmp_path, monkeypatch):
 
 
 def ask(*names, **options):
-    options = {"null": False, "format": None, "output": None, "model": None, "careful": False, "band": 0.1} | options
-    return predict(names, **({"explain": None, "detect": False} | options))
+    options = {"null": False, "format": None, "output": None, "model": None, "abstain": False, "band": 0.1} | options
+    return predict_files(names, **({"explain": None, "detect": False} | options))
 
 
 def rows(text):
@@ -147,8 +146,8 @@ def test_an_output_that_cannot_be_written_is_said_at_once_and_a_failed_run_leave
     assert not list(Path().glob("*.partial"))
 
 
-def test_the_careful_say_unsure_and_why(root, capsys):
-    ask("faces", careful=True, band=1.0)
+def test_with_abstain_unsure_is_said_and_why(root, capsys):
+    ask("faces", abstain=True, band=1.0)
     found = rows(capsys.readouterr().out)
     assert {row["verdict"] for row in found} == {"unsure"}
     assert all(row["note"].startswith("near the threshold; ") for row in found)
@@ -177,7 +176,7 @@ def test_pictures_of_the_evidence_have_safe_and_different_names(root, capsys):
 
 def test_many_images_are_not_held_at_once(root, monkeypatch, capsys):
     """Each name is opened only shortly before its row is written."""
-    monkeypatch.setattr(incoming, "BATCH", 2)
+    monkeypatch.setattr(service, "BATCH", 2)
     monkeypatch.setattr(command, "FLUSH", 1)
     opened, ahead = [], []
     write = sys.stdout.write
@@ -234,7 +233,7 @@ def test_faces_in_a_photo_have_a_row_each_and_boxes(root, capsys):
     ],
 )
 def test_a_picture_that_is_no_square_of_the_detectors_size_is_told_so(width, height, words):
-    note = size_note(width, height, 100)
+    note = "; ".join(size_notes(width, height, 100))
     assert bool(note) == bool(words)
     assert words in note
     assert (f"{width} x {height}" in note) == bool(words)

@@ -32,10 +32,7 @@ class Terminal(io.StringIO):
 
 def written(format, rows, out=None):
     out = io.StringIO(newline="") if out is None else out
-    writer = FORMATS[format](out, COLUMNS, 20)
-    for row in rows:
-        writer.write(row)
-    writer.end()
+    FORMATS[format](iter(rows), out, COLUMNS, 20)
     return out.getvalue()
 
 

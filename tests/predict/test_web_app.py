@@ -16,7 +16,7 @@ from fakeface.detector.networks import build
 from fakeface.detector.predictor import Predictor
 from fakeface.images import decode as images
 from fakeface.predict.facts import GENERAL, Facts
-from fakeface.predict.service import judge
+from fakeface.predict.service import predict_table
 from fakeface.predict.web import answers as module
 from fakeface.predict.web import app as pages
 from fakeface.predict.web.answers import Answer, answers, table_uri
@@ -67,7 +67,7 @@ def test_a_warning_stands_above_the_form_and_then_beside_the_answers(predictor):
 
 def test_the_answers_are_those_of_judge_and_have_both_pictures(predictor):
     files = [(f"{seed}.png", photo(seed)) for seed in range(5)] + [("text.png", b"no image")]
-    table = judge(predictor, [data for _, data in files], None, careful=True)
+    table = predict_table(predictor, [data for _, data in files], None, abstain=True)
     found = answers(predictor, files)
     assert [one.verdict for one in found] == table["verdict"].tolist()
     assert [one.score for one in found[:5]] == table["score"].tolist()[:5]

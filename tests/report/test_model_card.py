@@ -48,7 +48,7 @@ def test_the_committed_card_is_that_of_the_committed_results(card):
 
 
 def test_the_committed_card_is_of_the_approach_that_val_chose(card):
-    val = {path.parent.name: json.loads(path.read_text()) for path in (ROOT / "reports").glob("*/metrics.json")}
+    val = {path.parent.name: json.loads(path.read_text()) for path in (ROOT / "reports").glob("train/*/metrics.json")}
     of = {name: (m["val_accuracy"], -m["val_loss"]) for name, m in val.items() if "val_accuracy" in m}
     assert max(of, key=of.get) == card["approach"]
 

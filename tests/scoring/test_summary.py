@@ -11,7 +11,10 @@ from fakeface.detector.calibration import uncalibrated
 from fakeface.scoring.metrics import calibration
 from fakeface.scoring.summary import HEADLINE, PER_CENT, PLAIN, summarise
 
-CARDS = {"scratch": {"threshold": 0.4, "temperature": 2.0}, "finetune": {"threshold": 0.6, "temperature": 0.5}}
+CARDS = {
+    "scratch": {"threshold": 0.4, "temperature": 2.0, "sha256": "a" * 64},
+    "finetune": {"threshold": 0.6, "temperature": 0.5, "sha256": "b" * 64},
+}
 
 
 def summary_of(labels, seed=0):
@@ -29,10 +32,12 @@ BOTH = np.tile([0, 1], 40)
 def test_headline_is_short_and_has_the_interval_of_accuracy():
     _, summary = summary_of(BOTH)
     for name, row in summary.headline().items():
-        assert set(row) == {*HEADLINE, "accuracy_low", "accuracy_high", "n_test"} - {"false_positive_rate"}
+        expected = {*HEADLINE, "accuracy_low", "accuracy_high", "n_test", "model_sha256"}
+        assert set(row) == expected - {"false_positive_rate"}
         assert row["accuracy_low"] < row["accuracy"] < row["accuracy_high"]
         assert row["accuracy"] == summary.figures[name]["accuracy"]
         assert row["n_test"] == 80
+        assert row["model_sha256"] == CARDS[name]["sha256"]
 
 
 def test_every_figure_is_in_the_table_and_lies_in_its_interval():

@@ -35,7 +35,12 @@ LEVELS = [
 RUNS = {"variant_seed": ["features"], "variant_leak": ["split", "features"]}
 # Read, and not declared: the number of threads of `sample` and `split` changes no output; what `extra` reads of its own entry is in its
 # command and dependencies; a variant's seed is in its command.
-NOT_DECLARED = {("sample", "base.threads"), ("split", "base.threads"), ("extra", "evaluate.extra_sets"), ("variant_seed", "base.seed")}
+NOT_DECLARED = {
+    ("sample", "base.threads"),
+    ("split", "base.threads"),
+    ("extra", "evaluate.extra_sets"),
+    ("variant_seed", "base.seed"),
+}
 
 
 def all_stages() -> dict[str, dict]:

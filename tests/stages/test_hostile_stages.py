@@ -133,15 +133,11 @@ def test_the_served_model_answers_every_row(corpus, tmp_path, monkeypatch):
     """Loaded by MLflow from its files, as `mlflow models serve` does it."""
     import mlflow
 
-    from fakeface.predict import served as detector
+    from fakeface.tracking.package import save_detector
 
     save_model(tmp_path / "checkpoint", "scratch")
-    mlflow.pyfunc.save_model(
-        tmp_path / "model",
-        python_model=detector.__file__,
-        artifacts={"checkpoint": str(tmp_path / "checkpoint")},
-        pip_requirements=[],
-    )
+    card = json.loads((tmp_path / "checkpoint/card.json").read_text())
+    save_detector(tmp_path / "model", tmp_path / "checkpoint", card)
     monkeypatch.setenv("FAKEFACE_IMAGES", str(corpus[0].path.parent))
     model = mlflow.pyfunc.load_model(str(tmp_path / "model"))
     named = [case for case in corpus if case.name.isascii() or case.text]  # others cannot be sent as text

@@ -1,27 +1,18 @@
-"""The registered model: val and a margin decide, promotion is never an accident, and it answers over HTTP without a pickle."""
+"""The registered model: val and a margin decide, and promotion is never an accident."""
 
-import base64
 import json
-import os
-import socket
 import subprocess
 import sys
-import time
-import urllib.request
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from conftest import environment, write_faces
+from conftest import environment
 
 from fakeface.core.errors import UserError
 from fakeface.core.params import APPROACHES
 from fakeface.detector.checkpoints import save
-from fakeface.detector.device import configure
 from fakeface.detector.networks import build
-from fakeface.detector.predictor import Predictor
-from fakeface.images.decode import decode
 from fakeface.tracking import registry, store
 
 pytestmark = pytest.mark.slow
@@ -121,53 +112,3 @@ def test_without_a_whole_run_nothing_is_registered(opened):
     assert "no whole run" in registry.register_best(client, experiment, 0.0)
     with pytest.raises(UserError, match="none yet"):
         registry.promote(client, "1")
-
-
-@pytest.mark.exhaustive
-def test_served_over_http_it_gives_the_scores_of_the_predictor_and_reads_no_file(opened, tmp_path):
-    client, experiment = opened
-    train(opened, scratch=0.9)
-    registry.register_best(client, experiment, 0.0)
-    assert not [path for path in (tmp_path / "mlruns").rglob("*") if path.suffix in {".pkl", ".pickle"}]
-    write_faces(tmp_path / "faces", 2)
-    paths = sorted((tmp_path / "faces").rglob("*.jpg"))
-    expected = Predictor.load("models/scratch", configure(0, 1, "auto", "fp32"), 8).scores(
-        np.stack([decode(path, 112, 50).pixels for path in paths]), np.arange(len(paths))
-    )
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = ["mlflow", "models", "serve", "-m", "models:/fakeface@champion", "--env-manager", "local"]
-    env = environment(
-        MLFLOW_TRACKING_URI=os.environ["MLFLOW_TRACKING_URI"], MLFLOW_ALLOW_PICKLE_DESERIALIZATION="false"
-    )
-    server = subprocess.Popen([*command, "--host", "127.0.0.1", "--port", str(port)], env=env, start_new_session=True)
-    try:
-        images = [base64.b64encode(path.read_bytes()).decode() for path in paths]
-        answer = ask(
-            server, port, {"dataframe_split": {"columns": ["image"], "data": [[i] for i in [*images, str(paths[0])]]}}
-        )
-    finally:
-        os.killpg(server.pid, 15)
-        server.wait(30)
-    rows = answer["predictions"]
-    assert [row["score"] for row in rows[:-1]] == pytest.approx(expected.tolist(), abs=1e-6)
-    assert {row["verdict"] for row in rows[:-1]} <= {"real", "fake"}
-    assert "FAKEFACE_IMAGES names no folder" in rows[-1]["problem"]
-
-
-def ask(server: subprocess.Popen, port: int, question: dict) -> dict:
-    """The server's answer, as soon as it gives one."""
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{port}/invocations", json.dumps(question).encode(), {"Content-Type": "application/json"}
-    )
-    for _ in range(240):
-        assert server.poll() is None
-        try:
-            with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
-                return json.load(answer)
-        except (ConnectionError, urllib.error.URLError) as error:
-            if isinstance(error, urllib.error.HTTPError):
-                raise AssertionError(error.read().decode()) from None
-            time.sleep(0.5)
-    raise AssertionError("no answer")

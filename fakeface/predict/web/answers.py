@@ -11,9 +11,9 @@ from fakeface.core.errors import printable
 from fakeface.detector.predictor import Predictor
 from fakeface.images.decode import decode_bytes
 from fakeface.pages.render import images_uri
-from fakeface.predict.command import size_note
+from fakeface.predict.command import size_notes
 from fakeface.predict.pictures import heat_overlay
-from fakeface.predict.service import MAX_MEGAPIXELS, judge_each, read_bytes
+from fakeface.predict.service import MAX_MEGAPIXELS, Prediction, predict_images, read_bytes
 
 PICTURE = 224  # pixels, height of a picture on the page
 SAYS = {"fake": "looks computer-made", "real": "looks real", "unsure": "unsure", "": "not judged"}
@@ -50,19 +50,17 @@ def answers(predictor: Predictor, files: Sequence[tuple[str, bytes]]) -> list[An
     def read(data: bytes) -> list[Any]:
         return [decode_bytes(read_bytes(data, None), size, MAX_MEGAPIXELS)]
 
-    def answer(name: str, one: Any) -> Answer:
+    def answer(name: str, one: Prediction) -> Answer:
         if one.problem:
             return Answer(name, "", None, one.problem)
-        note = size_note(one.square.width, one.square.height, size).partition(";")[
-            0
-        ]  # the rest is about the command line
+        note = "".join(size_notes(one.square.width, one.square.height, size)[:1])  # the rest is about the command line
         sides = heat_overlay(predictor, one.square.pixels)
         half = sides.shape[2] // 2
         picture = images_uri([sides[:, :, :half], sides[:, :, half:]], PICTURE)
-        return Answer(name, one.verdict, one.score, one.doubt, note, picture)
+        return Answer(name, one.verdict, one.score, one.reason, note, picture)
 
-    judged = judge_each(predictor, (data for _, data in files), read, careful=True)
-    return [answer(printable(name), one) for (name, _), (one,) in zip(files, judged, strict=True)]
+    predictions = predict_images(predictor, (data for _, data in files), read, abstain=True)
+    return [answer(printable(name), one) for (name, _), (one,) in zip(files, predictions, strict=True)]
 
 
 def table_uri(found: Sequence[Answer]) -> str:

@@ -78,7 +78,7 @@ def make_app(predictor: Predictor, facts: Facts) -> Flask:
         return show([])
 
     @app.post("/")
-    def judge() -> tuple[str, int]:
+    def upload() -> tuple[str, int]:
         if not _from_this_page():
             return show([], "Refused: this was sent by another page. Use the form here.", 403)
         # before the form is read: it bounds the memory to one request's files

@@ -12,8 +12,8 @@ from PIL import Image
 
 from fakeface.images import decode as images
 from fakeface.images.decode import BadImage
-from fakeface.predict import service as incoming
-from fakeface.predict.service import judge, judge_each
+from fakeface.predict import service
+from fakeface.predict.service import predict_images, predict_table
 
 
 class Brightness:
@@ -35,7 +35,7 @@ def test_bytes_base64_and_paths_give_the_same_score_in_their_order(tmp_path):
     (tmp_path / "a.png").write_bytes(png(204))
     text = base64.b64encode(png(51)).decode()
     broken = "\n".join(text[i : i + 60] for i in range(0, len(text), 60))  # as e-mail programs wrap it
-    table = judge(
+    table = predict_table(
         Brightness(), [png(204), text, "a.png", str(tmp_path / "a.png"), broken, bytearray(png(51))], tmp_path
     )
     assert table["score"].tolist() == pytest.approx([0.8, 0.2, 0.8, 0.8, 0.2, 0.2])
@@ -45,10 +45,10 @@ def test_bytes_base64_and_paths_give_the_same_score_in_their_order(tmp_path):
 
 
 def test_what_cannot_be_read_is_said_and_the_rest_is_answered():
-    table = judge(Brightness(), [b"", png(102), None, 3.5, "no base64!", png(102)[:50], "/etc/passwd"], None)
+    table = predict_table(Brightness(), [b"", png(102), None, 3.5, "no base64!", png(102)[:50], "/etc/passwd"], None)
     assert table["verdict"].tolist() == ["", "fake", "", "", "", "", ""]
     assert table["label"].tolist() == [-1, 1, -1, -1, -1, -1, -1]
-    assert np.isnan(table["score"]).tolist() == [True, False, True, True, True, True, True]
+    assert [score is None for score in table["score"]] == [True, False, True, True, True, True, True]
     for problem, words in zip(
         table["problem"],
         ["empty", "", "NoneType", "float", "FAKEFACE_IMAGES", "damaged", "FAKEFACE_IMAGES"],
@@ -75,17 +75,17 @@ def test_no_way_leads_out_of_the_folder(tmp_path):
         ".",
         "",
     ]
-    table = judge(Brightness(), ways, inside)
+    table = predict_table(Brightness(), ways, inside)
     assert table["label"].tolist() == [-1] * len(ways)  # a long text may be base64, but is then no image
 
 
 def test_too_many_bytes_are_refused_before_they_are_read(tmp_path, monkeypatch):
     monkeypatch.setattr(images, "MAX_BYTES", 1000)
-    monkeypatch.setattr(incoming, "MAX_BYTES", 1000)
+    monkeypatch.setattr(service, "MAX_BYTES", 1000)
     (tmp_path / "a.png").write_bytes(b"x" * 1001)
     sent = [b"x" * 1001, "A" * 2000, "A" * 2004, "a.png"]
     for problem, words in zip(
-        judge(Brightness(), sent, tmp_path)["problem"],
+        predict_table(Brightness(), sent, tmp_path)["problem"],
         ["more than the 1,000", "more than the 1,000", "too long for the 1,000", "more than the 1,000"],
         strict=True,
     ):
@@ -93,17 +93,17 @@ def test_too_many_bytes_are_refused_before_they_are_read(tmp_path, monkeypatch):
 
 
 def test_more_images_than_are_decoded_at_once(monkeypatch):
-    monkeypatch.setattr(incoming, "BATCH", 3)
+    monkeypatch.setattr(service, "BATCH", 3)
     levels = [0, 50, 100, 150, 200, 250, 25]
-    table = judge(Brightness(), [png(level) for level in levels], None)
+    table = predict_table(Brightness(), [png(level) for level in levels], None)
     assert table["score"].tolist() == pytest.approx([level / 255 for level in levels])
-    assert judge(Brightness(), [], None).empty
+    assert predict_table(Brightness(), [], None).empty
 
 
 @given(st.one_of(st.text(max_size=200), st.binary(max_size=200), st.none(), st.integers(), st.lists(st.integers())))
 @settings(max_examples=150, deadline=None)
 def test_whatever_is_sent_is_answered_by_one_row(value):
-    table = judge(Brightness(), [value], None)
+    table = predict_table(Brightness(), [value], None)
     assert len(table) == 1
     assert bool(table["problem"][0]) == (table["label"][0] == -1)
 
@@ -114,7 +114,7 @@ def test_a_file_that_may_not_be_read_is_a_problem_of_that_image(tmp_path):
     path.chmod(0)
     if os.access(path, os.R_OK):
         pytest.skip("this user may read every file")
-    assert judge(Brightness(), ["a.png"], tmp_path)["problem"][0]
+    assert predict_table(Brightness(), ["a.png"], tmp_path)["problem"][0]
 
 
 class Slope:
@@ -142,21 +142,22 @@ def as_png(pixels: np.ndarray) -> bytes:
     return file.getvalue()
 
 
-def test_near_the_threshold_is_unsure_only_for_the_careful():
+def test_near_the_threshold_is_unsure_only_with_abstain():
     levels = [0, 32, 60, 64, 90, 255]  # scores of 0, 0.125, 0.235, 0.251, 0.353, 1; the threshold is 0.25
     images = [png(level) for level in levels]
-    plain, careful = judge(Brightness(), images, None), judge(Brightness(), images, None, careful=True)
+    plain = predict_table(Brightness(), images, None)
+    abstaining = predict_table(Brightness(), images, None, abstain=True)
     assert plain["verdict"].tolist() == ["real", "real", "real", "fake", "fake", "fake"]
-    assert careful["verdict"].tolist() == ["real", "real", "unsure", "unsure", "fake", "fake"]
-    assert careful[["score", "label", "problem"]].equals(plain[["score", "label", "problem"]])
-    assert judge(Brightness(), images, None, careful=True, band=0.0)["verdict"].equals(plain["verdict"])
-    assert judge(Brightness(), images, None, careful=True, band=0.13)["verdict"][1] == "unsure"
+    assert abstaining["verdict"].tolist() == ["real", "real", "unsure", "unsure", "fake", "fake"]
+    assert abstaining[["score", "label", "problem"]].equals(plain[["score", "label", "problem"]])
+    assert predict_table(Brightness(), images, None, abstain=True, band=0.0)["verdict"].equals(plain["verdict"])
+    assert predict_table(Brightness(), images, None, abstain=True, band=0.13)["verdict"][1] == "unsure"
 
 
 def test_a_verdict_that_the_mirror_image_changes_is_unsure():
     left = np.zeros((32, 32, 3))
     left[:, :16] = 255
-    table = judge(Slope(), [as_png(left), as_png(left[:, ::-1]), png(0)], None, careful=True, band=0.0)
+    table = predict_table(Slope(), [as_png(left), as_png(left[:, ::-1]), png(0)], None, abstain=True, band=0.0)
     assert table["verdict"].tolist() == ["unsure", "unsure", "fake"]  # all black: 0.5 both ways
     assert table["score"].tolist() == pytest.approx([1, 0, 0.5])
     assert table["label"].tolist() == [1, 0, 1]
@@ -167,12 +168,12 @@ def test_a_verdict_that_jpeg_or_scaling_changes_is_unsure():
     stripes[:, ::2] = 60  # difference of 60 of 255: a score of 0.235
     coarse = np.zeros((32, 32, 3))
     coarse[:, :, :] = (np.arange(32) // 4 % 2 * 255)[None, :, None]  # 7 edges of 255 in 31 steps: 0.226
-    table = judge(Detail(), [as_png(stripes), as_png(coarse), png(9)], None, careful=True, band=0.0)
+    table = predict_table(Detail(), [as_png(stripes), as_png(coarse), png(9)], None, abstain=True, band=0.0)
     assert table["verdict"].tolist() == ["unsure", "fake", "real"]
 
 
 def test_a_stream_is_read_no_further_than_it_must_be_and_any_number_of_squares_is_answered(monkeypatch):
-    monkeypatch.setattr(incoming, "BATCH", 3)
+    monkeypatch.setattr(service, "BATCH", 3)
     asked = []
 
     def images():
@@ -183,10 +184,10 @@ def test_a_stream_is_read_no_further_than_it_must_be_and_any_number_of_squares_i
     def read(number):
         if number % 5 == 4:
             raise BadImage("is the fifth")
-        square = incoming.decode_bytes(png(number * 2), 32, 1)
+        square = service.decode_bytes(png(number * 2), 32, 1)
         return [square] * (number % 3)
 
-    stream = judge_each(Brightness(), images(), read)
+    stream = predict_images(Brightness(), images(), read)
     found = [next(stream) for _ in range(10)]
     assert len(asked) <= 10 + 2 * 3
     assert [len(one) for one in found] == [0, 1, 2, 0, 1, 2, 0, 1, 2, 1]

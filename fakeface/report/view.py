@@ -1,0 +1,201 @@
+"""What the report page says: results in, values for the template out."""
+
+from typing import Any
+
+import pandas as pd
+
+from fakeface.core.perturbations import CELLS
+from fakeface.report.results import Figure, Results, accuracy_of, best_on_val, cell_words, figure_of, fragile, per_cent
+from fakeface.scoring.labels import PER_CENT, PLAIN
+
+# The rows of the comparison; all others are in reports/evaluate/table.md.
+ROWS = ("accuracy", "accuracy_real", "accuracy_fake", "accuracy_at_threshold", "tpr_at_1pct_fpr", "average_precision",
+        "roc_auc", "ece", "log_loss", "threshold", "temperature")  # fmt: skip
+
+
+def answer(results: Results) -> dict[str, Any]:
+    """The first screen: which approach, how good, how sure, at what cost."""
+    best = best_on_val(results.cards)
+    standing = against(results.pairs, best)
+    val = {name: card["metrics"]["val_accuracy"] for name, card in results.cards.items()}
+    of = {word: [name for name, found in standing.items() if found == word] for word in ("better", "even", "worse")}
+    verdicts = []
+    if of["worse"]:
+        verdicts.append(f"on the test set {_and(of['worse'])} did better than {best}: val chose badly")
+    if of["even"]:
+        verdicts.append(f"{_and([best, *of['even']])} cannot be told apart on these images")
+    if of["better"]:
+        verdicts.append(f"{best} is shown to be better than {_and(of['better'])}")
+    sentences = [
+        {"word": {"better": "Better", "even": "No difference", "worse": "Worse"}[found], "text": text,
+         "status": {"better": "pass", "even": "warn", "worse": "fail"}[found]}
+        for name, found in standing.items()
+        for text in results.pairs.loc[results.pairs[["a", "b"]].isin([best, name]).all(axis=1), "sentence"]
+    ]  # fmt: skip
+    ties = [name for name in val if name != best and val[name] == val[best]]
+    return {
+        "best": best,
+        "network": results.cards[best]["network"],
+        "val": per_cent(val[best]),
+        "val_images": sum(results.split["val"].values()),
+        "ties": _and(ties),
+        "accuracy": as_text(figure_of(results.figures, best, "accuracy"), 100, 1),
+        "verdict": _sentence("; ".join(verdicts)),
+        "standing": "val misled" if of["worse"] else f"level with {_and(of['even'])}" if of["even"] else "ahead of all",
+        "fragile": fragile(best, accuracy_of(results.cells, best)),
+        "sentences": sentences,
+        "minutes": minutes(results.costs[best]),
+        "machine": (results.costs[best] or {}).get("machine"),
+        "cheapest": cheapest(best, of["even"] + of["worse"], results.costs),
+    }
+
+
+def against(pairs: pd.DataFrame, best: str) -> dict[str, str]:
+    """other approach -> what the tests show of `best` against it: better, worse or even."""
+    found = {}
+    for row in pairs.to_dict("records"):
+        if best in (row["a"], row["b"]):
+            lead, other = (row["difference"], row["b"]) if row["a"] == best else (-row["difference"], row["a"])
+            found[str(other)] = ("better" if lead > 0 else "worse") if row["shown"] else "even"
+    return found
+
+
+def cheapest(best: str, others: list[str], costs: dict[str, dict[str, Any] | None]) -> str:
+    """A sentence about the least minutes among `best` and the `others`, which are not shown to be worse."""
+    measured = {name: cost["minutes"] for name in [best, *others] if (cost := costs[name])}
+    unknown = [name for name in [best, *others] if name not in measured]
+    if unknown:
+        return f"Which one is the cheapest is not known: the cost of {_and(unknown)} was not measured."
+    if not others:
+        return f"No other approach will do: each is shown to be worse than {best}."
+    least = min(measured, key=lambda name: (measured[name], name != best))
+    if least == best:
+        return f"{best} is also the cheapest of those not shown to be worse."
+    return (
+        f"{least} is the cheapest approach not shown to be worse than {best}: "
+        f"{minutes(costs[least])} of training against {minutes(costs[best])}."
+    )
+
+
+def minutes(cost: dict[str, Any] | None) -> str:
+    """A training's cost as text."""
+    if cost is None:
+        return "not measured"
+    spent = cost["minutes"]
+    return "under 0.1 minutes" if spent < 0.1 else f"{spent:.1f} minute{'' if spent == 1 else 's'}"
+
+
+def comparison(results: Results) -> dict[str, Any]:
+    """The table of all figures, a row a figure; bars of accuracy; the leak where it was measured."""
+    names = list(results.cards)
+    rows: list[dict[str, Any]] = []
+    labels = PER_CENT | PLAIN
+    for figure in ROWS:
+        factor, digits, unit = (100, 1, " %") if figure in PER_CENT else (1, 3, "")
+        found = [as_text(figure_of(results.figures, name, figure), factor, digits) for name in names]
+        cells = [cell and cell | {"value": cell["value"] + unit} for cell in found]
+        rows.append({"words": labels[figure], "cells": cells})
+    cards = results.cards.values()
+    for words, texts in {
+        "network": [f"{card['network']}, weights {card['weights']}, {card['crop_size']} pixels" for card in cards],
+        "accuracy on val": [f"{per_cent(card['metrics']['val_accuracy'])} %" for card in cards],
+        "training": [minutes(cost) for cost in results.costs.values()],
+        "epochs (kept)": [f"{card['metrics']['epochs']} ({card['metrics']['best_epoch']})" for card in cards],
+    }.items():
+        rows.append({"words": words, "cells": [{"value": text, "interval": ""} for text in texts]})
+    accuracies = {name: figure_of(results.figures, name, "accuracy") or (0.0, None, None) for name in names}
+    start = min(low if low is not None else value for value, low, _ in accuracies.values())
+    start = max(0, int(start * 10) / 10)  # a round number, so that the bars use their room
+    return {
+        "names": names,
+        "rows": rows,
+        "bars": [_bar(name, *accuracies[name], start) for name in names],
+        "start": f"{100 * start:.0f}",
+        "sentences": results.pairs["sentence"].tolist(),
+        "leak": leak(results.leak),
+    }
+
+
+def leak(found: dict[str, Any]) -> list[dict[str, str]]:
+    """What a leaky split would have shown; empty where it was not measured."""
+    names = {"grouped": "photos kept whole", "none": "random split"}
+    twins = {"twin_in_train": "... images with a twin in train", "no_twin_in_train": "... images without"}
+    rows = []
+    for name, of in found.items():
+        parts = [(words, of.get(key)) for key, words in names.items()]
+        parts += [(words, of.get("none", {}).get(key)) for key, words in twins.items()]
+        parts.append(("difference in points, random split less the other", of.get("difference")))
+        for words, part in parts:
+            if part and part.get("accuracy") is not None:
+                span = part.get("interval") or (None, None)
+                shown = as_text((part["accuracy"], *span), 100, 1) or {}
+                rows.append({"name": name, "words": words, "n": f"{part.get('n', '')}", **shown})
+    return rows
+
+
+def robustness(results: Results) -> list[dict[str, Any]]:
+    """Accuracy at 0.5 of every approach in every cell; `tint`: 0 to 60, the more the more is lost against clean."""
+    accuracy = results.cells.set_index(["approach", "cell"])["accuracy"]
+    names = list(results.cards)
+    rows = []
+    for cell in CELLS:
+        found = [(float(accuracy[name, cell.name]), float(accuracy[name, "clean"])) for name in names]
+        cells = [{"value": per_cent(a), "tint": round(120 * min(0.5, max(0, clean - a)))} for a, clean in found]
+        rows.append({"words": cell_words(cell), "cells": cells})
+    return rows
+
+
+def audit(results: Results) -> dict[str, Any]:
+    """The probes of the audit against their limits, and which are above."""
+    rows = []
+    for name, accuracy in results.audit["balanced_accuracy"].items():
+        limit = results.params["audit"].get(f"max_{name}", results.params["audit"]["max_picture"])
+        low, high = results.audit["interval_95"][name]
+        bar = None if accuracy is None else _bar(name, accuracy, low, high, 0.5)
+        above = low is not None and low > limit
+        rows.append({"name": name.replace("_", " "), "limit": limit, "bar": bar, "above": above,
+                     "mark": round(200 * limit - 100, 1), "value": as_text((accuracy or 0.0, low, high), 1, 3)})  # fmt: skip
+    return {"rows": rows, "above": _and([row["name"] for row in rows if row["above"]])}
+
+
+def errors(found: pd.DataFrame, names: list[str], shown: int) -> dict[str, Any]:
+    """How many test images each approach gets wrong at its threshold, the hardest of them, and those all get wrong."""
+    rows = []
+    for name in names:
+        of = found[found["approach"] == name]
+        hardest = [
+            {"path": str(row["path"]), "truth": ("real", "fake")[row["label"]], "score": f"{row['score']:.3f}"}
+            for row in of.head(shown).to_dict("records")
+        ]
+        fake = int((of["label"] == 1).sum())
+        rows.append({"name": name, "count": len(of), "real": len(of) - fake, "fake": fake, "hardest": hardest})
+    by_all = found.groupby("path")["approach"].nunique()
+    return {"rows": rows, "by_all": int((by_all == len(names)).sum())}
+
+
+def as_text(figure: Figure | None, factor: int, digits: int) -> dict[str, str] | None:
+    """Value and interval as text."""
+    if figure is None:
+        return None
+    value, low, high = figure
+    span = "" if low is None or high is None else f"{factor * low:.{digits}f} to {factor * high:.{digits}f}"
+    return {"value": f"{factor * value:.{digits}f}", "interval": span}
+
+
+def _bar(name: str, value: float, low: float | None, high: float | None, start: float) -> dict[str, Any]:
+    """Places on a scale of 100 from `start` to 1."""
+
+    def place(x: float) -> float:
+        return round(100 * min(1, max(0, (x - start) / (1 - start))), 1) if start < 1 else 100.0
+
+    left, right = (place(value if x is None else x) for x in (low, high))
+    return {"name": name, "left": left, "width": round(max(right - left, 1), 1), "at": min(place(value), 99.0),
+            **(as_text((value, low, high), 100, 1) or {})}  # fmt: skip
+
+
+def _and(words: list[str]) -> str:
+    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
+
+
+def _sentence(text: str) -> str:
+    return f"{text}." if text else ""
