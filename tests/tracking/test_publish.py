@@ -12,7 +12,7 @@ from conftest import ROOT, Project, environment
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fakeface.tracking.locks import stage_key
+from fakeface.tracking.locks import training_key
 
 pytestmark = pytest.mark.slow
 STAGE = """
@@ -117,7 +117,7 @@ def test_a_lost_store_is_made_again_with_the_very_same_numbers_and_only_once(pro
 def test_a_broken_off_run_is_left_and_a_whole_one_made(project):
     project.run("fakeface", "publish")
     with sqlite3.connect(project.path / "mlflow.db") as store:  # as a server that was killed midway leaves it
-        store.execute("delete from tags where key in ('stage_key', 'model_sha256')")
+        store.execute("delete from tags where key in ('training_key', 'model_sha256')")
         store.execute("update runs set status = 'RUNNING' where name = 'train_scratch'")
     assert "1 runs made" in project.run("fakeface", "publish").stdout
     assert sorted(runs(project)).count(("train_scratch", "FINISHED")) == 1
@@ -126,7 +126,7 @@ def test_a_broken_off_run_is_left_and_a_whole_one_made(project):
 def test_a_run_that_was_logged_live_is_linked_and_gets_the_test_figures_it_lacks(project):
     project.run("fakeface", "publish")
     with sqlite3.connect(project.path / "mlflow.db") as store:
-        store.execute("delete from tags where key = 'stage_key'")
+        store.execute("delete from tags where key = 'training_key'")
         store.execute("delete from metrics where key like 'test_%'")
         store.execute("delete from latest_metrics where key like 'test_%'")
     assert "0 runs made, 1 linked" in project.run("fakeface", "publish").stdout
@@ -221,9 +221,9 @@ def test_switched_off_it_touches_nothing(project):
 def test_the_key_rests_on_dependencies_and_parameters_not_on_their_order_or_the_outputs(deps, lr):
     entry = {"deps": [{"path": p, "md5": m} for p, m in deps], "params": {"params.yaml": {"lr": lr}}, "outs": [deps[0]]}
     ordered = {"deps": sorted(entry["deps"], key=lambda d: d["path"]), "params": {"params.yaml": {"lr": 0.1}}}
-    assert (stage_key(entry) == stage_key(ordered)) == (lr == 0.1)
+    assert (training_key(entry) == training_key(ordered)) == (lr == 0.1)
     changed = {**ordered, "deps": [*ordered["deps"][:2], {"path": "c", "md5": "4"}]}
-    assert stage_key(changed) != stage_key(ordered)
+    assert training_key(changed) != training_key(ordered)
 
 
 @pytest.mark.exhaustive
