@@ -86,16 +86,21 @@ def doctor() -> None:
 @app.command()
 def experiments() -> None:
     """Table of DVC's experiments since the last commit: accuracies, and the parameters in which they differ."""
+    from functools import cache
+
     import dvc.api
     from dvc.exceptions import DvcException
 
+    from fakeface.tracking import locks
     from fakeface.tracking.table import table
 
     try:
         rows = dvc.api.exp_show()
     except DvcException as error:
         raise UserError(f"dvc exp show: {' '.join(str(error).split())}; run it in the project's root") from None
-    print(table(rows).to_string(index=False))
+    state = cache(lambda rev: locks.workspace() if rev == "workspace" else locks.commit(rev))
+    shown = table(rows, lambda row, approach: state(row["rev"]).scored("evaluate", approach))
+    print(shown.to_string(index=False))
 
 
 @app.command()
@@ -118,19 +123,25 @@ def publish(
 
     result = publish_states(states, params.registry.margin)
     for line in result.missing:
-        print(f"note: {line}; `dvc pull` may bring it")
+        print(f"note: no run for {line}")
+    if result.without_model:
+        first, reason = next(iter(result.without_model.items()))
+        print(
+            f"note: {len(result.without_model)} runs are without their model ({first}: {reason}); where `dvc pull` brings it, "
+            "publish again"
+        )
     print(f"MLflow: {result.made} runs made, {result.linked} linked to dvc.lock, {result.there} there already")
-    if result.registry:
-        print(f"Model fakeface: {result.registry}")
+    print(f"Model fakeface: {result.registry}")
+    print(f"Compare: `make ui`, then {result.page}")
 
 
 @app.command()
 def promote(version: Annotated[int, typer.Argument(help="A version of the registered model fakeface.")]) -> None:
     """Make a version of the registered model the champion, whatever it scored."""
-    from fakeface.tracking.publish import promote_version
+    from fakeface.tracking import registry
 
-    promote_version(str(version))
-    print(f"models:/fakeface@champion is now version {version}")
+    registry.promote(str(version))
+    print(f"models:/fakeface@champion is now version {version}; commit {registry.KEPT}")
 
 
 @app.command()

@@ -1,25 +1,32 @@
-"""What DVC knows of trainings that are done: the stages in dvc.lock of the working tree, of past commits and of experiments."""
+"""What DVC knows of trainings that are done: the stages in dvc.lock of the working tree, of past commits and of experiments.
+
+Nothing is believed that dvc.lock does not vouch for: a file or folder of the working tree counts only with the lock's hash, and
+figures count only where the stage that made them had this lock's models before it.
+"""
 
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fakeface.core.errors import UserError
 from fakeface.core.params import APPROACHES
+from fakeface.tracking import runs
 from fakeface.tracking.store import git
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 Entry = dict[str, Any]  # a stage in dvc.lock: cmd, deps, params, outs
 
 
+class NotThere(Exception):
+    """An output of a lock cannot be had, or what lies in its place is another one; the message says which."""
+
+
 @dataclass(frozen=True)
 class State:
-    """One dvc.lock.
+    """One dvc.lock, and DVC's outputs of that moment.
 
     Attributes:
         rev: commit whose lock it is; an empty string for the working tree.
@@ -32,34 +39,129 @@ class State:
     stages: dict[str, Entry]
 
     def trainings(self) -> dict[str, str]:
-        """approach -> stage key, of the trainings that are in this lock."""
-        return {a: stage_key(self.stages[f"train_{a}"]) for a in APPROACHES if f"train_{a}" in self.stages}
+        """approach -> key, of the trainings that are in this lock."""
+        return {a: training_key(self.stages[f"train_{a}"]) for a in APPROACHES if f"train_{a}" in self.stages}
+
+    def out(self, stage: str, name: str) -> tuple[str, str]:
+        """Path and hash of a stage's output by the last part of its path. Raises NotThere where it has none such."""
+        for out in self.stages.get(stage, {}).get("outs", []):
+            if Path(out["path"]).name == name:
+                return out["path"], out["md5"]
+        raise NotThere(f"{stage} has no output {name}")
+
+    @cached_property
+    def files(self) -> Any:
+        """The state's files: from the working tree, DVC's cache, or its remote."""
+        from dvc.api import DVCFileSystem
+
+        return DVCFileSystem(rev=self.rev or None)
+
+    def text(self, path: str, md5: str = "") -> str:
+        """A file's text; with the lock's `md5` checked. Raises NotThere."""
+        try:
+            content = self.files.read_bytes(path)
+        except Exception as error:  # DVC and its remotes raise many kinds
+            reason = " ".join(str(error).split())[:150] or type(error).__name__
+            raise NotThere(f"{path}: {reason}") from None
+        if md5 and hashlib.md5(content, usedforsecurity=False).hexdigest() != md5:
+            raise NotThere(f"{path} is not what dvc.lock says")
+        return str(content.decode())
+
+    def folder(self, stage: str, name: str, copies: Path | None) -> Path:
+        """A stage's folder, byte for byte the lock's: the working tree's own, else a copy that is made in `copies`.
+
+        Raises:
+            NotThere: the working tree has another one, or DVC cannot bring it.
+        """
+        path, md5 = self.out(stage, name)
+        found = Path(path)
+        if self.rev or not found.is_dir():
+            if copies is None:
+                raise NotThere(f"{path} is not in the working tree")
+            found = copies / path
+            try:
+                self.files.get(path, str(found), recursive=True)
+            except Exception as error:
+                raise NotThere(f"{path}: {' '.join(str(error).split())[:150] or type(error).__name__}") from None
+        if self._md5(found) != md5:
+            raise NotThere(f"{path} is not what dvc.lock says; `dvc checkout` puts it back")
+        return found
+
+    def card(self, approach: str) -> str:
+        """Text of the model's card. Raises NotThere, also where the model beside it is not the lock's."""
+        path, _ = self.out(f"train_{approach}", approach)
+        if not self.rev and Path(path).is_dir():
+            self.folder(f"train_{approach}", approach, None)
+        return self.text(f"{path}/card.json")
+
+    def scored(self, stage: str, approach: str) -> bool:
+        """Whether `stage` was run on this lock's model of the approach, by the hashes of its dependencies."""
+        from dvc_data.hashfile.hash_info import HashInfo
+        from dvc_data.hashfile.tree import Tree
+
+        deps = {dep["path"]: dep["md5"] for dep in self.stages.get(stage, {}).get("deps", [])}
+        models = {}
+        for name in self.trainings():
+            path, models[name] = self.out(f"train_{name}", name)
+            if path in deps and name == approach:  # as in commits before the stage read the whole folder
+                return bool(deps[path] == models[name])
+        if "models" not in deps:
+            return False
+        whole = Tree()
+        try:
+            for name, md5 in models.items():
+                for key, (_, value) in Tree.load(self.files.repo.cache.local, HashInfo("md5", md5)).iteritems():
+                    whole.add((name, *key), None, value)
+        except Exception:  # a model that is not in the cache
+            return False
+        whole.digest()
+        return bool(deps["models"] == whole.hash_info.value)
+
+    def figures(self, approach: str) -> dict[str, float]:
+        """What `evaluate` and `robustness` found for this lock's model; empty where they have not scored it."""
+        found: dict[str, float] = {}
+        for stage in ("evaluate", "robustness"):
+            try:
+                if self.scored(stage, approach):
+                    metrics = json.loads(self.text(*self.out(stage, "metrics.json")))
+                    found |= runs.figures(stage, approach, metrics)
+            except NotThere:
+                continue
+        return found
+
+    def training(self, approach: str) -> tuple[runs.Training, str]:
+        """All that is kept of a training, and why it is without its model, if it is.
+
+        Raises:
+            NotThere: history or metrics cannot be had, or in the working tree are not those of the lock.
+        """
+        stage = f"train_{approach}"
+        files = {name: self.text(*self.out(stage, name)) for name in ("history.csv", "metrics.json")}
+        training, lacking = runs.Training(approach, flat_params(self, approach), files), ""
+        try:
+            files["card.json"] = self.card(approach)
+            training.card = json.loads(files["card.json"])
+            training.figures |= runs.cost(self.text(f"reports/cost/{approach}.json"), training.card)
+        except NotThere as error:
+            lacking = "" if training.card else str(error)
+        training.figures |= self.figures(approach)
+        return training, lacking
+
+    def _md5(self, folder: Path) -> str:
+        from dvc_data.hashfile.build import build
+
+        repo = self.files.repo
+        made = build(
+            repo.cache.local, str(folder.resolve()), repo.cache.local.fs, "md5", dry_run=True, ignore=repo.dvcignore
+        )
+        return str(made[2].hash_info.value)
 
 
-@dataclass
-class Training:
-    """Everything of one training that a run shows; read back from DVC's outputs.
-
-    `params`: by dotted name. `folder`: holds `models/<approach>` and `reports/train/<approach>`.
-    """
-
-    approach: str
-    params: dict[str, Any]
-    card: dict[str, Any]
-    history: "pd.DataFrame"
-    metrics: dict[str, Any]
-    folder: Path
-    test: dict[str, Any] = field(default_factory=dict)
-
-
-class NotThere(Exception):
-    """An output of a lock is neither in the working tree nor in DVC's cache; the message says which."""
-
-
-def stage_key(entry: Entry) -> str:
-    """32 hex digits of what a stage rests on: the hashes of its dependencies and its parameters."""
-    rests_on = {"deps": {dep["path"]: dep["md5"] for dep in entry.get("deps", [])}, "params": entry.get("params", {})}
-    return hashlib.sha256(json.dumps(rests_on, sort_keys=True).encode()).hexdigest()[:32]
+def training_key(entry: Entry) -> str:
+    """32 hex digits of a training: what it rests on (dependencies, parameters) and what it made, by their hashes."""
+    rests_on = {side: {one["path"]: one["md5"] for one in entry.get(side, [])} for side in ("deps", "outs")}
+    known = {**rests_on, "params": entry.get("params", {})}
+    return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def workspace(root: Path = Path(".")) -> State:
@@ -70,11 +172,14 @@ def workspace(root: Path = Path(".")) -> State:
         raise UserError("dvc.lock: no such file; run `dvc repro` first, in the project's root") from None
 
 
+def commit(rev: str, name: str = "") -> State:
+    """The lock of a commit, without stages where it has none."""
+    return State(rev, name, _stages(git("show", f"{rev}:dvc.lock")))
+
+
 def past_commits() -> Iterator[State]:
     """Each commit on a branch or tag that changed dvc.lock, newest first."""
-    for rev in git("log", "--branches", "--tags", "--format=%H", "--", "dvc.lock").split():
-        if lock := git("show", f"{rev}:dvc.lock"):
-            yield State(rev, "", _stages(lock))
+    return map(commit, git("log", "--branches", "--tags", "--format=%H", "--", "dvc.lock").split())
 
 
 def experiments() -> Iterator[State]:
@@ -83,72 +188,14 @@ def experiments() -> Iterator[State]:
         rev, ref = line.split(" ", 1)
         parts = ref.split("/")
         # refs/exps/<2 digits>/<38 digits>/<name>; others are DVC's own: exec, stash, queues
-        if len(parts) == 5 and len(parts[2]) == 2 and (lock := git("show", f"{rev}:dvc.lock")):
-            yield State(rev, parts[4], _stages(lock))
+        if len(parts) == 5 and len(parts[2]) == 2:
+            yield commit(rev, parts[4])
 
 
-def outputs(state: State) -> Any:
-    """A file system with the outputs of a state: from the working tree, DVC's cache, or its remote."""
-    from dvc.api import DVCFileSystem
-
-    return DVCFileSystem(rev=state.rev or None)
-
-
-def read_training(files: Any, state: State, approach: str, folder: Path) -> Training:
-    """Fetches a training's outputs into `folder`.
-
-    Raises:
-        NotThere: an output cannot be had, or in the working tree is not the one of the lock.
-    """
-    import pandas as pd
-
-    entry = state.stages[f"train_{approach}"]
-    for name in (f"models/{approach}", f"reports/train/{approach}"):
-        _fetch(files, name, folder / name)
-    for out in entry["outs"]:
-        path = folder / out["path"]
-        if path.is_file() and hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest() != out["md5"]:
-            raise NotThere(f"{out['path']} is not what dvc.lock says")
-    card = json.loads((folder / "models" / approach / "card.json").read_text(encoding="utf-8"))
-    lacking = {"sha256", "data_hash", "network", "precision"} - set(card)
-    if lacking:
-        raise NotThere(f"models/{approach}/card.json is of an older version, without {', '.join(sorted(lacking))}")
-    return Training(
-        approach,
-        flat_params(state, approach),
-        card,
-        pd.read_csv(folder / "reports/train" / approach / "history.csv", float_precision="round_trip"),
-        json.loads((folder / "reports/train" / approach / "metrics.json").read_text(encoding="utf-8")),
-        folder,
-        read_test(files, state, approach),
-    )
-
-
-def read_test(files: Any, state: State, approach: str) -> dict[str, Any]:
-    """What `evaluate` found for this training's model; empty where it has not scored it."""
-    evaluated = {dep["path"]: dep["md5"] for dep in state.stages.get("evaluate", {}).get("deps", [])}
-    made = {out["path"]: out["md5"] for out in state.stages[f"train_{approach}"]["outs"]}
-    model = f"models/{approach}"
-    if evaluated.get(model) != made[model]:
-        return {}
-    try:
-        return dict(json.loads(files.read_text("reports/evaluate/metrics.json"))[approach])
-    except (OSError, KeyError, ValueError):
-        return {}
-
-
-def _fetch(files: Any, name: str, target: Path) -> None:
-    try:
-        files.get(name, str(target), recursive=True)
-    except Exception as error:  # DVC and its remotes raise many kinds
-        reason = " ".join(str(error).split())[:150] or type(error).__name__
-        raise NotThere(f"{name}: {reason}") from None
-
-
-def flat_params(state: State, *approaches: str) -> dict[str, Any]:
-    """The parameters of trainings and of the split that they rest on, by dotted name."""
+def flat_params(state: State, approach: str) -> dict[str, Any]:
+    """The parameters of a training and of the split that it rests on, by dotted name."""
     flat: dict[str, Any] = {}
-    for name in ("split", *(f"train_{approach}" for approach in approaches)):
+    for name in ("split", f"train_{approach}"):
         for key, value in state.stages.get(name, {}).get("params", {}).get("params.yaml", {}).items():
             flat |= {f"{key}.{k}": v for k, v in value.items()} if isinstance(value, dict) else {key: value}
     return flat

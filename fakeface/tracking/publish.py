@@ -1,38 +1,42 @@
 """Rebuilds MLflow's view from what DVC keeps: every training in a dvc.lock becomes one run, also where the stage came from
 DVC's cache, from another machine, or logged to a store that is gone.
 
-A run is found by its tag `stage_key`, the hash of what the training rests on. A run that was logged live gets the tag here, by
-its checkpoint's sha256; where there is none, a run is made from history, metrics, parameters and card. One run stands above the
-trainings of a lock, with their figures side by side.
+A run is found by its tag `training_key`, the hash of what the training rests on and made. A run that was logged live gets the
+tag here, by its model and parameters. Nothing is locked, for a server knows no clone's locks: whoever makes a run or a version
+looks again afterwards, and of two the older one stays.
 """
 
-import hashlib
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+import sys
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from fakeface.core.errors import UserError
-from fakeface.core.params import APPROACHES
-from fakeface.tracking import recipe, registry, runs
-from fakeface.tracking.locks import NotThere, State, Training, flat_params, outputs, read_test, read_training
-from fakeface.tracking.store import git, open_store, provenance, require_store, root, set_environment
+from tqdm import tqdm
 
-PARENT = "mlflow.parentRunId"
+from fakeface.core.params import APPROACHES
+from fakeface.tracking import registry, runs
+from fakeface.tracking.locks import NotThere, State, experiments, past_commits
+from fakeface.tracking.store import git, opened, page, provenance
+
+# Runs as they were written before: other names, rows `pipeline` above them, and some with another training's model.
+OLDER = "tags.stage_key LIKE '%'", "tags.pipeline_key LIKE '%'"
 
 
 @dataclass
 class Published:
-    """Trainings that were runs already, were logged live and are linked now, were made anew; and why some could not be."""
+    """Trainings that were runs already, were logged live and are linked now, were made or completed now; what is missing."""
 
     there: int = 0
     linked: int = 0
     made: int = 0
     missing: list[str] = field(default_factory=list)
+    without_model: dict[str, str] = field(default_factory=dict)  # run -> why
     registry: str = ""
+    page: str = ""
 
 
 def publish_states(states: Iterable[State], margin: float) -> Published:
@@ -46,161 +50,144 @@ def publish_states(states: Iterable[State], margin: float) -> Published:
         UserError: the store cannot be opened, or went away; what was published until then stays.
     """
     result = Published()
-    with _store() as (client, experiment):
+    found: dict[str, tuple[State, str]] = {}
+    with opened() as (client, experiment):
+        result.page = page(experiment)
+        _put_older_aside(client, experiment)
         for state in states:
-            _publish_state(client, experiment, state, result)
-        if not result.missing and all(Path("models", name).is_dir() for name in APPROACHES):
-            result.registry = registry.register_best(client, experiment, margin)
+            for approach, key in state.trainings().items():
+                found.setdefault(key, (state, approach))
+        tree = next((state for state, _ in found.values() if not (state.rev or state.name)), None)
+        for key, (state, approach) in tqdm(found.items(), "publish", unit="run", leave=False, disable=None):
+            _publish(client, experiment, state, approach, key, result)
+        if tree is not None:
+            result.registry = _register(client, experiment, tree, margin)
     return result
 
 
-def promote_version(version: str) -> None:
-    """Makes a version of the registered model the champion. Raises UserError as `publish_states`, or without that version."""
-    require_store(f"version {version}")
-    with _store() as (client, _):
-        registry.promote(client, version)
+def _put_older_aside(client: Any, experiment: str) -> None:
+    older = [run for condition in OLDER for run in client.search_runs([experiment], condition)]
+    for run in older:
+        client.delete_run(run.info.run_id)
+    if older:
+        print(
+            f"note: {len(older)} runs of an earlier form are put aside and made anew; MLflow's filter State: Deleted shows them",
+            file=sys.stderr,
+        )
 
 
-@contextmanager
-def _store() -> Iterator[tuple[Any, str]]:
-    """Client and experiment, for one process at a time; what MLflow raises becomes one line."""
-    set_environment()
-    from filelock import FileLock
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
-
-    try:
-        client, experiment = open_store()
-        with FileLock(root() / ".fakeface" / "publish.lock"):
-            yield client, experiment
-    except (MlflowException, SQLAlchemyError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(
-            f"MLflow: {reason}; set MLFLOW_TRACKING_URI to a server that answers, or move mlflow.db away, and publish again"
-        ) from None
-
-
-def _publish_state(client: Any, experiment: str, state: State, result: Published) -> None:
-    found = {}
-    with TemporaryDirectory() as folder:
-        kept = _Kept(state, Path(folder))
-        for approach, key in state.trainings().items():
-            run = _training_run(client, experiment, kept, approach, key, result)
-            if run:
-                found[approach] = run
-    if found:
-        _gather(client, experiment, state, found)
-
-
-@dataclass
-class _Kept:
-    """A state, and its outputs, which are opened when first needed: for a store that is complete DVC need not be asked."""
-
-    state: State
-    folder: Path
-
-    @cached_property
-    def files(self) -> Any:
-        return outputs(self.state)
-
-    def training(self, approach: str) -> Training:
-        return read_training(self.files, self.state, approach, self.folder)
-
-
-def _training_run(client: Any, experiment: str, kept: _Kept, approach: str, key: str, result: Published) -> str | None:
-    """The id of the training's run, which is linked or made if need be; None where DVC has not the outputs."""
-    run = _find(client, experiment, f"tags.stage_key = '{key}'")
-    if run is not None:
+def _publish(client: Any, experiment: str, state: State, approach: str, key: str, result: Published) -> None:
+    """Finds, links, completes or makes the run of one training."""
+    name = f"{approach} {state.name or state.rev[:7]}".strip()
+    run: Any = _find(client, experiment, key)
+    whole = run is not None and run.info.status == "FINISHED" and client.list_artifacts(run.info.run_id)
+    if whole and "model_sha256" in run.data.tags:
         result.there += 1
-        if "test_accuracy" not in run.data.metrics:  # scored since, or by a stage that could not log
-            runs.log_test(client, run.info.run_id, read_test(kept.files, kept.state, approach))
-        return str(run.info.run_id)
-    try:
-        training = kept.training(approach)
-    except NotThere as error:
-        result.missing.append(f"{_name(f'train_{approach}', kept.state)}: {error}")
-        return None
-    logged = f"tags.model_sha256 = '{training.card['sha256']}' and attributes.status = 'FINISHED'"
-    live = _find(client, experiment, logged, without="stage_key")
-    if live is None:
-        result.made += 1
-        return _make(client, experiment, kept.state, training, key)
-    result.linked += 1
-    client.set_tag(live.info.run_id, "stage_key", key)
-    if "test_accuracy" not in live.data.metrics:
-        runs.log_test(client, live.info.run_id, training.test)
-    return str(live.info.run_id)
+    else:
+        try:
+            training, lacking = state.training(approach)
+        except NotThere as error:
+            result.missing.append(f"{name}: {error}")
+            return
+        if lacking:
+            result.without_model[name] = lacking
+        live = None if run else _live(client, experiment, training)
+        if live is not None:
+            client.set_tag(live.info.run_id, "training_key", key)
+            result.linked += 1
+            run = live
+        elif whole:
+            result.there += 1
+        else:
+            result.made += 1
+            if run is None:
+                tags = {"dvc.stage": f"train_{approach}", "training_key": key, **_origin(state)}
+                run = client.create_run(experiment, run_name=name, tags=tags)
+                client.set_terminated(
+                    run.info.run_id, "FAILED"
+                )  # until it is whole; broken off it is not RUNNING for ever
+        runs.write(client, run.info.run_id, training)
+        run = _find(client, experiment, key)
+    if not state.rev or "test/accuracy" not in run.data.metrics:  # scored since, or by a stage that could not log
+        _refresh(client, run, state, approach)
 
 
-def _find(client: Any, experiment: str, condition: str, without: str = "") -> Any:
-    """The oldest run that fulfils the condition and does not carry the tag `without`; None where there is none."""
-    for run in client.search_runs([experiment], condition, order_by=["attributes.start_time ASC"]):
-        if without not in run.data.tags:
+def _find(client: Any, experiment: str, key: str) -> Any:
+    """The oldest whole run with this key, else the oldest; None if there is none. Other whole ones, which somebody else made at
+    the same moment, are deleted."""
+    from mlflow.exceptions import MlflowException
+
+    found = client.search_runs([experiment], f"tags.training_key = '{key}'")
+    found = sorted(found, key=lambda run: (run.info.status != "FINISHED", run.info.start_time, run.info.run_id))
+    for run in found[1:]:
+        if run.info.status == "FINISHED":
+            with suppress(MlflowException):  # deleted by the other one already
+                client.delete_run(run.info.run_id)
+    return found[0] if found else None
+
+
+def _live(client: Any, experiment: str, training: runs.Training) -> Any:
+    """The run that was logged while this model was trained with these parameters; None where there is none."""
+    logged = f"tags.model_sha256 = '{training.card.get('sha256')}'"
+    for run in client.search_runs([experiment], logged, order_by=["attributes.start_time ASC"]):
+        same = all(run.data.params.get(name) == str(value) for name, value in training.params.items())
+        if same and "training_key" not in run.data.tags:
             return run
     return None
 
 
-def _make(client: Any, experiment: str, state: State, training: Training, key: str) -> str:
-    stage, card = f"train_{training.approach}", training.card
-    tags = {
-        "dvc.stage": stage,
-        "origin": "made by fakeface publish from what DVC keeps",
-        **_origin(state, training.approach),
-    }
-    tags |= {name: card[name] for name in ("data_hash", "network", "precision")}
-    run_id = client.create_run(experiment, run_name=_name(stage, state), tags=tags).info.run_id
-    runs.log_data(client, run_id, card["data_hash"], stage)
-    runs.log_params(client, run_id, training.params)
-    for row in training.history.to_dict("records"):
-        runs.log_epoch(client, run_id, {str(key): value for key, value in row.items()})
-    runs.log_final(client, run_id, training.metrics, training.history.columns)
-    for name in (f"models/{training.approach}", f"reports/train/{training.approach}"):
-        client.log_artifacts(run_id, str(training.folder / name), name)
-    runs.log_curves(client, run_id, runs.draw_curves({training.approach: training.history}))
-    runs.log_test(client, run_id, training.test)
-    client.set_tag(run_id, "model_sha256", card["sha256"])
-    client.set_tag(run_id, "stage_key", key)  # last: a run that was broken off is not found, and made again
-    client.set_terminated(run_id, "FINISHED")
-    return str(run_id)
+def _refresh(client: Any, run: Any, state: State, approach: str) -> None:
+    """Figures and pictures of the working tree that a run does not show yet."""
+    runs.log_figures(client, run, state.figures(approach))
+    for stage in ("evaluate", "robustness"):
+        if state.scored(stage, approach) and not client.list_artifacts(run.info.run_id, stage):
+            try:
+                runs.log_pictures(client, run.info.run_id, approach, state.folder(stage, "figures", None), APPROACHES)
+            except NotThere:
+                continue  # not in the working tree, or another's; the figures say what they show
 
 
-def _gather(client: Any, experiment: str, state: State, found: dict[str, str]) -> None:
-    """One run for the pipeline as a whole, above its trainings; a training that several pipelines share stays with the first."""
-    keys = "".join(f"{approach} {key}\n" for approach, key in sorted(state.trainings().items()))
-    pipeline = hashlib.sha256(keys.encode()).hexdigest()[:32]
-    above = _find(client, experiment, f"tags.pipeline_key = '{pipeline}'")
-    if above is not None:
-        parent = above.info.run_id
-    else:
-        tags = {"dvc.stage": "pipeline", "pipeline_key": pipeline, **_origin(state, *state.trainings())}
-        parent = client.create_run(experiment, run_name=_name("pipeline", state), tags=tags).info.run_id
-        client.set_terminated(parent, "FINISHED")
-    shown = above.data.metrics if above is not None else {}
-    for approach, run_id in found.items():
-        child = client.get_run(run_id)
-        if PARENT not in child.data.tags:
-            client.set_tag(run_id, PARENT, parent)
-        values = {
-            f"{approach}.{name}": child.data.metrics[name]
-            for name in ("kept_val_accuracy", "test_accuracy", "test_roc_auc", "test_average_precision")
-            if name in child.data.metrics
-        }
-        new = {name: value for name, value in values.items() if name not in shown}
-        if new:
-            runs.log_numbers(client, parent, new)
+def _register(client: Any, experiment: str, tree: State, margin: float) -> str:
+    """Makes the working tree's best detector a version, after the champion is back that a new store has lost."""
+    with TemporaryDirectory() as copies:
+        lost = registry.lost_champion(client)
+        said = _restore(client, experiment, tree, lost, Path(copies, "champion")) if lost else ""
+        if lost and not said:
+            return (
+                f"nothing registered: the champion of {registry.KEPT} ({lost['approach']}) is neither in DVC's cache nor in "
+                "its remote; bring it with `dvc pull --all-commits`, or remove the file to begin anew"
+            )
+        try:
+            models = {name: tree.folder(f"train_{name}", name, Path(copies)) for name in APPROACHES}
+        except NotThere as error:
+            return f"{said}nothing registered: {error}"
+        hashes = {name: tree.out(f"train_{name}", name)[1] for name in APPROACHES}
+        return said + registry.register_best(client, experiment, models, hashes, margin)
 
 
-def _name(stage: str, state: State) -> str:
-    return f"{stage} {state.name or state.rev[:7]}".strip()
+def _restore(client: Any, experiment: str, tree: State, lost: dict[str, str], copies: Path) -> str:
+    """Registers and crowns a champion anew, from the first lock that has its model; a line, empty where none has."""
+    approach = lost["approach"]
+    for state in chain([tree], past_commits(), experiments()):
+        try:
+            if state.out(f"train_{approach}", approach)[1] != lost["md5"]:
+                continue
+            model = state.folder(f"train_{approach}", approach, copies)
+        except NotThere:
+            continue
+        _publish(client, experiment, state, approach, state.trainings()[approach], Published())
+        version = registry.register(client, experiment, model, lost["md5"])
+        if version is not None:
+            registry.crown(client, version)
+            return f"version {version.version} ({approach}) is the champion again, as {registry.KEPT} says; "
+    return ""
 
 
-def _origin(state: State, *approaches: str) -> dict[str, str]:
-    """Tags that say where a state comes from, and which recipe these trainings of it follow."""
-    recipes = recipe.at(state.rev) if state.rev else recipe.here()
-    tags = {"recipe": recipe.recipe(flat_params(state, *approaches), recipes)}
+def _origin(state: State) -> dict[str, str]:
+    """Tags that say where a state comes from."""
     if not state.rev:
-        return tags | provenance()
-    tags |= {"mlflow.source.git.commit": state.rev, "git.dirty": "false"}
+        return provenance()
+    tags = {"mlflow.source.git.commit": state.rev, "git.dirty": "false"}
     if state.name:
         tags |= {"dvc.exp_name": state.name, "dvc.baseline_rev": git("rev-parse", f"{state.rev}^")}
     return tags

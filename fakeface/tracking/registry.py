@@ -1,89 +1,150 @@
 """The registered model `fakeface`: its versions are detectors of this project, its alias `champion` the one to use.
 
 Val alone decides. A version comes from the working tree's dvc.lock only, never from an experiment or a past commit: what a sweep
-tried becomes a version when somebody applies it and publishes.
+tried becomes a version when somebody applies it and publishes. Who the champion is stands in git too (`KEPT`), so that a store
+that is made again has the same one; version numbers and other versions are the store's own.
 """
 
 import json
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from fakeface.core.errors import UserError
-from fakeface.core.params import APPROACHES
+from fakeface.core.files import write_text
 from fakeface.report.results import best_on_val
 from fakeface.tracking.package import save_detector
+from fakeface.tracking.store import opened, require_store
 
 NAME = "fakeface"
 CHAMPION = "champion"
+KEPT = Path("reports/champion.json")  # approach, model_sha256, data_hash, val_accuracy, md5 of the champion
 
 
-def register_best(client: Any, experiment: str, margin: float) -> str:
-    """Makes the best approach of `models/` by val accuracy a version, and the champion if it beats the present one.
+def register_best(client: Any, experiment: str, models: dict[str, Path], hashes: dict[str, str], margin: float) -> str:
+    """Makes the best approach by val accuracy a version, and the champion if it beats the present one.
 
     Args:
+        models: approach -> checkpoint folder, byte for byte the one of dvc.lock.
+        hashes: approach -> that folder's hash in dvc.lock.
         margin: by how much its val accuracy must be above the champion's (0.01 is one point). Both must have been measured on
             the same val images.
 
     Returns:
         What was done, in a line.
     """
-    cards = {name: json.loads(Path("models", name, "card.json").read_text(encoding="utf-8")) for name in APPROACHES}
-    best = best_on_val(cards)
-    card = cards[best]
-    runs = client.search_runs(
-        [experiment], f"tags.model_sha256 = '{card['sha256']}' and attributes.status = 'FINISHED'"
-    )
-    if not runs:
+    best = best_on_val({name: _card(folder) for name, folder in models.items()})
+    version = register(client, experiment, models[best], hashes[best])
+    if version is None:
         return f"{best} is the best on val, but has no whole run to be registered from"
-    if not client.search_registered_models(f"name = '{NAME}'"):
-        client.create_registered_model(NAME, description="Real (0) or fake (1) faces; score = probability of fake")
-    versions = client.search_model_versions(f"name = '{NAME}'")
-    known = [v for v in versions if v.tags.get("model_sha256") == card["sha256"]]
-    version = known[0] if known else _register(client, runs[0].info.run_id, best, card)
-    crowned = client.get_registered_model(NAME).aliases.get(CHAMPION)
-    said = f"version {version.version} ({best}, val accuracy {card['metrics']['val_accuracy']:.4f})"
-    if crowned == version.version:
+    said, now = (
+        f"version {version.version} ({best}, val accuracy {float(version.tags['val_accuracy']):.4f})",
+        champion(client),
+    )
+    if now is None:
+        crown(client, version)
+        return f"{said} is the new champion"
+    if now.version == version.version:
         return f"{said} is the champion"
-    if crowned:
-        champion = client.get_model_version(NAME, crowned)
-        if champion.tags.get("data_hash") != card["data_hash"]:
-            return (
-                f"{said} was not compared with the champion, version {champion.version}: their val images differ; "
-                f"`fakeface promote {version.version}` makes it the champion"
-            )
-        before = float(champion.tags["val_accuracy"])
-        if not card["metrics"]["val_accuracy"] > before + margin:
-            return (
-                f"{said} does not beat the champion, version {champion.version} ({before:.4f}), by more than {margin:g}"
-            )
-    client.set_registered_model_alias(NAME, CHAMPION, version.version)
+    if now.tags.get("data_hash") != version.tags["data_hash"]:
+        return (
+            f"{said} was not compared with the champion, version {now.version}: their val images differ; "
+            f"`fakeface promote {version.version}` makes it the champion"
+        )
+    before = float(now.tags["val_accuracy"])
+    if not float(version.tags["val_accuracy"]) > before + margin:
+        return f"{said} does not beat the champion, version {now.version} ({before:.4f}), by more than {margin:g}"
+    crown(client, version)
     return f"{said} is the new champion"
 
 
-def promote(client: Any, version: str) -> None:
-    """Makes a version the champion, whatever it scored. Raises UserError when there is none of that number."""
+def register(client: Any, experiment: str, model: Path, md5: str) -> Any:
+    """The version of a checkpoint folder, made if need be; None where it has no whole run.
+
+    Of two that are made at the same moment the one with the lower number stays: a server gives them in the order of their making.
+    """
     from mlflow.exceptions import MlflowException
 
-    try:
-        client.get_model_version(NAME, version)
-    except MlflowException:
-        numbers = sorted(int(v.version) for v in client.search_model_versions(f"name = '{NAME}'"))
-        allowed = ", ".join(map(str, numbers)) or "none yet: run `fakeface publish`"
-        raise UserError(f"{NAME} has no version {version}; it has {allowed}") from None
-    client.set_registered_model_alias(NAME, CHAMPION, version)
-
-
-def _register(client: Any, run_id: str, approach: str, card: dict[str, Any]) -> Any:
+    card = _card(model)
+    whole = f"tags.model_sha256 = '{card['sha256']}' and attributes.status = 'FINISHED'"
+    runs = client.search_runs([experiment], whole, order_by=["attributes.start_time ASC"])
+    if not runs:
+        return None
+    with suppress(MlflowException):  # it is there, perhaps since a moment ago
+        client.create_registered_model(NAME, description="Real (0) or fake (1) faces; score = probability of fake")
+    run, known = runs[0], _versions(client, card["sha256"])
+    if known and client.list_artifacts(known[0].run_id, "detector"):
+        return known[0]
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary, "detector")
-        save_detector(folder, Path("models", approach), card)
-        client.log_artifacts(run_id, str(folder), "detector")
-    tags = {
-        "approach": approach,
-        "model_sha256": card["sha256"],
-        "data_hash": card["data_hash"],
-        "val_accuracy": repr(card["metrics"]["val_accuracy"]),
-    }
-    source = f"{client.get_run(run_id).info.artifact_uri}/detector"
-    return client.create_model_version(NAME, source, run_id, tags=tags, description=f"{approach}, chosen on val")
+        save_detector(folder, model, card)
+        client.log_artifacts(known[0].run_id if known else run.info.run_id, str(folder), "detector")
+    if known:  # its files were lost
+        return known[0]
+    tags = {name: str(card[name]) for name in ("approach", "data_hash")}
+    tags |= {"model_sha256": card["sha256"], "md5": md5, "val_accuracy": repr(card["metrics"]["val_accuracy"])}
+    source, description = f"{run.info.artifact_uri}/detector", f"{card['approach']}, chosen on val"
+    made = client.create_model_version(NAME, source, run.info.run_id, tags=tags, description=description)
+    first = _versions(client, card["sha256"])[0]
+    if first.version != made.version:
+        client.delete_model_version(NAME, made.version)
+    return first
+
+
+def champion(client: Any) -> Any:
+    """The version that is the champion; None where there is none."""
+    from mlflow.exceptions import MlflowException
+
+    with suppress(MlflowException):
+        return client.get_model_version_by_alias(NAME, CHAMPION)
+    return None
+
+
+def crown(client: Any, version: Any) -> None:
+    """Makes a version the champion, in the store and in `KEPT`."""
+    client.set_registered_model_alias(NAME, CHAMPION, version.version)
+    names = ("approach", "model_sha256", "data_hash", "val_accuracy", "md5")
+    write_text(KEPT, json.dumps({name: version.tags.get(name, "") for name in names}, indent=2) + "\n")
+
+
+def lost_champion(client: Any) -> dict[str, str] | None:
+    """What `KEPT` says of a champion that this store has not; None where the store has one, or none was ever made.
+
+    Raises:
+        UserError: the file is not readable.
+    """
+    if not KEPT.is_file() or champion(client) is not None:
+        return None
+    try:
+        kept = json.loads(KEPT.read_text(encoding="utf-8"))
+        return {name: str(kept[name]) for name in ("approach", "model_sha256", "md5")}
+    except (ValueError, KeyError, TypeError):
+        raise UserError(f"{KEPT}: names no champion; `git checkout {KEPT}`, or remove it") from None
+
+
+def promote(version: str) -> None:
+    """Makes a version the champion, whatever it scored.
+
+    Raises:
+        UserError: there is no store or no version of that number.
+    """
+    require_store(f"version {version}")
+    from mlflow.exceptions import MlflowException
+
+    with opened() as (client, _):
+        try:
+            crown(client, client.get_model_version(NAME, version))
+        except MlflowException:
+            numbers = sorted(int(v.version) for v in client.search_model_versions(f"name = '{NAME}'"))
+            allowed = ", ".join(map(str, numbers)) or "none yet: run `fakeface publish`"
+            raise UserError(f"{NAME} has no version {version}; it has {allowed}") from None
+
+
+def _versions(client: Any, sha256: str) -> list[Any]:
+    found = client.search_model_versions(f"name = '{NAME}'")
+    return sorted((v for v in found if v.tags.get("model_sha256") == sha256), key=lambda v: int(v.version))
+
+
+def _card(model: Path) -> dict[str, Any]:
+    return dict(json.loads((model / "card.json").read_text(encoding="utf-8")))

@@ -1,12 +1,68 @@
-"""What is written into a run, live or afterwards; every function raises what mlflow raises."""
+"""What a training's run holds. `write` is the one function that fills it, while the training runs and afterwards alike; every
+function raises what mlflow raises.
 
+The names have groups before the slash, which MLflow's charts show together. `val/accuracy` is a curve, of which MLflow's tables
+show the last epoch; the epoch that was kept need not be that one, so its figures have names of their own: `val/kept_...`.
+"""
+
+import io
 import json
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
+
+CURVES = {"lr": "train/lr", "train_loss": "train/loss", "train_accuracy": "train/accuracy"}
+CURVES |= {"val_loss": "val/loss", "val_accuracy": "val/accuracy"}
+KEPT = {"val_loss": "val/kept_loss", "val_accuracy": "val/kept_accuracy", "best_epoch": "val/kept_epoch"}
+TEST = ("accuracy", "accuracy_real", "accuracy_fake", "roc_auc", "average_precision")
+CARD = {"sha256": "model_sha256", "data_hash": "data_hash", "network": "network", "precision": "precision"}  # -> tag
+BATCH = 900  # metrics; MLflow takes 1000 at once
+
+
+@dataclass
+class Training:
+    """What is known of one training; what is not, as long as it runs or where the model is not at hand, is empty.
+
+    Attributes:
+        approach: its name.
+        params: by dotted name.
+        files: texts of history.csv, metrics.json and card.json.
+        card: of the model; while the training runs those of its entries that are known.
+        figures: of this very model by the names that the run shows, from `figures`.
+    """
+
+    approach: str
+    params: dict[str, Any]
+    files: dict[str, str] = field(default_factory=dict)
+    card: dict[str, Any] = field(default_factory=dict)
+    figures: dict[str, float] = field(default_factory=dict)
+
+    def history(self) -> "pd.DataFrame":
+        """One row an epoch, the numbers as written."""
+        import pandas as pd
+
+        return pd.read_csv(io.StringIO(self.files["history.csv"]), float_precision="round_trip")
+
+
+def figures(stage: str, approach: str, metrics: dict[str, Any]) -> dict[str, float]:
+    """An approach's figures from the metrics.json of `evaluate` or `robustness`; those that are undefined are left out."""
+    own = metrics.get(approach, {})
+    if stage == "evaluate":
+        found = {f"test/{name}": own.get(name) for name in TEST}
+    else:
+        found = {f"robustness/{name}": own.get("accuracy", {}).get(name) for name in ("mean", "worst")}
+    return {name: float(value) for name, value in found.items() if value is not None}
+
+
+def cost(text: str, card: dict[str, Any]) -> dict[str, float]:
+    """The minutes from `reports/cost/<approach>.json`, if they are about the model with this card."""
+    values = json.loads(text)
+    return {"cost/minutes": float(values["minutes"])} if values["model_sha256"] == card.get("sha256") else {}
 
 
 def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -17,61 +73,75 @@ def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def log_numbers(client: Any, run_id: str, values: dict[str, Any], step: int = 0, now: float | None = None) -> None:
-    """Logs the numbers among `values` (nested ones by dotted names), as of `now` (seconds since 1970)."""
+def write(client: Any, run_id: str, training: Training) -> set[int]:
+    """Brings a run up to what is known of its training, and ends it once the metrics are; what is there already stays.
+
+    Several processes may write the same training at once: whatever both write is equal, to the timestamp.
+
+    Returns:
+        The epochs that the run has.
+    """
+    from mlflow.entities import Param, RunTag
+
+    run = client.get_run(run_id)
+    params = [Param(key, str(value)) for key, value in training.params.items() if key not in run.data.params]
+    tags = {tag: str(training.card[key]) for key, tag in CARD.items() if training.card.get(key)}
+    tags = {tag: value for tag, value in tags.items() if run.data.tags.get(tag) != value}
+    client.log_batch(run_id, params=params, tags=[RunTag(*item) for item in tags.items()])
+    if "data_hash" in tags:
+        _log_data(client, run_id, tags["data_hash"])
+    known = {metric.step for metric in client.get_metric_history(run_id, CURVES["val_loss"])}
+    if "history.csv" in training.files:
+        rows = [row for row in training.history().to_dict("records") if int(row["epoch"]) not in known]
+        log_epochs(client, run_id, rows, run.info.start_time)
+    if "metrics.json" in training.files:
+        metrics = json.loads(training.files["metrics.json"])
+        log_figures(
+            client, run, {name: metrics[key] for key, name in KEPT.items() if key in metrics} | training.figures
+        )
+        stored = {file.path for file in client.list_artifacts(run_id)}
+        for name in sorted(set(training.files) - stored):
+            client.log_text(run_id, training.files[name], name)
+        client.set_terminated(run_id, "FINISHED")
+    return known
+
+
+def log_epochs(client: Any, run_id: str, rows: Iterable[dict[Any, Any]], at: int) -> None:
+    """Logs rows of a history as of `at` (ms since 1970), step = epoch."""
     from mlflow.entities import Metric
 
-    at = int((time.time() if now is None else now) * 1000)
-    numbers = {
-        key: float(value)
-        for key, value in flatten(values).items()
-        if isinstance(value, int | float) and not isinstance(value, bool)
-    }
-    client.log_batch(run_id, metrics=[Metric(key, value, at, step) for key, value in numbers.items()])
+    metrics = [
+        Metric(name, float(row[key]), at, int(row["epoch"]))
+        for row in rows
+        for key, name in CURVES.items()
+        if key in row
+    ]
+    for start in range(0, len(metrics), BATCH):
+        client.log_batch(run_id, metrics=metrics[start : start + BATCH])
 
 
-def log_params(client: Any, run_id: str, values: dict[str, Any]) -> None:
-    """Logs parameters, nested ones by dotted names."""
-    from mlflow.entities import Param
+def log_figures(client: Any, run: Any, values: dict[str, float]) -> bool:
+    """Logs those of the single figures that the run does not show yet; whether there were any."""
+    from mlflow.entities import Metric
 
-    client.log_batch(run_id, params=[Param(key, str(value)) for key, value in flatten(values).items()])
-
-
-def log_epoch(client: Any, run_id: str, row: dict[str, float], now: float | None = None) -> None:
-    """Logs one row of a history, step = epoch."""
-    log_numbers(client, run_id, {key: v for key, v in row.items() if key != "epoch"}, int(row["epoch"]), now)
-
-
-def log_final(client: Any, run_id: str, metrics: dict[str, Any], curves: Iterable[str]) -> None:
-    """Logs final metrics. One that also has a curve is logged as `kept_...`: MLflow's table shows a curve's last epoch, which
-    need not be the one kept."""
-    with_curve = set(curves)
-    final = {f"kept_{key}" if key in with_curve else key: value for key, value in flatten(metrics).items()}
-    log_numbers(client, run_id, final)
+    at = int(time.time() * 1000)
+    new = [Metric(name, value, at, 0) for name, value in values.items() if run.data.metrics.get(name) != value]
+    if new:
+        client.log_batch(run.info.run_id, metrics=new)
+    return bool(new)
 
 
-def log_test(client: Any, run_id: str, metrics: dict[str, Any]) -> None:
-    """Logs one approach's metrics of `evaluate` as `test_...`."""
-    log_numbers(client, run_id, {f"test_{key}": value for key, value in flatten(metrics).items()})
+def log_pictures(client: Any, run_id: str, approach: str, folder: Path, others: Iterable[str]) -> None:
+    """Logs the pictures in a stage's `reports/<stage>/figures` as artifacts, but those of other approaches alone."""
+    for path in sorted(folder.glob("*.png")):
+        if not any(path.stem.endswith(f"_{name}") for name in others if name != approach):
+            client.log_artifact(run_id, str(path), folder.parent.name)
 
 
-def draw_curves(histories: "dict[str, pd.DataFrame]") -> Any:
-    """A picture of the histories, a matplotlib figure."""
-    from fakeface.scoring.figures import curves
-
-    return curves(histories)
-
-
-def log_curves(client: Any, run_id: str, picture: Any) -> None:
-    """Logs the picture of the histories."""
-    client.log_figure(run_id, picture, "curves.png")
-
-
-def log_data(client: Any, run_id: str, data_hash: str, stage: str) -> None:
-    """Logs the split that a run of `stage` rests on as an MLflow dataset: runs on the same data have one digest."""
+def _log_data(client: Any, run_id: str, data_hash: str) -> None:
+    """Logs the split as the run's dataset: trainings on the same images in the same parts have one digest."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     source = json.dumps({"dvc": "data/split", "manifest_sha256": data_hash})
     dataset = Dataset(name="split", digest=data_hash[:32], source_type="local", source=source)
-    context = "training" if stage.startswith("train_") else "evaluation"
-    client.log_inputs(run_id, datasets=[DatasetInput(dataset, tags=[InputTag("mlflow.data.context", context)])])
+    client.log_inputs(run_id, datasets=[DatasetInput(dataset, tags=[InputTag("mlflow.data.context", "training")])])

@@ -3,10 +3,13 @@ finds it; `MLFLOW_TRACKING_URI` names another one. Stages started by DVC find th
 experiment's folder.
 """
 
+import json
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +17,24 @@ from fakeface.core.errors import UserError
 from fakeface.core.files import root
 
 EXPERIMENT = "fakeface"
+VIEW = "fakeface"  # name of the view that the page opens with, see `page`
+FIGURES = (
+    "val/kept_accuracy",
+    "test/accuracy",
+    "test/accuracy_real",
+    "test/accuracy_fake",
+    "test/roc_auc",
+    "robustness/mean",
+)
+COLUMNS = [f"metrics.`{name}`" for name in (*FIGURES, "robustness/worst", "cost/minutes")] + ["tags.`network`"]
+STATE = {"selectedColumns": COLUMNS, "columnOrder": COLUMNS, "columnWidths": dict.fromkeys(COLUMNS, 145)}  # pixels
 EXPERIMENT_TAGS = {
-    "mlflow.experimentKind": "custom_model_development",  # the page then opens with model metrics, not chat traces
-    "mlflow.note.content": "Real or computer-made faces: three ways of training, a run each, under a run `pipeline`. "
-    "kept_val_accuracy chooses, test_accuracy judges; the curves val_loss and val_accuracy have one step an epoch.",
+    "mlflow.note.content": "Real or computer-made faces: a run for each training. val/kept_accuracy chooses, test/accuracy "
+    "judges; val/accuracy and val/loss are curves with one step an epoch. docs/tracking.md names every figure.",
+    # What MLflow's page itself writes for a saved view; with the same content at every call the tag is written once.
+    f"mlflow.sharedViewState.{VIEW}": json.dumps(
+        {"name": "trainings", "createdAt": 0, "updatedAt": 0, "state": json.dumps(STATE)}
+    ),
 }
 # Set before mlflow is imported: no telemetry, and a server that is away costs seconds, not minutes.
 ENVIRONMENT = {
@@ -25,8 +42,6 @@ ENVIRONMENT = {
     "DO_NOT_TRACK": "true",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
-    "MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL": "5",
-    "MLFLOW_SYSTEM_METRICS_SAMPLES_BEFORE_LOGGING": "1",
     "GIT_PYTHON_REFRESH": "quiet",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
@@ -41,6 +56,12 @@ def set_environment() -> None:
 def address() -> str:
     """The store's URI."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root() / 'mlflow.db'}"
+
+
+def page(experiment: str) -> str:
+    """The address of the table of runs, with the columns of `STATE`; of a SQLite store as `make ui` shows it."""
+    server = address().rstrip("/") if over_network() else "http://127.0.0.1:5000"
+    return f"{server}/#/experiments/{experiment}/runs?workflowType=machine_learning&viewStateShareKey={VIEW}"
 
 
 def require_store(wanted: str) -> None:
@@ -67,8 +88,25 @@ def import_mlflow() -> None:
 
     import mlflow  # noqa: F401
 
-    for noisy in ("alembic", "mlflow", "sqlalchemy"):  # migrations, the monitor's comings and goings, tracebacks
+    for noisy in ("alembic", "mlflow", "sqlalchemy"):  # migrations, tracebacks
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
+
+
+@contextmanager
+def opened() -> Iterator[tuple[Any, str]]:
+    """`open_store` for a command: what MLflow raises, also in the block, becomes one line."""
+    set_environment()
+    import_mlflow()
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield open_store()
+    except (MlflowException, SQLAlchemyError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"MLflow: {reason}; set MLFLOW_TRACKING_URI to a server that answers, or move mlflow.db away, and publish again"
+        ) from None
 
 
 def open_store() -> tuple[Any, str]:
@@ -77,6 +115,7 @@ def open_store() -> tuple[Any, str]:
     import_mlflow()
     import mlflow
     from filelock import FileLock
+    from mlflow.exceptions import MlflowException
 
     lock = root() / ".fakeface"
     lock.mkdir(exist_ok=True)
@@ -85,18 +124,23 @@ def open_store() -> tuple[Any, str]:
         _check_sqlite(uri)
         mlflow.set_tracking_uri(uri)
         client = mlflow.MlflowClient(uri)
-        experiment = client.get_experiment_by_name(EXPERIMENT)
-        if experiment is not None:
-            if experiment.lifecycle_stage == "deleted":  # in the web page, where it can also be brought back
-                client.restore_experiment(experiment.experiment_id)
-                print(
-                    f"note: the MLflow experiment {EXPERIMENT} was deleted; it is back, with its runs", file=sys.stderr
-                )
-            return client, str(experiment.experiment_id)
-        # A server knows where its artifacts go; beside a SQLite file they go to the root, not to the working folder,
-        # which a temporary experiment deletes.
-        location = (root() / "mlruns").as_uri() if uri.startswith("sqlite:") else None
-        return client, str(client.create_experiment(EXPERIMENT, artifact_location=location, tags=EXPERIMENT_TAGS))
+        experiment: Any = client.get_experiment_by_name(EXPERIMENT)
+        if experiment is None:
+            # A server knows where its artifacts go; beside a SQLite file they go to the root, not to the working folder,
+            # which a temporary experiment deletes.
+            location = (root() / "mlruns").as_uri() if uri.startswith("sqlite:") else None
+            with suppress(MlflowException):  # somebody else has just made it on the server
+                client.create_experiment(EXPERIMENT, artifact_location=location)
+            experiment = client.get_experiment_by_name(EXPERIMENT)
+        if experiment.lifecycle_stage == "deleted":  # in the web page, where it can also be brought back
+            client.restore_experiment(experiment.experiment_id)
+            print(f"note: the MLflow experiment {EXPERIMENT} was deleted; it is back, with its runs", file=sys.stderr)
+        for key, value in EXPERIMENT_TAGS.items():
+            if experiment.tags.get(key) != value:
+                client.set_experiment_tag(experiment.experiment_id, key, value)
+        if uri == f"sqlite:///{root() / 'mlflow.db'}":
+            _bring_home(uri, experiment.artifact_location)
+        return client, str(experiment.experiment_id)
 
 
 def _create_sqlite(uri: str) -> None:
@@ -128,6 +172,28 @@ def _check_sqlite(uri: str) -> None:
             connection.rollback()
 
 
+def _bring_home(uri: str, old: str) -> None:
+    """Makes the root's own store point into the root's `mlruns/`: MLflow keeps absolute paths, and the store of a project that
+    was moved or copied would go on writing where the original is, or was. MLflow's client cannot change them."""
+    new = (root() / "mlruns").as_uri()
+    if old == new:
+        return
+    from sqlalchemy import column, create_engine, func, literal, table, update
+    from sqlalchemy.pool import NullPool
+
+    places = [("experiments", "artifact_location"), ("runs", "artifact_uri")]
+    places += [("model_versions", "source"), ("model_versions", "storage_location")]
+    with create_engine(uri, poolclass=NullPool).begin() as connection:
+        for name, key in places:
+            uris: Any = column(key)
+            moved = {key: literal(new).concat(func.substr(uris, len(old) + 1))}
+            inside = func.substr(uris, 1, len(old)) == old
+            connection.execute(update(table(name, uris)).where(inside).values(moved))
+    print(
+        f"note: the project was moved or copied; its MLflow store now keeps files in {root()}/mlruns", file=sys.stderr
+    )
+
+
 def provenance() -> dict[str, str]:
     """Commit and state of the tree, and the DVC experiment if this is one."""
     tags = {"mlflow.source.name": Path(sys.argv[0]).name, "mlflow.user": os.environ.get("USER", "")}
@@ -149,3 +215,8 @@ def git(*arguments: str) -> str:
         return result.stdout.strip() if result.returncode == 0 else ""
     except (OSError, subprocess.TimeoutExpired):
         return ""
+
+
+if __name__ == "__main__":  # for `make ui`
+    with opened() as (_, number):
+        print(f"The runs: {page(number)}")

@@ -1,5 +1,6 @@
 """DVC's experiments in a table that fits a terminal: `dvc exp show` has hundreds of columns."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from fakeface.core.params import APPROACHES, Params
@@ -7,20 +8,17 @@ from fakeface.core.params import APPROACHES, Params
 if TYPE_CHECKING:
     import pandas as pd
 
-# column -> the name that DVC gives it; the first three say which is best, the test figures choose nothing
-ACCURACIES = {f"val {name}": f"reports/train/{name}/metrics.json:val_accuracy" for name in APPROACHES}
-ACCURACIES |= {f"test {name}": f"{name}.accuracy" for name in APPROACHES}
 
-
-def table(rows: list[dict[str, Any]]) -> "pd.DataFrame":
+def table(rows: list[dict[str, Any]], scored: Callable[[dict[str, Any], str], bool]) -> "pd.DataFrame":
     """One row for the working tree, the commit, and each experiment that began there.
 
     Args:
         rows: of `dvc.api.exp_show`.
+        scored: whether a row's test figures are of the very model of an approach that the row shows.
 
     Returns:
-        Columns: experiment, state (where one waits, runs or failed), accuracies of val and test, and each parameter in which two
-        rows differ; text, empty where a row has no value.
+        Columns: experiment, state (where one waits, runs or failed), accuracies of val, which say which is best, and of test,
+        and each parameter in which two rows differ; text, empty where a row has no value.
     """
     import pandas as pd
 
@@ -28,10 +26,19 @@ def table(rows: list[dict[str, Any]]) -> "pd.DataFrame":
     states = ["" if row.get("State") in (None, "Success") else str(row["State"]) for row in rows]
     if any(states):
         shown["state"] = states
-    for column, name in ACCURACIES.items():
-        values = [row.get(name) for row in rows]
-        if any(value is not None for value in values):
-            shown[column] = ["" if value is None else f"{value:.4f}" for value in values]
+    values = {
+        f"val {name}": [row.get(f"reports/train/{name}/metrics.json:val_accuracy") for row in rows]
+        for name in APPROACHES
+    }
+    for name in APPROACHES:
+        figures = [row.get(f"{name}.accuracy") for row in rows]
+        values[f"test {name}"] = [
+            figure if figure is not None and scored(row, name) else None
+            for row, figure in zip(rows, figures, strict=True)
+        ]
+    for column, numbers in values.items():
+        if any(number is not None for number in numbers):
+            shown[column] = ["" if number is None else f"{number:.4f}" for number in numbers]
     names = {name: None for row in rows for name in row if name.split(".")[0] in Params.model_fields}
     for name in names:
         texts = [_text(row.get(name)) for row in rows]

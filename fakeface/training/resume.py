@@ -62,16 +62,10 @@ def resume_key(model: nn.Module, settings: dict[str, Any]) -> str:
 
 
 class ResumeFile:
-    """The state of one training on disk.
-
-    Attributes:
-        path: the state; it may not exist.
-        run: beside it, the name under which MLflow's run of the training is found again.
-    """
+    """The state of one training on disk, in the file `path`, which may not exist."""
 
     def __init__(self, folder: Path, approach: str, key: str) -> None:
         self.path = folder / f"{approach}-{key}.safetensors"
-        self.run = self.path.with_suffix(".run")
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -140,7 +134,6 @@ class ResumeFile:
     def remove(self) -> None:
         """The training is done; states that nobody came back for are cleared away with it."""
         self.path.unlink(missing_ok=True)
-        self.run.unlink(missing_ok=True)
         for other in self.path.parent.glob("*"):
             with suppress(FileNotFoundError):  # another training may be clearing up as well
                 if other.stat().st_mtime < time.time() - KEEP_DAYS * 86400:

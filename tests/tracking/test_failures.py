@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 import urllib.request
+import uuid
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
@@ -18,35 +19,24 @@ from pathlib import Path
 import pytest
 from conftest import BIN, ROOT, Project, environment
 from ruamel.yaml import YAML
+from test_live import after_epoch
 from test_publish import write_pipeline
 
 pytestmark = [pytest.mark.slow, pytest.mark.exhaustive]
 SOON = 20  # seconds; the stage waits for 6 and a busy machine takes its time
 NOTE = "note: MLflow tracking stopped"
 # A stage in two halves: after the first it waits for a line.
-HALVES = """
-import sys, threading, time
-from pathlib import Path
-from fakeface.params import load_params
-from fakeface.tracking.live import stage_run
-params = load_params(sys.argv[1])
-with stage_run("train_scratch", enabled=True, params={"base": params.base}, tags={"data_hash": "abc"}) as run:
-    run.epoch({"epoch": 1, "lr": 0.1, "val_loss": 0.5})
-    if "logged" in sys.argv:
-        done = threading.Event()
-        run.attempt(done.set)
-        assert done.wait(120)
-    print("first half", flush=True)
-    sys.stdin.readline()
-    started = time.perf_counter()
-    for epoch in range(2, 6):
-        run.epoch({"epoch": epoch, "lr": 0.1, "val_loss": 1 / epoch})
-    Path("out").mkdir(exist_ok=True)
-    Path("out/file").write_text("kept")
-    run.finish({"accuracy": 0.75}, [Path("out")], {})
-    run.tag("model_sha256", "123")
-print("stage done after", time.perf_counter() - started, "s")
-"""
+FIRST = """if "logged" in sys.argv:
+            until_logged(run)
+        print("first half", flush=True)
+        sys.stdin.readline()
+        started = time.perf_counter()
+        for later in range(2, 6):
+            run.epoch({"epoch": later, "lr": 0.1, "val_loss": 1 / later})
+        outputs(5)
+        break"""
+HALVES = after_epoch(FIRST).replace("    outputs(2)\n", "")
+HALVES = HALVES.replace('print("stage done")', 'print("stage done after", time.perf_counter() - started, "s")')
 
 
 class Server:
@@ -129,7 +119,7 @@ def halves(folder: Path, *arguments: str, code: str = HALVES, **env: str) -> sub
     """The stage in two halves, its first one over."""
     command = [sys.executable, "-c", code, str(ROOT / "params.yaml"), *arguments]
     pipes = {name: subprocess.PIPE for name in ("stdin", "stdout", "stderr")}
-    env = environment(PYTHONPATH=str(ROOT), **env)
+    env = environment(PYTHONPATH=str(ROOT), KEY=uuid.uuid4().hex, **env)
     process = subprocess.Popen(command, cwd=folder, env=env, text=True, **pipes)  # type: ignore[call-overload]
     line = process.stdout.readline()
     assert line == "first half\n", process.communicate()
@@ -185,7 +175,7 @@ def test_a_server_killed_midway_costs_no_byte_and_publish_fills_the_hole(prepare
     with open(log, "wb") as file:
         command = ["dvc", "repro", "-f", "-s", "train_scratch"]
         process = subprocess.Popen(command, cwd=project.path, env=environment(**env), stdout=file, stderr=file)
-    while not server.query("select 1 from metrics where key = 'val_loss'"):
+    while not server.query("select 1 from metrics where key = 'val/loss'"):
         assert process.poll() is None, log.read_text()
         time.sleep(0.05)
     server.kill()
@@ -201,7 +191,7 @@ def test_a_server_killed_midway_costs_no_byte_and_publish_fills_the_hole(prepare
     server.start()
     server.wait()
     assert "1 runs made, 0 linked to dvc.lock, 0 there" in project.run("fakeface", "publish", **env).stdout
-    whole = "select count(*) from metrics join runs using (run_uuid) where key = 'val_loss' and status = 'FINISHED'"
+    whole = "select count(*) from metrics join runs using (run_uuid) where key = 'val/loss' and status = 'FINISHED'"
     assert server.query(whole) == [(30,)]
     assert "0 runs made, 0 linked to dvc.lock, 1 there" in project.run("fakeface", "publish", **env).stdout
 
@@ -215,7 +205,7 @@ def test_a_server_slow_at_start_has_the_whole_run(server, tmp_path):
     server.start()
     server.wait()
     for _ in range(240):  # the run begins once the store is tried again
-        if server.query("select 1 from runs where status = 'RUNNING' and name = 'train_scratch'"):
+        if server.query("select 1 from runs where status = 'RUNNING' and name = 'scratch'"):
             break
         time.sleep(0.25)
     _, err = go_on(process)
@@ -289,14 +279,13 @@ def test_a_store_that_cannot_be_written_is_left_as_it_is(tmp_path):
 
 def test_a_full_disk_midway(tmp_path):
     full = """import resource
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, -1))
-    for epoch in range(2, 6):"""
-    code = HALVES.replace("for epoch in range(2, 6):", full)
-    assert code != HALVES
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, -1))
+        for later in"""
+    code = HALVES.replace("for later in", full)
     seconds, err = go_on(halves(tmp_path, "logged", code=code))
     assert seconds < SOON
     assert err.count(NOTE) == 1
-    assert query(tmp_path / "mlflow.db", "select step from metrics where key = 'val_loss'") == [(1,)]
+    assert query(tmp_path / "mlflow.db", "select step from metrics where key = 'val/loss'") == [(1,)]
 
 
 def test_an_experiment_deleted_midway_is_back_with_the_next_run(tmp_path):
@@ -321,7 +310,7 @@ def test_a_deleted_experiment_is_published_again(tmp_path):
     result = project.run("fakeface", "publish")
     assert "was deleted; it is back, with its runs" in result.stderr
     assert "0 runs made, 0 linked to dvc.lock, 1 there" in result.stdout
-    assert query(project.path / "mlflow.db", "select lifecycle_stage from runs") == [("active",)] * 2
+    assert query(project.path / "mlflow.db", "select lifecycle_stage from runs") == [("active",)]
 
 
 def delete_experiment(folder: Path) -> None:
@@ -334,7 +323,7 @@ def test_a_stage_by_hand_logs_to_the_root_or_says_where_it_belongs(prepared, tmp
     project = own_copy(prepared, tmp_path / "project")
     assert "DVC_ROOT" not in environment()
     project.run("python", "-m", "stages.train_extractor")
-    assert query(project.path / "mlflow.db", "select name, status from runs") == [("train_extractor", "FINISHED")]
+    assert query(project.path / "mlflow.db", "select name, status from runs") == [("extractor", "FINISHED")]
     (tmp_path / "elsewhere").mkdir()
     elsewhere = Project(tmp_path / "elsewhere")
     result = elsewhere.run("python", str(project.path / "stages/train_extractor.py"), check=False)

@@ -7,36 +7,61 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import environment
+from conftest import ROOT, environment
 
-ROOT = Path(__file__).parents[2]
 LOG = """
-import sys, threading
+import json, os, sys, threading, time
 from pathlib import Path
-from fakeface.params import load_params
-from fakeface.tracking.live import stage_run
+from fakeface.core.load import load_params
+from fakeface.tracking import live
 
 def until_logged(run):
     done = threading.Event()
-    run.attempt(done.set)
-    assert done.wait(60)
+    run.worker.do(lambda *_: done.set())
+    assert done.wait(120)
 
-params = load_params(sys.argv[1])
-with stage_run("train_scratch", enabled=True, params={"base": params.base}, tags={"data_hash": "abc"}) as run:
-    run.epoch({"epoch": 1, "lr": 0.1, "val_loss": 0.5})
-    run.epoch({"epoch": 2, "lr": 0.1, "val_loss": 0.25})
-    if len(sys.argv) > 2:
-        raise ValueError("the stage itself failed")
-    run.finish({"accuracy": 0.75, "val_loss": 0.125, "confusion": {"real_as_real": 3}}, [], {})
-    run.tag("model_sha256", "123")
+def write(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+def outputs(epochs):
+    report = Path("reports/train/scratch")
+    rows = [f"{epoch},0.1,0.5,0.5,{1 / epoch},0.5" for epoch in range(1, epochs + 1)]
+    header = "epoch,lr,train_loss,train_accuracy,val_loss,val_accuracy"
+    write(report / "history.csv", "\\n".join([header, *rows, ""]))
+    write(report / "metrics.json", json.dumps({"val_loss": 0.125, "val_accuracy": 0.75, "best_epoch": 1}))
+    write(Path("models/scratch/card.json"), json.dumps(facts | {"sha256": "123"}))
+    write(Path("reports/cost/scratch.json"), json.dumps({"model_sha256": "123", "minutes": 0.5}))
+
+params, facts = load_params(sys.argv[1]), {"data_hash": "a" * 64, "network": "mynet", "precision": "fp32"}
+with live.training_run("scratch", params, ("train_scratch",)) as run:
+    run.start(os.environ.get("KEY", "key"), facts)
+    for epoch in (1, 2):
+        run.epoch({"epoch": epoch, "lr": 0.1, "val_loss": 1 / epoch})
+        # after the epoch
+    outputs(2)
 print("stage done")
 """
+VAL_LOSS = "select step, value from metrics where key = 'val/loss' order by step"
 
 
-def start(folder: Path, *arguments: str, code: str = LOG, **env: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", code, str(ROOT / "params.yaml"), *arguments]
+def start(folder: Path, code: str = LOG, **env: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", code, str(ROOT / "params.yaml")]
     env = environment(PYTHONPATH=str(ROOT), **env)
     return subprocess.Popen(command, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def ends(process: subprocess.Popen[str], code: int = 0) -> str:
+    """What it said on stderr."""
+    out, err = process.communicate(timeout=240)
+    assert process.returncode == code, err
+    assert ("stage done" in out) == (code == 0)
+    return err
+
+
+def after_epoch(line: str) -> str:
+    """The stage with a line that runs after each epoch."""
+    return LOG.replace("# after the epoch", line)
 
 
 def query(store: Path, sql: str) -> list[tuple]:
@@ -46,21 +71,24 @@ def query(store: Path, sql: str) -> list[tuple]:
 
 @pytest.mark.slow
 def test_processes_that_open_a_fresh_store_at_once_all_log(tmp_path):
-    processes = [start(tmp_path) for _ in range(4)]
-    for process in processes:
-        out, err = process.communicate(timeout=240)
-        assert process.returncode == 0, err
-        assert "stage done" in out
-        assert "tracking stopped" not in err
+    for process in [start(tmp_path, KEY=str(n)) for n in range(4)]:
+        assert "tracking stopped" not in ends(process)
     store = tmp_path / "mlflow.db"
     assert query(store, "select count(*) from experiments where name = 'fakeface'") == [(1,)]
-    assert query(store, "select status, count(*) from runs group by status") == [("FINISHED", 4)]
-    values = query(store, "select step, value from metrics where key = 'val_loss' order by step")
-    assert values == [(1, 0.5)] * 4 + [(2, 0.25)] * 4
-    assert query(store, "select distinct value from latest_metrics where key = 'kept_val_loss'") == [(0.125,)]
-    assert query(store, "select distinct value from latest_metrics where key = 'confusion.real_as_real'") == [(3.0,)]
+    assert query(store, "select name, status, count(*) from runs group by name, status") == [("scratch", "FINISHED", 4)]
+    assert query(store, VAL_LOSS) == [(1, 1.0)] * 4 + [(2, 0.5)] * 4
+    figures = dict(query(store, "select key, value from latest_metrics"))
+    assert len(figures) <= 25
+    assert {name: figures[name] for name in figures if "kept" in name or "cost" in name} == {
+        "val/kept_loss": 0.125,
+        "val/kept_accuracy": 0.75,
+        "val/kept_epoch": 1.0,
+        "cost/minutes": 0.5,
+    }
     assert query(store, "select distinct value from params where key = 'base.seed'") == [("0",)]
     assert query(store, "select distinct value from tags where key = 'model_sha256'") == [("123",)]
+    files = sorted(path.name for path in (tmp_path / "mlruns").rglob("*") if path.is_file())
+    assert files == ["card.json"] * 4 + ["history.csv"] * 4 + ["metrics.json"] * 4
 
 
 @pytest.mark.slow
@@ -74,8 +102,7 @@ def test_killed_while_the_store_is_being_made_the_next_one_makes_it(tmp_path):
     process.communicate(timeout=10)
     assert not (tmp_path / "mlflow.db").exists()
     (tmp_path / "mlflow.db").touch()  # as an onlooker with sqlite3 leaves it
-    _, err = start(tmp_path).communicate(timeout=120)
-    assert "tracking stopped" not in err
+    assert "tracking stopped" not in ends(start(tmp_path))
     assert query(tmp_path / "mlflow.db", "select status from runs") == [("FINISHED",)]
     assert not amid.parent.exists()
 
@@ -83,90 +110,64 @@ def test_killed_while_the_store_is_being_made_the_next_one_makes_it(tmp_path):
 @pytest.mark.slow
 def test_the_tracking_uri_is_honoured_and_a_failed_stage_is_a_failed_run(tmp_path):
     store = tmp_path / "elsewhere.db"
-    process = start(tmp_path, "fail", MLFLOW_TRACKING_URI=f"sqlite:///{store}")
-    _, err = process.communicate(timeout=120)
-    assert process.returncode == 1
-    assert "the stage itself failed" in err
+    code = after_epoch("raise ValueError('the stage itself failed')")
+    assert "the stage itself failed" in ends(start(tmp_path, code, MLFLOW_TRACKING_URI=f"sqlite:///{store}"), 1)
     assert query(store, "select status from runs") == [("FAILED",)]
     assert not (tmp_path / "mlflow.db").exists()
 
 
 @pytest.mark.slow
-def test_one_error_midway_is_said_once_and_the_run_still_ends(tmp_path):
-    code = LOG.replace('    run.epoch({"epoch": 2', '    run.attempt(lambda: 1 / 0)\n    run.epoch({"epoch": 2')
-    process = start(tmp_path, code=code)
-    out, err = process.communicate(timeout=120)
-    assert process.returncode == 0
-    assert "stage done" in out
-    assert err.count("MLflow tracking stopped") == 1
+def test_one_error_midway_is_said_once_and_the_end_brings_what_was_left_out(tmp_path):
+    err = ends(start(tmp_path, after_epoch("run.worker.do(lambda *_: 1 / 0)")))
+    assert err.count("MLflow tracking stopped (ZeroDivisionError") == 1
     assert query(tmp_path / "mlflow.db", "select status from runs") == [("FINISHED",)]
-    assert query(tmp_path / "mlflow.db", "select step from metrics where key = 'val_loss'") == [(1,)]
-    system = query(tmp_path / "mlflow.db", "select count(*) from metrics where key like 'system/cpu%'")
-    assert system[0][0] >= 1  # however short the stage
+    assert query(tmp_path / "mlflow.db", VAL_LOSS) == [(1, 1.0), (2, 0.5)]
 
 
 @pytest.mark.slow
 def test_a_second_signal_does_not_lose_how_the_run_ended(tmp_path):
-    late = """    import signal
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    until_logged(run)
-    run.client.set_terminated = lambda *a, end=run.client.set_terminated: (time.sleep(2), end(*a))
-    print("now", flush=True)
-    time.sleep(60)
-    run.epoch({"epoch": 2"""
-    code = LOG.replace("import sys,", "import sys, time,").replace('    run.epoch({"epoch": 2', late)
-    process = start(tmp_path, code=code)
+    late = """import signal
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+        until_logged(run)
+        import mlflow
+        ended = mlflow.MlflowClient.set_terminated
+        mlflow.MlflowClient.set_terminated = lambda *a: (time.sleep(2), ended(*a))
+        print("now", flush=True)
+        time.sleep(60)"""
+    process = start(tmp_path, after_epoch(late))
     assert process.stdout.readline() == "now\n"
     process.terminate()
     time.sleep(0.5)
     process.terminate()
-    process.communicate(timeout=60)
-    assert process.returncode == 143
+    ends(process, 143)
     assert query(tmp_path / "mlflow.db", "select status from runs") == [("KILLED",)]
-
-
-@pytest.mark.slow
-def test_a_deleted_experiment_is_brought_back(tmp_path):
-    assert start(tmp_path).wait(120) == 0
-    with sqlite3.connect(tmp_path / "mlflow.db") as store:
-        store.execute("update experiments set lifecycle_stage = 'deleted' where name = 'fakeface'")
-    _, err = start(tmp_path).communicate(timeout=120)
-    assert "tracking stopped" not in err
-    assert err.count("note: the MLflow experiment fakeface was deleted; it is back, with its runs") == 1
-    assert query(tmp_path / "mlflow.db", "select count(*) from runs where status = 'FINISHED'") == [(2,)]
 
 
 @pytest.mark.slow
 def test_a_server_that_is_away_is_said_once_and_stops_nothing(tmp_path):
     env = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
-    process = start(tmp_path, **env)
-    out, err = process.communicate(timeout=120)
-    assert process.returncode == 0
-    assert "stage done" in out
+    err = ends(start(tmp_path, **env))
     assert err.count("MLflow tracking stopped") == 1
     assert "Traceback" not in err
 
 
 @pytest.mark.slow
-def test_a_run_that_was_broken_off_is_gone_on_with_where_the_store_has_it(tmp_path):
-    code = LOG.replace('tags={"data_hash": "abc"})', 'tags={}, run_file=Path("run"))')
-    first = code.replace('    run.epoch({"epoch": 2', '    raise SystemExit(143)\n    run.epoch({"epoch": 2')
-    first = first.replace("    raise SystemExit", "    until_logged(run)\n    raise SystemExit")
-    assert start(tmp_path, code=first).wait(120) == 143
-    store = tmp_path / "mlflow.db"
+def test_a_training_that_was_broken_off_goes_on_in_its_run_where_the_store_has_it(tmp_path):
+    store, other = tmp_path / "mlflow.db", tmp_path / "other.db"
+    ends(start(tmp_path, after_epoch("until_logged(run); raise SystemExit(143)")), 143)
     assert query(store, "select status from runs") == [("KILLED",)]
-    assert start(tmp_path, code=code).wait(120) == 0
-    assert query(store, "select status from runs") == [("FINISHED",)]
-    values = query(store, "select step, value from metrics where key = 'val_loss' order by step")
-    assert values == [(1, 0.5), (2, 0.25)]
-    other = tmp_path / "other.db"
-    assert start(tmp_path, code=code, MLFLOW_TRACKING_URI=f"sqlite:///{other}").wait(120) == 0
+    assert query(store, VAL_LOSS) == [(1, 1.0)]
+    for _ in range(2):  # trained once more by force it is the same training, with the same model
+        ends(start(tmp_path))
+        assert query(store, "select status from runs") == [("FINISHED",)]
+        assert query(store, VAL_LOSS) == [(1, 1.0), (2, 0.5)]
+    ends(start(tmp_path, MLFLOW_TRACKING_URI=f"sqlite:///{other}"))
     assert query(other, "select status from runs") == [("FINISHED",)]
 
 
-def test_switched_off_it_imports_no_mlflow():
-    code = LOG.replace("enabled=True", "enabled=False") + "assert 'mlflow' not in sys.modules"
-    command = [sys.executable, "-c", code, str(ROOT / "params.yaml")]
-    result = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=60)
-    assert result.returncode == 0, result.stderr
-    assert "stage done" in result.stdout
+def test_switched_off_it_imports_no_mlflow(tmp_path):
+    (tmp_path / "params.yaml").write_text(
+        (ROOT / "params.yaml").read_text().replace("tracking: true", "tracking: false")
+    )
+    code = LOG.replace("sys.argv[1]", "'params.yaml'") + "assert 'mlflow' not in sys.modules"
+    ends(start(tmp_path, code))
