@@ -120,13 +120,6 @@ def test_views_keep_the_order_and_differ():
     assert not torch.equal(first, other)
 
 
-def test_pixels_may_be_a_read_only_memory_map(tmp_path):
-    np.save(tmp_path / "p.npy", PIXELS)
-    mapped = np.load(tmp_path / "p.npy", mmap_mode="r")
-    batches = PixelBatches(mapped, NAMES, ROWS, NETWORK, crop_size=16, batch_size=4, device=CPU)
-    assert same(batches.in_order(), pixel_batches().in_order())
-
-
 def test_epoch_reads_its_view_of_the_features():
     batches = feature_batches(views=3)
     for epoch in range(7):

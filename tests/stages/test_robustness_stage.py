@@ -72,6 +72,9 @@ def test_all_images_give_the_accuracy_of_evaluate(kept):
     for approach, figures in json.loads((kept.path / "reports/evaluate/metrics.json").read_text()).items():
         for key in ("accuracy", "accuracy_at_threshold", "roc_auc"):
             assert clean.loc[approach, key] == figures[key]
+        card = json.loads((kept.path / "models" / approach / "card.json").read_text())
+        robust = json.loads((kept.path / OUT / "metrics.json").read_text())[approach]
+        assert figures["model_sha256"] == robust["model_sha256"] == card["sha256"]
 
 
 def test_a_broken_budget_fails_in_one_line_and_leaves_what_it_wrote(kept):
