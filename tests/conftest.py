@@ -28,7 +28,7 @@ BIN = Path(sys.executable).parent
 TINY = {
     "base": {"image_size": 96, "threads": 1},  # the smallest that mynet's five poolings allow
     "sample": {"count": 24},
-    "audit": {"on_shortcut": "warn"},  # eight steps make a generator whose smooth fakes give small files
+    "audit": {"on_shortcut": "warn"},  # the noisy fakes of `write_faces` make large files
     "features": {"crop_size": 48, "views": 2},
     "train_scratch": {"network": "mynet", "crop_size": 96, "epochs": 2},
     "train_extractor": {"epochs": 3},

