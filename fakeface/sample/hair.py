@@ -1,12 +1,12 @@
-"""The hair of a portrait: what falls behind the head, what lies on it, and a beard."""
+"""The hair of a portrait: what falls behind the head, and what lies on it."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from fakeface.sample.painting import DOWN, Array, Painter, Window, cosine, curve, ellipse, mirrored, sine
+from fakeface.sample.painting import DOWN, Array, Painter, Window, curve, mirrored, sine
 
-HAIR_STYLES = ("short", "swept", "fringe", "long", "wavy", "bun", "curly", "bald")
+HAIR_STYLES = ("short", "swept", "fringe", "long", "wavy", "bald")
 
 
 def _paint(p: Painter, window: Window, style: str, back: bool = False) -> Array:
@@ -15,10 +15,7 @@ def _paint(p: Painter, window: Window, style: str, back: bool = False) -> Array:
     spread = 0.55 + np.clip(y + 1.1, 0, 1.1) * (0.9 if style in ("long", "wavy") else 1.4)
     wave = 0.05 * sine(y * 1.43 + 0.32 * p.soft[window]) if style == "wavy" else 0.012 * p.soft[window]
     across = x / spread + wave
-    if style == "curly":
-        strand = 0.5 * p.strands(x + 0.06 * sine(y * 6.4) + 0.1 * p.soft[window], 16) + 0.4 * p.folds[window]
-    else:
-        strand = 0.6 * p.strands(across, 26) + 0.5 * p.strands(across + 3.1, 75)
+    strand = 0.6 * p.strands(across, 26) + 0.5 * p.strands(across + 3.1, 75)
     if style == "short":
         strand = 0.7 * strand + 0.4 * p.texture[window]
     height = (y + 0.86 + 0.25 * x * x) / 0.16
@@ -30,20 +27,10 @@ def _paint(p: Painter, window: Window, style: str, back: bool = False) -> Array:
 
 
 def back_hair(p: Painter, style: str, width: float) -> None:
-    out, shapes = width + p.between(0.1, 0.34), []
     if style in ("long", "wavy"):
-        end = p.between(0.9, 1.7)
+        out, end = width + p.between(0.1, 0.34), p.between(0.9, 1.7)
         half = [(0, -1.2), (-out * 0.8, -1.0), (-out, -0.3), (-out - 0.06, 0.5), (-out + 0.02, end), (-0.3, end + 0.12)]
-        shapes = [curve(mirrored(half), closed=True)]
-    elif style == "bun":
-        shapes = [ellipse(p.part, -1.3, p.between(0.26, 0.36), p.between(0.24, 0.3))]
-    elif style == "curly":
-        for turn in np.linspace(-0.075, 0.575, 26):
-            x, y = out * cosine(turn), -0.32 - 0.85 * sine(turn)
-            shapes.append(ellipse(x, y, p.between(0.13, 0.22), p.between(0.13, 0.22)))
-        shapes.append(ellipse(0, -0.4, out, 0.85))
-    if shapes:
-        window, mask = p.mask([p.head(shape, turn=False) for shape in shapes], 0.008 * p.pose.scale)
+        window, mask = p.mask([p.head(curve(mirrored(half), closed=True), turn=False)], 0.008 * p.pose.scale)
         p.fill(window, mask, _paint(p, window, style, back=True))
 
 
@@ -51,7 +38,7 @@ def front_hair(p: Painter, style: str, width: float) -> None:
     """The cap of hair between the skull's outline and a hairline that depends on the style."""
     if style == "bald":
         return
-    lift = p.between(0.08, 0.13 if style in ("bun", "long") else 0.2)
+    lift = p.between(0.08, 0.13 if style == "long" else 0.2)
     side, ear, high = width + p.between(0.03, 0.07), p.between(-0.15, 0.05), p.between(-0.68, -0.58)
     outer = mirrored([(-side, ear), (-side - 0.02, -0.4), (-side * 0.84, -0.8 - lift * 0.6), (-side * 0.4, -1 - lift),
                       (0, -1.03 - lift)])  # fmt: skip
@@ -83,16 +70,3 @@ def front_hair(p: Painter, style: str, width: float) -> None:
     for shape in shapes:
         window, mask = p.mask([p.head(shape, turn=False)], 0.01 * p.pose.scale)
         p.fill(window, mask, _paint(p, window, style))
-
-
-def beard(p: Painter, jaw: float, width: float) -> None:
-    """Short strands along the jaw and the upper lip, around the mouth."""
-    turns = np.linspace(0.02, 0.48, 24)
-    down = sine(turns)
-    edge = np.stack([-cosine(turns) * width * (1 - jaw * down * down) * 1.01, 0.12 + 0.92 * down], axis=1)
-    inner = curve(mirrored([(width * 0.88, 0.3), (0.42, 0.5), (0.26, 0.5), (0.1, 0.47), (0, 0.49)]))
-    window, mask = p.mask([p.head(np.concatenate([edge, inner]), turn=False)], 0.035 * p.pose.scale)
-    _, mouth = p.mask([p.head(ellipse(0, 0.63, 0.26, 0.09))], 0.03 * p.pose.scale, window)
-    strands = p.strands(p.x[window] * 1.3 + 0.2 * p.soft[window], 40)
-    grain = np.clip(0.8 + 0.22 * strands + 0.16 * p.texture[window], 0.3, 1.4)
-    p.fill(window, mask * (1 - mouth) * p.pick([0.35, 0.85]), p.hair * grain[..., None])

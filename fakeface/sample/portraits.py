@@ -1,6 +1,6 @@
 """Portraits drawn by code: the real class of the embedded sample.
 
-A portrait is painted in layers (background, back hair, body, head, features, front hair, glasses), each an anti-aliased
+A portrait is painted in layers (background, back hair, body, head, features, front hair), each an anti-aliased
 mask filled with a shaded, textured colour, with the tools of `painting`. Everything is chosen from one random generator,
 seeded by the portrait's index, so portrait i does not depend on how many are drawn.
 """
@@ -12,7 +12,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from fakeface.sample.hair import HAIR_STYLES, back_hair, beard, front_hair
+from fakeface.sample.hair import HAIR_STYLES, back_hair, front_hair
 from fakeface.sample.painting import (
     DOWN,
     SIZE,
@@ -34,8 +34,8 @@ CLOTHES = ((52, 72, 110), (132, 50, 54), (60, 92, 76), (206, 200, 190), (50, 50,
            (92, 132, 150), (226, 224, 226), (196, 110, 92))  # fmt: skip
 BACKDROP = ((120, 140, 150), (176, 168, 156), (96, 110, 98), (148, 122, 110), (92, 98, 118), (200, 196, 190),
             (126, 152, 166), (168, 140, 132))  # fmt: skip
-NECKLINES = {"crew": 0.24, "stripes": 0.24, "knit": 0.24, "hoodie": 0.26, "shirt": 0.4, "vneck": 0.62, "blazer": 0.7}
-BACKGROUNDS = ("gradient", "bokeh", "stripes", "clouds", "window")
+NECKLINES = {"crew": 0.24, "stripes": 0.24, "shirt": 0.4, "vneck": 0.62}
+BACKGROUNDS = ("gradient", "bokeh", "stripes", "clouds")
 
 
 def _background(p: Painter) -> None:
@@ -47,8 +47,6 @@ def _background(p: Painter) -> None:
         across = 0.5 + np.clip(sine(across * p.between(3, 10)), -0.35, 0.35)
     elif kind == "clouds":
         across = 0.5 + 0.3 * p.clouds
-    elif kind == "window":
-        across = 0.6 * across + 0.5 * (np.abs(x - p.between(-0.5, 0.5)) < p.between(0.08, 0.2))
     p.image[:] = one + np.clip(across, 0, 1)[..., None] * (two - one)
     if kind == "bokeh":
         for _ in range(p.rng.integers(8, 20)):
@@ -72,8 +70,6 @@ def _body(p: Painter, skin: Array) -> None:
     if garment == "stripes":
         band = np.clip(3 * sine((y + 0.05 * x * x) * p.between(3.2, 5.7)), 0, 1)
         fabric = colour + band[..., None] * (second - colour)
-    if garment == "knit":
-        shade = shade + 0.09 * sine(x * 12 + 0.4 * np.abs(sine(y * 5.7))) * cosine(y * 5.7)
     cloth = fabric * np.clip(shade, 0.1, 1.5)[..., None]
     outline = mirrored([(-neck - 0.02, 1.12), (-neck - 0.2, drop - 0.14), (-wide * 0.8, drop + 0.08),
                         (-wide, drop + 0.4), (-wide - 0.12, 3.4)][::-1])  # fmt: skip
@@ -87,22 +83,17 @@ def _body(p: Painter, skin: Array) -> None:
     else:
         base = [shoulder, (0, drop - 0.1 + depth)]
     opening = curve(mirrored([(-neck, 0.4), (-neck, 1.15), *base]), steps=2 if depth > 0.3 else 8)
-    if garment == "blazer":
-        window, mask = p.mask([body.to_pixels(opening)])
-        p.fill(window, mask, 0.9 * np.clip(shade[window] + 0.1, 0, 1.1)[..., None])
-        opening = curve(mirrored([(-neck, 0.4), (-neck, 1.2), (0, drop + 0.12)]), steps=3)
     window, mask = p.mask([body.to_pixels(opening)])
     x, y = x[window], np.clip(y[window] - 0.95, 0, None)
     shadow = 1 / (1 + y * (3 + 6 * y))  # what the chin throws on the neck
     throat = 0.86 + 0.35 * p.light * x - 0.5 * x * x + 0.02 * p.texture[window]
     p.fill(window, mask, p.shaded(skin, throat * (1 - 0.42 * shadow)))
-    if garment in ("shirt", "blazer"):
-        tint, reach = (colour * 1.12, drop + 0.05) if garment == "shirt" else (colour * 0.8, drop + 0.95)
-        flap = np.array([(neck * 0.98, 1.1), (neck + 0.2, drop - 0.12), (neck * 0.9, reach + 0.1),
+    if garment == "shirt":
+        flap = np.array([(neck * 0.98, 1.1), (neck + 0.2, drop - 0.12), (neck * 0.9, drop + 0.15),
                          (0.03, drop + depth - 0.12), (neck * 0.55, drop)])  # fmt: skip
         for side in (-1, 1):
             window, mask = p.mask([body.to_pixels(flap * (side, 1))])
-            p.fill(window, mask, tint * np.clip(shade[window] + 0.05, 0.1, 1.5)[..., None])
+            p.fill(window, mask, colour * 1.12 * np.clip(shade[window] + 0.05, 0.1, 1.5)[..., None])
         buttons = [body.to_pixels(ellipse(0, drop + depth + level, 0.035, 0.035)) for level in (0.08, 0.38, 0.68)]
         window, mask = p.mask(buttons)
         p.fill(window, mask, second)
@@ -196,34 +187,6 @@ def _nose_and_mouth(p: Painter, skin: Array) -> None:
     p.feature(stroke(curve([(-0.1, 0.86), (0, 0.885), (0.1, 0.86)]), 0.03), skin * 0.75, 0.35, 0.015)
 
 
-def _skin_marks(p: Painter, skin: Array) -> None:
-    """Age lines on the forehead, and freckles."""
-    for level in (-0.36, -0.45, -0.54):
-        line = curve([(-0.3, level + 0.02), (p.between(-0.1, 0.1), level), (0.3, level + 0.02)])
-        p.feature(stroke(line, 0.016), skin * 0.66, p.age * 0.7, 0.008)
-    if p.rng.random() < 0.25:
-        places = bell(p.rng, 36, 2) * (0.3, 0.1) + (0, 0.2)
-        spots = [
-            p.head(place + ellipse(0, 0, radius, radius)) for place in places for radius in [p.between(0.008, 0.016)]
-        ]
-        window, mask = p.mask(spots)
-        p.fill(window, mask * 0.5, skin * 0.7)
-
-
-def _glasses(p: Painter) -> None:
-    frame, bold, round_ = p.colour(CLOTHES) * 0.5, p.between(0.03, 0.055), p.pick([False, True])
-    turns, reach = np.arange(41) / 40, (p.between(0.2, 0.235), p.between(0.15, 0.19))
-    circle = np.stack([cosine(turns), sine(turns)], axis=1)
-    rim = circle if round_ else np.sign(circle) * np.sqrt(np.abs(circle))
-    for side in (-1, 1):
-        line = rim * reach + (side * 0.32, 0.01)
-        p.feature(line, np.array([0.86, 0.92, 0.98]), 0.1)
-        p.feature(stroke(line, bold, 1, 1), frame, 0.95)
-        arm = np.array([(0.32 + reach[0], -0.03), (0.6, -0.04), (0.74, -0.06)]) * (side, 1)
-        p.feature(stroke(arm, bold, 1, 1), frame, 0.95)
-    p.feature(stroke(curve(mirrored([(-0.32 + reach[0], -0.01), (0, -0.05)])), bold, 1, 1), frame, 0.95)
-
-
 def draw_portrait(index: int) -> NDArray[np.uint8]:
     """Portrait number `index`, at least 0: (256, 256, 3) uint8, sRGB; the same whatever else is drawn.
 
@@ -239,12 +202,7 @@ def draw_portrait(index: int) -> NDArray[np.uint8]:
     _head(p, skin, jaw, width)
     _nose_and_mouth(p, skin)
     _eyes(p, skin)
-    _skin_marks(p, skin)
-    if p.rng.random() < 0.28:
-        beard(p, jaw, width)
     front_hair(p, style, width)
-    if p.rng.random() < 0.22:
-        _glasses(p)
     warmth, exposure = p.between(-0.05, 0.05), p.between(1.0, 1.18)
     p.image *= (np.linspace(1.04, 0.94, SIZE)[:, None] * (1 + 0.012 * p.texture))[..., None]
     p.image *= np.array([1 + warmth, 1, 1 - warmth]) * exposure
