@@ -107,7 +107,7 @@ def test_the_leak_compares_the_same_training_on_two_splits(trained):
     assert right / none["n"] == pytest.approx(none["accuracy"], abs=1e-5)
     for row in (grouped, none):
         assert row["interval"][0] <= row["accuracy"] <= row["interval"][1]
-    trained.run("dvc", "checkout", "-q", "variants")
+    trained.run("dvc", "checkout", "-q", "-f", "variants")
     assert trained.run("dvc", "status", "-q", "evaluate", "variants").returncode == 0
 
 
