@@ -1,6 +1,5 @@
 """The stage `audit`: reads the files once more, measures, judges, writes the page."""
 
-import json
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -14,7 +13,7 @@ from fakeface.audit.facts import FACTS, find_copies, pair_table, read_facts
 from fakeface.audit.page import audit_page
 from fakeface.audit.verdict import Measured, audit_metrics, in_words, reach_verdict
 from fakeface.core.errors import UserError
-from fakeface.core.files import write_text
+from fakeface.core.files import write_csv, write_json, write_text
 from fakeface.core.params import Params
 from fakeface.images.store import Dataset
 
@@ -44,10 +43,10 @@ def audit(params: Params) -> None:
     verdict = reach_verdict(found, p.on_shortcut)
 
     html = audit_page(split.data, dataset.pixels, found, verdict, folds=p.folds, distance=split.hash_distance)
-    write_text("reports/audit/files.csv", facts.to_csv(index=False, lineterminator="\n"))
+    write_csv("reports/audit/files.csv", facts)
     pairs = pair_table(manifest, copies, pictures.hashes)
-    write_text("reports/audit/pairs.csv", pairs.to_csv(index=False, lineterminator="\n"))
-    write_text("reports/audit/audit.json", json.dumps(audit_metrics(verdict, found), indent=2) + "\n")
+    write_csv("reports/audit/pairs.csv", pairs)
+    write_json("reports/audit/audit.json", audit_metrics(verdict, found))
     write_text("reports/audit/index.html", html)
     for name, probe in measured.items():
         print(f"{name:12} {in_words(probe)}")

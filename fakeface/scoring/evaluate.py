@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_curve
 
-from fakeface.core.files import whole, write_text
+from fakeface.core.files import whole, write_csv
 from fakeface.core.params import APPROACHES, Params
 from fakeface.detector.calibration import uncalibrated
 from fakeface.detector.device import configure
@@ -55,15 +55,15 @@ def evaluate(params: Params) -> None:
         folder.mkdir()
         for name, figure in pictures.items():
             figures.save(figure, folder / f"{name}.png")
-    write_text("reports/evaluate/predictions.csv", predictions.to_csv(index=False, lineterminator="\n"))
+    write_csv("reports/evaluate/predictions.csv", predictions)
     # one file for all approaches, so that one plot shows them (.dvc/plots/curves.json)
     curves = [history[["epoch", "val_accuracy"]].assign(approach=name) for name, history in histories.items()]
-    write_text("reports/evaluate/curves.csv", pd.concat(curves).to_csv(index=False, lineterminator="\n"))
+    write_csv("reports/evaluate/curves.csv", pd.concat(curves))
     rocs = []
     for name in APPROACHES:
         false_positive, true_positive, _ = roc_curve(labels, scores[name])
         curve = pd.DataFrame({"false_positive_rate": false_positive, "true_positive_rate": true_positive}).round(6)
         rocs.append(curve.assign(approach=name))
-    write_text("reports/evaluate/roc.csv", pd.concat(rocs).to_csv(index=False, lineterminator="\n"))
+    write_csv("reports/evaluate/roc.csv", pd.concat(rocs))
     summary.write("reports/evaluate", "Test set")
     print(summary.markdown("Test set"))

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from fakeface.core.errors import UserError, printable
-from fakeface.core.files import write_text
+from fakeface.core.files import write_csv
 from fakeface.core.params import APPROACHES, Params
 from fakeface.detector.device import configure
 from fakeface.detector.predictor import load_all
@@ -50,7 +50,7 @@ def score_extra_set(params: Params, name: str) -> None:
 
     report = Path("reports/extra", name)
     summary.write(report, name, skipped=len(images.bad), images_seen_in_training=seen)
-    write_text(report / "predictions.csv", predictions.to_csv(index=False, lineterminator="\n"))
+    write_csv(report / "predictions.csv", predictions)
     for path, reason in images.bad:
         print(f"note: {printable(path)}: {reason}; left out")
     if seen:

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from fakeface.core.errors import UserError, printable
-from fakeface.core.files import sha256, whole, write_text
+from fakeface.core.files import sha256, whole, write_json, write_text
 from fakeface.core.params import Params
 from fakeface.images import decode as images
 from fakeface.images import store
@@ -87,7 +86,7 @@ def split(params: Params) -> None:
             [("path", "reason"), *((printable(path), reason) for path, reason in bad)]
         )
     write_text("reports/split/skipped.csv", skipped.getvalue())
-    write_text("reports/split/summary.json", json.dumps(summary | counts, indent=2) + "\n")
+    write_json("reports/split/summary.json", summary | counts)
     for note in notes:
         print(f"note: {note}")
     print(", ".join(f"{name} {sum(counts[name].values())}" for name in store.SPLITS), end="; ")

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from fakeface.core.errors import UserError
-from fakeface.core.files import root, sha256, write_text
+from fakeface.core.files import root, sha256, write_csv, write_json
 from fakeface.core.params import Features, Params, TrainFinetune, TrainScratch
 from fakeface.detector import checkpoints, distributed
 from fakeface.detector.batches import Batches
@@ -152,8 +152,8 @@ def write_outputs(
     calibration = {key: metrics[key] for key in ("threshold", "temperature")}
     checkpoints.save(folder, model, facts | calibration | {"metrics": metrics})
     history = pd.DataFrame(result.history, columns=HISTORY)
-    write_text(report / "history.csv", history.to_csv(index=False, lineterminator="\n"))
-    write_text(report / "metrics.json", json.dumps(metrics, indent=2) + "\n")
+    write_csv(report / "history.csv", history)
+    write_json(report / "metrics.json", metrics)
     digest = sha256(folder / "model.safetensors")
     keep_cost(Path("reports/cost", f"{approach}.json"), digest, result.seconds, len(result.history), machine)
 
@@ -168,4 +168,4 @@ def keep_cost(path: Path | str, model_sha256: str, seconds: float, epochs: int, 
         if json.loads(Path(path).read_text(encoding="utf-8"))["model_sha256"] == model_sha256:
             return
     cost = {"model_sha256": model_sha256, "minutes": round(seconds / 60, 1), "epochs": epochs, "machine": machine}
-    write_text(path, json.dumps(cost, indent=2) + "\n")
+    write_json(path, cost)
