@@ -1,9 +1,5 @@
 """The stage `audit`: reads the files once more, measures, judges, writes the page."""
 
-from collections.abc import Callable
-from functools import partial
-from typing import Any
-
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
@@ -29,15 +25,15 @@ def audit(params: Params) -> None:
     copies = find_copies(manifest, pictures.hashes, split.hash_distance, (split.real, split.fake))
 
     fold = probes.folds_by_source(labels, source, p.folds, seed)
-    forest = partial(probes.forest, seed)
-    inputs: dict[str, tuple[Callable[[], Any], np.ndarray]] = {
+    forest, linear = probes.forest(seed), probes.linear()
+    inputs = {
         "metadata": (forest, probes.metadata_features(facts)),
         "file_size": (forest, facts[["bytes"]].to_numpy(dtype=np.float64)),
-        "mean_colour": (probes.linear, pictures.colour),
-        "thumbnail": (probes.linear, pictures.thumbnail),
-        "spectrum": (probes.linear, pictures.radial),
+        "mean_colour": (linear, pictures.colour),
+        "thumbnail": (linear, pictures.thumbnail),
+        "spectrum": (linear, pictures.radial),
     }
-    measured = {name: probes.probe(make, x, labels, source, fold, seed) for name, (make, x) in inputs.items()}
+    measured = {name: probes.probe(one, x, labels, source, fold, seed) for name, (one, x) in inputs.items()}
     limits = dict.fromkeys(inputs, p.max_picture) | {"metadata": p.max_metadata, "file_size": p.max_file_size}
     found = Measured(facts, copies, pictures, measured, limits)
     verdict = reach_verdict(found, p.on_shortcut)

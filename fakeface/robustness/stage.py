@@ -5,7 +5,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from fakeface.core.errors import UserError
-from fakeface.core.files import whole, write_csv, write_json, write_text
+from fakeface.core.files import write_csv, write_json, write_text
 from fakeface.core.params import APPROACHES, Params
 from fakeface.core.perturbations import CELLS, KINDS
 from fakeface.detector.device import configure
@@ -47,11 +47,7 @@ def robustness(params: Params) -> None:
     results = worst_cases(table)
 
     pictures = {kind: figures.perturbation_curves(table, kind) for kind in KINDS}
-    pictures |= {"all_cells": figures.all_cells(table), "examples": figures.perturbed_examples(examples)}
-    with whole("reports/robustness/figures") as folder:
-        folder.mkdir()
-        for name, picture in pictures.items():
-            figures.save(picture, folder / f"{name}.png")
+    figures.save("reports/robustness/figures", pictures | {"examples": figures.perturbed_examples(examples)})
     write_csv("reports/robustness/table.csv", table)
     write_text("reports/robustness/table.md", markdown(table))
     write_json("reports/robustness/metrics.json", results)

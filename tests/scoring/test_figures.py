@@ -53,28 +53,9 @@ def reliability():
     )
 
 
-SHARES = (
-    "accuracy",
-    "accuracy_real",
-    "accuracy_fake",
-    "accuracy_at_threshold",
-    "tpr_at_5pct_fpr",
-    "average_precision",
-    "roc_auc",
-)
-
-
-def intervals():
-    values = {name: dict.fromkeys(SHARES, 0.9) for name in ("scratch", "finetune")}
-    return figures.intervals(
-        values, {"scratch": dict.fromkeys(SHARES, (0.8, 0.95)), "finetune": {"accuracy": (0.85, 0.92)}}
-    )
-
-
-@pytest.mark.parametrize("make", [training_images, curves, single_curve, grid, roc, confusion, reliability, intervals])
+@pytest.mark.parametrize("make", [training_images, curves, single_curve, grid, roc, confusion, reliability])
 def test_same_data_gives_the_same_bytes(make, tmp_path):
-    figures.save(make(), tmp_path / "a.png")
-    figures.save(make(), tmp_path / "b.png")
+    figures.save(tmp_path, {"a": make(), "b": make()})
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     with Image.open(tmp_path / "a.png") as image:
         assert min(image.size) > 100
@@ -184,13 +165,6 @@ def test_reliability_draws_before_and_after_with_their_errors():
     assert scratch.get_title().startswith("scratch, ECE 0.")
 
 
-def test_intervals_are_drawn_where_there_are_any():
-    [axis] = intervals().axes
-    spans = [line for line in axis.lines if line.get_linestyle() == "-" and len(line.get_xdata()) == 2]
-    assert len(spans) == len(SHARES) + 1
-    assert [float(x) for x in spans[-1].get_xdata()] == [0.85, 0.92]
-
-
 def test_confusion_counts_are_true_by_row_and_predicted_by_column():
     scratch, finetune = confusion().axes
     got = {t.get_position(): t.get_text() for t in scratch.texts}
@@ -202,4 +176,4 @@ def test_confusion_counts_are_true_by_row_and_predicted_by_column():
 
 def test_pictures_need_no_window_and_no_global_state(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)  # importing it now is an error
-    figures.save(roc(), tmp_path / "roc.png")
+    figures.save(tmp_path, {"roc": roc()})

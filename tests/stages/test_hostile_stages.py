@@ -118,7 +118,7 @@ def test_an_extra_set_is_read_like_the_split(corpus, project):
     project.set(split={"on_bad_image": "fail"})
     result = project.run("python", "-m", "stages.extra", "hostile", check=False, timeout=LONGEST)
     assert result.returncode == 1
-    assert "evaluate.extra_sets.hostile" in one_line(result)
+    assert "split.on_bad_image: skip" in one_line(result)
 
 
 def save_model(folder, approach, data_hash="a" * 64):
