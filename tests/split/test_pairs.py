@@ -121,20 +121,6 @@ def test_many_copies_of_one_picture_cost_no_more_than_others():
     assert groups.near_duplicates == 19_980 * 19_979 // 2 + 20 * 19 // 2
 
 
-def test_twins_share_a_stem_and_a_source():
-    hashes = [FAR[0], FAR[1], flipped(FAR[0], TWIN_DISTANCE), flipped(FAR[1], 6)]
-    groups = grouped(["a", "b", "a", "b"], [0, 0, 1, 1], hashes)
-    assert groups.source.tolist() == [0, 1, 0, 1]
-    assert (groups.same_stem, groups.confirmed, groups.stems_trusted, groups.near_duplicates) == (2, 2, True, 0)
-
-
-def test_sources_are_numbered_in_order_of_first_appearance():
-    hashes = [FAR[0], FAR[1], FAR[2], FAR[3], FAR[1], FAR[0]]
-    groups = grouped(["c", "b", "a", "d", "b", "c"], [0, 0, 0, 1, 1, 1], hashes)
-    assert groups.source.tolist() == [0, 1, 2, 3, 1, 0]
-    assert groups.source.dtype == np.int64
-
-
 def test_equal_names_of_unrelated_images_are_not_trusted():
     groups = grouped([*"abcdefgh", *"abcdefgh"], [0] * 8 + [1] * 8, FAR[:16])
     assert not groups.stems_trusted
@@ -162,19 +148,6 @@ def test_a_confirmed_twin_among_unrelated_names_is_linked_all_the_same():
 def test_same_bytes_under_other_names_are_one_photo():
     groups = grouped(["a", "b", "c"], [0, 0, 1], FAR[:3], sha256=["x", "y", "x"])
     assert groups.source.tolist() == [0, 1, 0]
-
-
-@pytest.mark.parametrize(("bits", "linked"), [(0, True), (4, True), (5, False)])
-def test_hashes_link_up_to_the_distance(bits, linked):
-    groups = grouped(["a", "b"], [0, 0], [FAR[0], flipped(FAR[0], bits)], distance=4)
-    assert (groups.source[0] == groups.source[1]) == linked
-    assert groups.near_duplicates == linked
-
-
-def test_links_go_on_through_a_third_image():
-    hashes = [FAR[0], FAR[5], flipped(FAR[0], 4), flipped(flipped(FAR[0], 4), 8)]
-    groups = grouped([*"abcd"], [0, 0, 0, 1], hashes, distance=4)
-    assert groups.source.tolist() == [0, 1, 0, 0]
 
 
 def test_perceptual_hash_survives_jpeg_and_tells_pictures_apart():

@@ -1,4 +1,4 @@
-"""The corpus of odd and hostile files through the stages, the served model and `fakeface predict`: answered file by file."""
+"""The corpus of odd and hostile files through the stages and `fakeface predict`: answered file by file."""
 
 import csv
 import json
@@ -126,33 +126,6 @@ def save_model(folder, approach, data_hash="a" * 64):
     card = {"approach": approach, "network": "mynet", "image_size": 96, "crop_size": 96, "threshold": 0.5}
     card |= {"temperature": 1.0, "data_hash": data_hash, "seed": 0, "threads": 1, "precision": "fp32", "metrics": {}}
     save(folder, build("mynet", 96), card)
-
-
-@pytest.mark.exhaustive
-def test_the_served_model_answers_every_row(corpus, tmp_path, monkeypatch):
-    """Loaded by MLflow from its files, as `mlflow models serve` does it."""
-    import mlflow
-
-    from fakeface.predict import served as detector
-
-    save_model(tmp_path / "checkpoint", "scratch")
-    mlflow.pyfunc.save_model(
-        tmp_path / "model",
-        python_model=detector.__file__,
-        artifacts={"checkpoint": str(tmp_path / "checkpoint")},
-        pip_requirements=[],
-    )
-    monkeypatch.setenv("FAKEFACE_IMAGES", str(corpus[0].path.parent))
-    model = mlflow.pyfunc.load_model(str(tmp_path / "model"))
-    named = [case for case in corpus if case.name.isascii() or case.text]  # others cannot be sent as text
-    table = model.predict(pd.DataFrame({"image": [case.name for case in named]}))
-    assert len(table) == len(named) > 150
-    for case, row in zip(named, table.itertuples(), strict=True):
-        assert (row.problem == "") == (case.readable and not case.outside), f"{case.name}: {row.problem}"
-        assert row.problem.isprintable() or not row.problem
-    sent = [case for case in corpus if case.path.is_file() and not case.outside and case.path.stat().st_size < 1e7]
-    table = model.predict(pd.DataFrame({"image": [case.path.read_bytes() for case in sent]}))
-    assert (table["problem"] == "").tolist() == [case.readable for case in sent]
 
 
 @pytest.mark.exhaustive
