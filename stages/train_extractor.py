@@ -20,13 +20,13 @@ def train_extractor() -> None:
     import torch
     from torch import nn
 
-    from fakeface.detector.batches import FeatureBatches
+    from fakeface.detector.batches import FeatureBatches, pixel_batches
     from fakeface.detector.device import Compute
     from fakeface.detector.networks import Head, replace_head
     from fakeface.detector.weights import backbone
     from fakeface.images.store import Dataset
     from fakeface.tracking import live
-    from fakeface.training.approach import Task, pixel_batches, train_approach
+    from fakeface.training.approach import Task, train_approach
 
     p, f, seed = params.train_extractor, params.features, params.base.seed
 
@@ -43,19 +43,14 @@ def train_extractor() -> None:
 
         if p.batchnorm == "moving":
             # The article's way: no gradient, but train mode, so BatchNorm uses and moves batch statistics.
-            train, val = pixel_batches(dataset, f.network, f.crop_size, f.augment, p.batch_size, seed, compute)
-            return Task(with_head(head), train, val, f.network, f.crop_size, f.weights, inputs=inputs)
-        cached = {
-            name: FeatureBatches(
-                stored[name],
-                dataset.labels[dataset.rows(name)],
-                batch_size=p.batch_size,
-                device=compute.device,
-                seed=seed,
-            )
-            for name in ("train", "val")
-        }
-        return Task(head, cached["train"], cached["val"], f.network, f.crop_size, f.weights, with_head, inputs)
+            train, val = pixel_batches(dataset, f, p.batch_size, seed, compute)
+            return Task(with_head(head), train, val, f, inputs=inputs)
+        size, device = p.batch_size, compute.device
+        train_features, val_features = (
+            FeatureBatches(stored[k], dataset.labels[dataset.rows(k)], batch_size=size, device=device, seed=seed)
+            for k in ("train", "val")
+        )
+        return Task(head, train_features, val_features, f, with_head, inputs)
 
     sections = ("features", "train_extractor")
     with live.training_run("extractor", params, sections) as tracker:

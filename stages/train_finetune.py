@@ -17,18 +17,18 @@ def train_finetune() -> None:
     if launch(params.base.processes, "stages.train_finetune"):
         return
 
+    from fakeface.detector.batches import pixel_batches
     from fakeface.detector.device import Compute
     from fakeface.detector.weights import build_pretrained
     from fakeface.images.store import Dataset
     from fakeface.tracking import live
-    from fakeface.training.approach import Task, pixel_batches, train_approach
+    from fakeface.training.approach import Task, train_approach
 
-    p, seed = params.train_finetune, params.base.seed
+    p = params.train_finetune
 
     def prepare(dataset: Dataset, compute: Compute) -> Task:
-        train, val = pixel_batches(dataset, p.network, p.crop_size, p.augment, p.batch_size, seed, compute)
-        model = build_pretrained(p.network, p.weights)
-        return Task(model, train, val, p.network, p.crop_size, p.weights, with_mirrored=p.with_mirrored)
+        train, val = pixel_batches(dataset, p, p.batch_size, params.base.seed, compute)
+        return Task(build_pretrained(p.network, p.weights), train, val, p, with_mirrored=p.with_mirrored)
 
     sections = ("train_finetune",)
     with live.training_run("finetune", params, sections) as tracker:

@@ -17,20 +17,21 @@ def train_scratch() -> None:
     if launch(params.base.processes, "stages.train_scratch"):
         return
 
+    from fakeface.detector.batches import pixel_batches
     from fakeface.detector.device import Compute
     from fakeface.detector.networks import build, he_init
     from fakeface.images.store import Dataset
     from fakeface.tracking import live
-    from fakeface.training.approach import Task, pixel_batches, train_approach
+    from fakeface.training.approach import Task, train_approach
 
-    p, seed = params.train_scratch, params.base.seed
+    p = params.train_scratch
 
     def prepare(dataset: Dataset, compute: Compute) -> Task:
         model = build(p.network, p.crop_size)
         if p.init == "he":
             he_init(model)
-        train, val = pixel_batches(dataset, p.network, p.crop_size, p.augment, p.batch_size, seed, compute)
-        return Task(model, train, val, p.network, p.crop_size, weights="none")
+        train, val = pixel_batches(dataset, p, p.batch_size, params.base.seed, compute)
+        return Task(model, train, val, p)
 
     sections = ("train_scratch",)
     with live.training_run("scratch", params, sections) as tracker:

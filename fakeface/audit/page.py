@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from fakeface.audit.probes import RESAMPLES, shares
-from fakeface.audit.spectra import Pictures, class_curves
+from fakeface.audit.spectra import Pictures
 from fakeface.audit.verdict import STOPPING, TITLES, Measured, Verdict
 from fakeface.pages.render import CLASS_COLOURS, figure_uri, images_uri, render
 
@@ -118,7 +118,9 @@ def radial(pictures: Pictures, labels: np.ndarray) -> Figure:
     figure = Figure(figsize=(8, 3.6), layout="constrained")
     axis = figure.subplots()
     size = pictures.spectrum.shape[-1]
-    for (name, colour), (mean, deviation) in zip(CLASS_COLOURS.items(), class_curves(pictures, labels), strict=True):
+    for label, (name, colour) in enumerate(CLASS_COLOURS.items()):
+        curves = pictures.radial[labels == label]
+        mean, deviation = curves.mean(0), curves.std(0)
         x = np.arange(len(mean)) / size
         axis.plot(x, mean, color=colour, label=name)
         axis.fill_between(x, mean - deviation, mean + deviation, color=colour, alpha=0.15, linewidth=0)

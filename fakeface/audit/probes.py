@@ -5,7 +5,6 @@ the predictions on the left-out folds, with a 95 % interval by the bootstrap of 
 predictions as given: it holds no variance of the training itself.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +12,7 @@ import numpy as np
 import pandas as pd
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.model_selection import PredefinedSplit, StratifiedGroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -68,17 +67,11 @@ def forest(seed: int) -> Any:
 
 
 def probe(
-    make: Callable[[], Any],
-    features: np.ndarray,
-    labels: np.ndarray,
-    source: np.ndarray,
-    fold: np.ndarray | None,
-    seed: int,
+    classifier: Any, features: np.ndarray, labels: np.ndarray, source: np.ndarray, fold: np.ndarray | None, seed: int
 ) -> Probe:
-    """Cross-validates one classifier.
+    """Cross-validates one classifier of scikit-learn's kind, not fitted yet.
 
     Args:
-        make: gives a fresh classifier with `fit` and `predict`.
         features: float [N, F]; constant columns do no harm.
         labels: int [N], 0 real, 1 fake.
         source: int [N], the photo of each image.
@@ -87,10 +80,7 @@ def probe(
     """
     if fold is None:
         return Probe(None, None, None)
-    told = np.empty(len(labels))
-    for k in np.unique(fold):
-        left_out = fold == k
-        told[left_out] = make().fit(features[~left_out], labels[~left_out]).predict(features[left_out])
+    told = cross_val_predict(classifier, features, labels, cv=PredefinedSplit(fold))
     accuracy = np.mean([(told[labels == c] == c).mean() for c in (0, 1)])
     figures = bootstrap(labels, {"probe": told}, {"probe": 0.5}, source, resamples=RESAMPLES, seed=seed)["probe"]
     found = interval("balanced_accuracy", figures["balanced_accuracy"], labels, source)

@@ -1,6 +1,5 @@
 """One pass over the stored pixels: small features of each image, and the mean spectrum and mean residual of each class."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -112,10 +111,3 @@ def median_residual(grey: np.ndarray) -> np.ndarray:
     """
     inside = (slice(None), slice(1, -1), slice(1, -1))
     return grey[inside].astype(np.int16) - median_filter(grey, size=(1, 3, 3))[inside]
-
-
-def class_curves(pictures: Pictures, labels: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """For real, then fake: mean and standard deviation of the radial curve over the images, float32 [S // 2 + 1] each."""
-    for c in (0, 1):
-        chosen = pictures.radial[labels == c]
-        yield chosen.mean(0), chosen.std(0)

@@ -1,10 +1,5 @@
 """The stage `audit`: reads the files once more, measures, judges, writes the page."""
 
-import json
-from collections.abc import Callable
-from functools import partial
-from typing import Any
-
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
@@ -14,7 +9,7 @@ from fakeface.audit.facts import FACTS, find_copies, pair_table, read_facts
 from fakeface.audit.page import audit_page
 from fakeface.audit.verdict import Measured, audit_metrics, in_words, reach_verdict
 from fakeface.core.errors import UserError
-from fakeface.core.files import write_text
+from fakeface.core.files import write_csv, write_json, write_text
 from fakeface.core.params import Params
 from fakeface.images.store import Dataset
 
@@ -30,24 +25,24 @@ def audit(params: Params) -> None:
     copies = find_copies(manifest, pictures.hashes, split.hash_distance, (split.real, split.fake))
 
     fold = probes.folds_by_source(labels, source, p.folds, seed)
-    forest = partial(probes.forest, seed)
-    inputs: dict[str, tuple[Callable[[], Any], np.ndarray]] = {
+    forest, linear = probes.forest(seed), probes.linear()
+    inputs = {
         "metadata": (forest, probes.metadata_features(facts)),
         "file_size": (forest, facts[["bytes"]].to_numpy(dtype=np.float64)),
-        "mean_colour": (probes.linear, pictures.colour),
-        "thumbnail": (probes.linear, pictures.thumbnail),
-        "spectrum": (probes.linear, pictures.radial),
+        "mean_colour": (linear, pictures.colour),
+        "thumbnail": (linear, pictures.thumbnail),
+        "spectrum": (linear, pictures.radial),
     }
-    measured = {name: probes.probe(make, x, labels, source, fold, seed) for name, (make, x) in inputs.items()}
+    measured = {name: probes.probe(one, x, labels, source, fold, seed) for name, (one, x) in inputs.items()}
     limits = dict.fromkeys(inputs, p.max_picture) | {"metadata": p.max_metadata, "file_size": p.max_file_size}
     found = Measured(facts, copies, pictures, measured, limits)
     verdict = reach_verdict(found, p.on_shortcut)
 
     html = audit_page(split.data, dataset.pixels, found, verdict, folds=p.folds, distance=split.hash_distance)
-    write_text("reports/audit/files.csv", facts.to_csv(index=False, lineterminator="\n"))
+    write_csv("reports/audit/files.csv", facts)
     pairs = pair_table(manifest, copies, pictures.hashes)
-    write_text("reports/audit/pairs.csv", pairs.to_csv(index=False, lineterminator="\n"))
-    write_text("reports/audit/audit.json", json.dumps(audit_metrics(verdict, found), indent=2) + "\n")
+    write_csv("reports/audit/pairs.csv", pairs)
+    write_json("reports/audit/audit.json", audit_metrics(verdict, found))
     write_text("reports/audit/index.html", html)
     for name, probe in measured.items():
         print(f"{name:12} {in_words(probe)}")

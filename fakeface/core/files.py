@@ -1,11 +1,13 @@
 """Outputs appear whole or not at all: written under a temporary name, then renamed."""
 
 import hashlib
+import json
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 
 def root() -> Path:
@@ -37,6 +39,16 @@ def write_text(path: Path | str, text: str) -> None:
     """Writes a small text file whole, UTF-8, with the line ends as they are in `text`."""
     with whole(path) as partial:
         partial.write_text(text, encoding="utf-8", newline="")
+
+
+def write_json(path: Path | str, value: Any) -> None:
+    """Writes JSON values whole, indented."""
+    write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def write_csv(path: Path | str, table: Any) -> None:
+    """Writes a pandas DataFrame whole, without its index."""
+    write_text(path, table.to_csv(index=False, lineterminator="\n"))
 
 
 def sha256(path: Path | str) -> str:

@@ -10,9 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fakeface.core.params import Features, TrainFinetune, TrainScratch
 from fakeface.detector import distributed
 from fakeface.detector.augment import blur_and_jpeg, boxes_for, degradations_for, native_crop, resized_crop
-from fakeface.detector.networks import Network, normalise
+from fakeface.detector.device import Compute
+from fakeface.detector.networks import NETWORKS, Network, normalise
+from fakeface.images.store import Dataset
+
+# Without gradients a larger batch than the training's is faster, and it does not change what is learnt.
+VAL_BATCH = 64
 
 
 class Batches(Protocol):
@@ -47,7 +53,7 @@ class PixelBatches(Batches):
 
     Args:
         pixels: uint8 [N, 3, S, S], an array or a store's `PixelFile`.
-        labels: int64 [N], 0 real, 1 fake.
+        labels: int64 [N], 0 real, 1 fake; None: all 0, for whoever reads none.
         rows: int64, which images.
         augment: `article`, `crop`, `robust` or `none`, for `train`.
     """
@@ -55,7 +61,7 @@ class PixelBatches(Batches):
     def __init__(
         self,
         pixels: np.ndarray,
-        labels: np.ndarray,
+        labels: np.ndarray | None,
         rows: np.ndarray,
         network: Network,
         *,
@@ -69,7 +75,7 @@ class PixelBatches(Batches):
         self.crop_size, self.batch_size, self.augment, self.seed = crop_size, batch_size, augment, seed
         self.device, self.count = device, len(rows)
         self.places = torch.arange(len(rows), device=device)
-        self.labels = torch.from_numpy(labels[rows]).to(device)
+        self.labels = torch.from_numpy(np.zeros(len(rows), np.int64) if labels is None else labels[rows]).to(device)
         self.resident = _on_device(pixels, rows, device) if device.type == "cuda" else None
 
     def train(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -111,6 +117,23 @@ class PixelBatches(Batches):
         if self.resident is not None:
             return self.resident[index]
         return torch.from_numpy(self.pixels[self.rows[index.numpy()]])
+
+
+def pixel_batches(
+    dataset: Dataset,
+    section: Features | TrainScratch | TrainFinetune,
+    batch_size: int,
+    seed: int,
+    compute: Compute,
+    val_batch: int = VAL_BATCH,
+) -> tuple[PixelBatches, PixelBatches]:
+    """The training images, augmented, and the val images, in centre crops, as `section` says."""
+    train, val = (
+        PixelBatches(dataset.pixels, dataset.labels, dataset.rows(split), NETWORKS[section.network],
+                     crop_size=section.crop_size, batch_size=size, device=compute.device, augment=section.augment, seed=seed)
+        for split, size in (("train", batch_size), ("val", val_batch))
+    )  # fmt: skip
+    return train, val
 
 
 def _on_device(pixels: np.ndarray, rows: np.ndarray, device: torch.device) -> Tensor:

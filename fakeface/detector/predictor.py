@@ -74,14 +74,9 @@ class Predictor:
             )
         if count % self.batch_size == 1:  # other kernels compute a single image, and in bf16 round otherwise
             rows = np.append(rows, rows[-1])
+        network, crop_size = NETWORKS[self.card["network"]], self.card["crop_size"]
         batches = PixelBatches(
-            pixels,
-            np.zeros(len(pixels), dtype=np.int64),
-            rows,
-            NETWORKS[self.card["network"]],
-            crop_size=self.card["crop_size"],
-            batch_size=self.batch_size,
-            device=self.compute.device,
+            pixels, None, rows, network, crop_size=crop_size, batch_size=self.batch_size, device=self.compute.device
         )
         logits, _ = logits_of(self.model, batches, self.compute, with_mirrored=self.card.get("with_mirrored", False))
         return scores_from_logits(logits.numpy()[:count], self.card["temperature"])

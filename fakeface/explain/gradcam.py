@@ -83,15 +83,8 @@ def heat_maps(predictor: Predictor, pixels: Any, rows: np.ndarray) -> np.ndarray
         return np.empty((0, crop_size, crop_size), dtype=np.float32)
     model = unpooled(predictor.model.eval(), network)
     layer = model.get_submodule(LAYERS[network].name)
-    batches = PixelBatches(
-        pixels,
-        np.zeros(len(pixels), dtype=np.int64),
-        rows,
-        NETWORKS[network],
-        crop_size=crop_size,
-        batch_size=BATCH,
-        device=predictor.compute.device,
-    )
+    device = predictor.compute.device
+    batches = PixelBatches(pixels, None, rows, NETWORKS[network], crop_size=crop_size, batch_size=BATCH, device=device)
     fields = torch.cat([grad_cam(model, layer, images).cpu() for images, _ in batches.in_order()])
     return enlarge(fields.numpy(), network, crop_size)
 

@@ -1,10 +1,8 @@
 """The stage `explain`: what the detectors get wrong, and where they look."""
 
-import json
-
 import numpy as np
 
-from fakeface.core.files import whole, write_text
+from fakeface.core.files import whole, write_csv, write_json, write_text
 from fakeface.core.params import APPROACHES, Params
 from fakeface.detector.device import configure
 from fakeface.detector.predictor import load_all
@@ -49,9 +47,9 @@ def explain(params: Params) -> None:
             (folder / f"extremes_{name}.jpg").write_bytes(figure_jpeg(extremes))
             pairs = page.gradcam_figure(name, explained)
             (folder / f"gradcam_{name}.jpg").write_bytes(figure_jpeg(pairs))
-    write_text("reports/explain/errors.csv", error_table(paths, calls).to_csv(index=False, lineterminator="\n"))
+    write_csv("reports/explain/errors.csv", error_table(paths, calls))
     counts = {name: of.counts() for name, of in calls.items()}
-    write_text("reports/explain/explain.json", json.dumps(counts, indent=2) + "\n")
+    write_json("reports/explain/explain.json", counts)
     html = page.explain_page(paths, dataset.pixels, rows, found, errors_shown=ERRORS, columns=COLUMNS)
     write_text("reports/explain/index.html", html)
     for name, count in counts.items():

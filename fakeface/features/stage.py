@@ -9,9 +9,8 @@ from tqdm import tqdm
 
 from fakeface.core.files import whole
 from fakeface.core.params import Params
-from fakeface.detector.batches import PixelBatches
+from fakeface.detector.batches import pixel_batches
 from fakeface.detector.device import configure
-from fakeface.detector.networks import NETWORKS
 from fakeface.detector.weights import backbone
 from fakeface.images.store import Dataset
 
@@ -21,21 +20,7 @@ def features(params: Params) -> None:
     compute = configure(base.seed, base.threads, base.device, base.precision)
     dataset = Dataset.open()
     model = backbone(p.network, p.weights).to(compute.device).to(memory_format=torch.channels_last)
-
-    def batches(split: str) -> PixelBatches:
-        return PixelBatches(
-            dataset.pixels,
-            dataset.labels,
-            dataset.rows(split),
-            NETWORKS[p.network],
-            crop_size=p.crop_size,
-            batch_size=compute.scoring_batch,
-            device=compute.device,
-            augment=p.augment,
-            seed=base.seed,
-        )
-
-    train, val = batches("train"), batches("val")
+    train, val = pixel_batches(dataset, p, compute.scoring_batch, base.seed, compute, compute.scoring_batch)
     bar = tqdm(total=p.views * len(train) + len(val), unit="batch", desc="features", disable=None)
 
     @torch.inference_mode()

@@ -21,11 +21,7 @@ def loader(package: str) -> jinja2.BaseLoader:
 def render(package: str, template: str, **values: Any) -> str:
     """Fills `templates/<template>` of a package; every value is escaped. The same values give the same text."""
     environment = jinja2.Environment(
-        loader=loader(package),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+        loader=loader(package), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     return environment.get_template(template).render(**values) + "\n"
 

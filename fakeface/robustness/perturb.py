@@ -1,12 +1,14 @@
 """A cell of the protocol, done to images: the same image and cell give the same pixels, whatever stands beside it."""
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from fakeface.core.perturbations import Cell
 from fakeface.images import degrade
+
+STEPS: dict[str, Callable[..., np.ndarray]] = {"jpeg": degrade.jpeg, "blur": degrade.blur, "resize": degrade.resize}
 
 
 def perturb(pixels: np.ndarray, cell: Cell, keys: Sequence[str], seed: int, threads: int = 1) -> np.ndarray:
@@ -22,17 +24,11 @@ def perturb(pixels: np.ndarray, cell: Cell, keys: Sequence[str], seed: int, thre
 
     def change(i: int, image: np.ndarray) -> np.ndarray:
         for kind, strength in cell.steps:
-            if kind == "jpeg":
-                image = degrade.jpeg(image, int(strength))
-            elif kind == "blur":
-                image = degrade.blur(image, strength)
-            elif kind == "resize":
-                image = degrade.resize(image, strength)
-            elif kind == "noise":
+            if kind == "noise":
                 stream = [seed, *(zlib.crc32(name.encode()) for name in (cell.name, keys[i]))]
                 image = degrade.noise(image, strength, np.random.default_rng(stream))
             else:
-                raise ValueError(f"{cell.name}: no perturbation {kind}")
+                image = STEPS[kind](image, strength)
         return image
 
     return degrade.each(pixels, change, threads)

@@ -1,13 +1,11 @@
 """The stage `robustness`: scores perturbed test images, block by block."""
 
-import json
-
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
 from fakeface.core.errors import UserError
-from fakeface.core.files import whole, write_text
+from fakeface.core.files import write_csv, write_json, write_text
 from fakeface.core.params import APPROACHES, Params
 from fakeface.core.perturbations import CELLS, KINDS
 from fakeface.detector.device import configure
@@ -51,14 +49,10 @@ def robustness(params: Params) -> None:
         results[name]["model_sha256"] = predictor.card["sha256"]
 
     pictures = {kind: figures.perturbation_curves(table, kind) for kind in KINDS}
-    pictures |= {"all_cells": figures.all_cells(table), "examples": figures.perturbed_examples(examples)}
-    with whole("reports/robustness/figures") as folder:
-        folder.mkdir()
-        for name, picture in pictures.items():
-            figures.save(picture, folder / f"{name}.png")
-    write_text("reports/robustness/table.csv", table.to_csv(index=False, lineterminator="\n"))
+    figures.save("reports/robustness/figures", pictures | {"examples": figures.perturbed_examples(examples)})
+    write_csv("reports/robustness/table.csv", table)
     write_text("reports/robustness/table.md", markdown(table))
-    write_text("reports/robustness/metrics.json", json.dumps(results, indent=2) + "\n")
+    write_json("reports/robustness/metrics.json", results)
     for name, row in results.items():
         a = row["accuracy"]
         print(f"{name:10} clean {a['clean']:.4f}  mean {a['mean']:.4f}  worst {a['worst']:.4f} ({a['worst_cell']})")

@@ -1,7 +1,7 @@
 """Is one approach better than another on the same images, or may it be luck? Two tests, and a plain sentence."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
@@ -43,36 +43,23 @@ class Pair:
     @property
     def sentence(self) -> str:
         """What the tests say, in words and with all figures; the better one first."""
+        sides = [(self.a, self.accuracy_a, self.only_a), (self.b, self.accuracy_b, self.only_b)]
+        ends = [self.low, self.high]
         if self.difference < 0:
-            return self.exchanged().sentence
-        a, b = self.a, self.b
+            sides.reverse()
+            ends = [end if end is None else 0 - end for end in (self.high, self.low)]  # 0 - x, for -x makes a -0.0 of 0
+        (a, accuracy_a, only_a), (b, accuracy_b, only_b) = sides
+        low, high = ends
         where = f"on {_count(self.images, 'image')} of {_count(self.photos, 'photo')}"
         if self.only_a + self.only_b == 0:
-            return f"{a} and {b}: no difference shown {where}; each has {100 * self.accuracy_a:.1f} %, every image called alike."
-        span = ""
-        if self.low is not None and self.high is not None:
-            span = f", 95 % interval {100 * self.low:+.1f} to {100 * self.high:+.1f}"
+            return f"{a} and {b}: no difference shown {where}; each has {100 * accuracy_a:.1f} %, every image called alike."
+        span = "" if low is None or high is None else f", 95 % interval {100 * low:+.1f} to {100 * high:+.1f}"
         figures = (
-            f"{100 * self.accuracy_a:.1f} against {100 * self.accuracy_b:.1f} %, {100 * self.difference:+.1f} points{span}; "
-            f"{_count(self.only_a, 'image')} only {a} has right, {self.only_b} only {b}, p = {self.p_holm:.2g}"
+            f"{100 * accuracy_a:.1f} against {100 * accuracy_b:.1f} %, {100 * abs(self.difference):+.1f} points{span}; "
+            f"{_count(only_a, 'image')} only {a} has right, {only_b} only {b}, p = {self.p_holm:.2g}"
         )
         verdict = f"{a} is better than {b}" if self.shown else f"{a} and {b}: no difference shown"
         return f"{verdict} {where}: {figures}."
-
-    def exchanged(self) -> "Pair":
-        """b against a."""
-        return replace(
-            self,
-            a=self.b,
-            b=self.a,
-            accuracy_a=self.accuracy_b,
-            accuracy_b=self.accuracy_a,
-            difference=-self.difference,
-            low=None if self.high is None else 0 - self.high,  # 0 - x, for -x makes a -0.0 of 0
-            high=None if self.low is None else 0 - self.low,
-            only_a=self.only_b,
-            only_b=self.only_a,
-        )
 
 
 def mcnemar(right_a: np.ndarray, right_b: np.ndarray) -> tuple[int, int, float]:

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_curve
 
-from fakeface.core.files import whole, write_text
+from fakeface.core.files import write_csv
 from fakeface.core.params import APPROACHES, Params
 from fakeface.detector.calibration import uncalibrated
 from fakeface.detector.device import configure
@@ -40,7 +40,6 @@ def evaluate(params: Params) -> None:
         "training_images": figures.training_images(dataset.pixels, dataset.labels, dataset.rows("train")),
         "curves": figures.curves(histories),
         "roc": figures.roc(labels, scores, {name: results[name]["roc_auc"] for name in APPROACHES}),
-        "intervals": figures.intervals(summary.figures, summary.intervals),
         "reliability": figures.reliability(
             labels, {name: uncalibrated(scores[name], cards[name]["temperature"]) for name in APPROACHES}, scores
         ),
@@ -51,19 +50,16 @@ def evaluate(params: Params) -> None:
             dataset.pixels, labels[shown], scores[name][shown], test_rows[shown], f"{name} on test images"
         )
         pictures[f"predictions_{name}"] = grid
-    with whole("reports/evaluate/figures") as folder:
-        folder.mkdir()
-        for name, figure in pictures.items():
-            figures.save(figure, folder / f"{name}.png")
-    write_text("reports/evaluate/predictions.csv", predictions.to_csv(index=False, lineterminator="\n"))
+    figures.save("reports/evaluate/figures", pictures)
+    write_csv("reports/evaluate/predictions.csv", predictions)
     # one file for all approaches, so that one plot shows them (.dvc/plots/curves.json)
     curves = [history[["epoch", "val_accuracy"]].assign(approach=name) for name, history in histories.items()]
-    write_text("reports/evaluate/curves.csv", pd.concat(curves).to_csv(index=False, lineterminator="\n"))
+    write_csv("reports/evaluate/curves.csv", pd.concat(curves))
     rocs = []
     for name in APPROACHES:
         false_positive, true_positive, _ = roc_curve(labels, scores[name])
         curve = pd.DataFrame({"false_positive_rate": false_positive, "true_positive_rate": true_positive}).round(6)
         rocs.append(curve.assign(approach=name))
-    write_text("reports/evaluate/roc.csv", pd.concat(rocs).to_csv(index=False, lineterminator="\n"))
+    write_csv("reports/evaluate/roc.csv", pd.concat(rocs))
     summary.write("reports/evaluate", "Test set")
     print(summary.markdown("Test set"))

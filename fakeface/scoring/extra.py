@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from fakeface.core.errors import UserError, printable
-from fakeface.core.files import write_text
+from fakeface.core.files import write_csv
 from fakeface.core.params import APPROACHES, Params
 from fakeface.detector.device import configure
 from fakeface.detector.predictor import load_all
@@ -26,32 +26,23 @@ def score_extra_set(params: Params, name: str) -> None:
     scratch = Path(".fakeface")  # ignored by git and DVC; the pixels are too many for the memory, and no output
     scratch.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=scratch, prefix="extra") as temporary:
-        images = read_extra(
-            name,
-            folder,
-            found,
-            Path(temporary, "pixels.npy"),
-            image_size=base.image_size,
-            max_megapixels=split.max_megapixels,
-            threads=base.threads,
-            hash_distance=split.hash_distance,
-            skip_bad=split.on_bad_image == "skip",
-        )
+        images, bad = read_extra(Path(folder), found, Path(temporary, "pixels.npy"), base, split)
         rows = np.arange(len(images.manifest))
         predictors = load_all(APPROACHES, dataset.data_hash, compute)
         scores = {name: predictor.scores(images.pixels, rows) for name, predictor in predictors.items()}
         cards = {name: predictor.card for name, predictor in predictors.items()}
-    summary = summarise(images.labels, scores, cards, images.source, resamples=p.resamples, seed=base.seed)
+    source = images.manifest["source"].to_numpy()
+    summary = summarise(images.labels, scores, cards, source, resamples=p.resamples, seed=base.seed)
     learnt = dataset.manifest.loc[dataset.manifest["split"].isin(["train", "val"]), "sha256"]
     seen = int(images.manifest["sha256"].isin(learnt).sum())
-    predictions = images.manifest[["path", "label"]].assign(source=images.source)
+    predictions = images.manifest[["path", "label", "source"]].copy()
     for approach, values in scores.items():
         predictions[f"score_{approach}"] = np.round(values, 6)
 
     report = Path("reports/extra", name)
-    summary.write(report, name, skipped=len(images.bad), images_seen_in_training=seen)
-    write_text(report / "predictions.csv", predictions.to_csv(index=False, lineterminator="\n"))
-    for path, reason in images.bad:
+    summary.write(report, name, skipped=len(bad), images_seen_in_training=seen)
+    write_csv(report / "predictions.csv", predictions)
+    for path, reason in bad:
         print(f"note: {printable(path)}: {reason}; left out")
     if seen:
         print(f"note: {seen} of the images, byte for byte, are in train or val: these figures are too good")

@@ -1,6 +1,5 @@
 """The pictures, from training images to intervals. Matplotlib without a global state or a window."""
 
-from collections.abc import Mapping
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from fakeface.core.files import whole
 from fakeface.core.params import APPROACHES
 from fakeface.core.perturbations import KINDS, of_kind
 from fakeface.detector.networks import CLASSES
@@ -19,22 +19,30 @@ COLOURS = dict(zip(APPROACHES, cycle(PALETTE), strict=False))
 RIGHT, WRONG = "#1a7f37", "#cf222e"
 
 
-def save(figure: Figure, path: Path | str) -> None:
-    """PNG at 110 dpi; without the date and version that would change the bytes."""
-    figure.savefig(path, dpi=110, metadata={"Software": None})
+def save(folder: Path | str, figures: dict[str, Figure]) -> None:
+    """`<name>.png` of each in the folder, which is replaced; 110 dpi, without the version that would change the bytes."""
+    with whole(folder) as partial:
+        partial.mkdir()
+        for name, figure in figures.items():
+            figure.savefig(partial / f"{name}.png", dpi=110, metadata={"Software": None})
+
+
+def _tiles(lines: int, columns: int, width: float, height: float) -> tuple[Figure, np.ndarray]:
+    """A figure of `lines` x `columns` places for images, `width` x `height` inches in all, and its axes [lines, columns]."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.subplots(lines, columns, squeeze=False)
+    for axis in axes.flat:
+        axis.axis("off")
+    return figure, axes
 
 
 def training_images(pixels: np.ndarray, labels: np.ndarray, rows: np.ndarray, per_class: int = 8) -> Figure:
     """One row of real and one of fake training images, with their labels."""
-    figure = Figure(figsize=(1.5 * per_class, 3.5), layout="constrained")
-    axes = figure.subplots(2, per_class, squeeze=False)
+    figure, axes = _tiles(2, per_class, 1.5 * per_class, 3.5)
     for label in (0, 1):
-        chosen = rows[labels[rows] == label][:per_class]
-        for k in range(per_class):
-            axes[label, k].axis("off")
-            if k < len(chosen):
-                axes[label, k].imshow(pixels[chosen[k]].transpose(1, 2, 0))
-                axes[label, k].set_title(CLASSES[label], fontsize=9)
+        for axis, row in zip(axes[label], rows[labels[rows] == label], strict=False):
+            axis.imshow(pixels[row].transpose(1, 2, 0))
+            axis.set_title(CLASSES[label], fontsize=9)
     figure.suptitle("Training images")
     return figure
 
@@ -70,11 +78,8 @@ def prediction_grid(pixels: np.ndarray, labels: np.ndarray, scores: np.ndarray, 
     """
     columns = min(8, len(rows))
     lines = -(-len(rows) // columns)
-    figure = Figure(figsize=(1.5 * columns, 1.78 * lines + 0.5), layout="constrained")
-    axes = figure.subplots(lines, columns, squeeze=False).ravel()
-    for axis in axes:
-        axis.axis("off")
-    for axis, row, label, score in zip(axes, rows, labels, scores, strict=False):
+    figure, axes = _tiles(lines, columns, 1.5 * columns, 1.78 * lines + 0.5)
+    for axis, row, label, score in zip(axes.flat, rows, labels, scores, strict=False):
         predicted = int(score >= 0.5)
         colour = RIGHT if predicted == label else WRONG
         image = pixels[row].transpose(1, 2, 0)
@@ -140,36 +145,6 @@ def reliability(labels: np.ndarray, before: dict[str, np.ndarray], after: dict[s
     return figure
 
 
-def intervals(
-    figures: Mapping[str, Mapping[str, Any]], spans: Mapping[str, Mapping[str, tuple[float, float]]]
-) -> Figure:
-    """The figures that are parts of images, with their 95 % intervals where there are any, approaches beside each other."""
-    rows = {
-        "accuracy": "accuracy",
-        "accuracy_real": "reals called real",
-        "accuracy_fake": "fakes called fake",
-        "accuracy_at_threshold": "accuracy at the val threshold",
-        "tpr_at_5pct_fpr": "fakes found at 5 % FPR",
-        "average_precision": "average precision",
-        "roc_auc": "ROC-AUC",
-    }
-    figure = Figure(figsize=(8.5, 4.4), layout="constrained")
-    axis = figure.subplots()
-    for k, (name, values) in enumerate(figures.items()):
-        for row, key in enumerate(rows):
-            y = row + (k - (len(figures) - 1) / 2) * min(0.22, 0.8 / len(figures))
-            if key in spans[name]:
-                axis.plot(spans[name][key], [y, y], color=COLOURS.get(name), linewidth=2)
-            label = name if row == 0 else None
-            axis.plot(values[key], y, "o", color=COLOURS.get(name), markersize=6, label=label)
-    axis.set(yticks=range(len(rows)), yticklabels=rows.values(), xlabel="fraction, 1 is best")
-    axis.invert_yaxis()
-    axis.grid(alpha=0.3, axis="x")
-    axis.legend(loc="best")
-    axis.set_title("Test figures with 95 % intervals, photos drawn anew")
-    return figure
-
-
 def confusion(labels: np.ndarray, scores: dict[str, np.ndarray]) -> Figure:
     """A confusion matrix an approach, in images, at 0.5."""
     from sklearn.metrics import confusion_matrix
@@ -218,30 +193,12 @@ def perturbation_curves(table: pd.DataFrame, kind: str) -> Figure:
     return figure
 
 
-def all_cells(table: pd.DataFrame) -> Figure:
-    """Accuracy at 0.5 of every approach in every cell, in per cent."""
-    wide = table.pivot(index="approach", columns="cell", values="accuracy") * 100
-    wide = wide.loc[table["approach"].unique(), table["cell"].unique()]
-    figure = Figure(figsize=(0.62 * len(wide.columns) + 1.5, 0.6 * len(wide) + 1.6), layout="constrained")
-    axis = figure.subplots()
-    axis.imshow(wide, cmap="cividis", vmin=50, vmax=100, aspect="auto")
-    for (i, j), value in np.ndenumerate(wide.to_numpy()):
-        axis.text(j, i, f"{value:.0f}", ha="center", va="center", color="white" if value < 75 else "black")
-    axis.set_xticks(range(len(wide.columns)), list(wide.columns), rotation=45, ha="right", rotation_mode="anchor")
-    axis.set_yticks(range(len(wide)), list(wide.index))
-    axis.set_title("Accuracy at 0.5 on perturbed test images, %")
-    return figure
-
-
 def perturbed_examples(images: dict[str, np.ndarray]) -> Figure:
     """One image in every cell: name -> uint8 [3, S, S]."""
     columns = 6
     lines = -(-len(images) // columns)
-    figure = Figure(figsize=(2 * columns, 2.3 * lines), layout="constrained")
-    axes = figure.subplots(lines, columns, squeeze=False).ravel()
-    for axis in axes:
-        axis.axis("off")
-    for axis, (name, image) in zip(axes, images.items(), strict=False):
+    figure, axes = _tiles(lines, columns, 2 * columns, 2.3 * lines)
+    for axis, (name, image) in zip(axes.flat, images.items(), strict=False):
         axis.imshow(image.transpose(1, 2, 0))
         axis.set_title(name, fontsize=9)
     return figure

@@ -4,8 +4,6 @@ scikit-learn does the counting where it knows the figure. The equal error rate, 
 and the expected calibration error are written here, on the last axis, so that `intervals` takes them of all resamples at once.
 """
 
-from typing import Any
-
 import numpy as np
 from sklearn.metrics import (
     average_precision_score,
@@ -20,10 +18,10 @@ from sklearn.metrics import (
 BINS = 15
 
 
-def evaluate(labels: np.ndarray, scores: np.ndarray, threshold: float) -> dict[str, Any]:
+def evaluate(labels: np.ndarray, scores: np.ndarray, threshold: float) -> dict[str, float]:
     """One approach on one set. Fractions, rounded to 6 decimals; what is not defined for the set is left out.
 
-    `accuracy`, `accuracy_real`, `accuracy_fake` (recall of each class), `balanced_accuracy` and `confusion` are at 0.5, the
+    `accuracy`, `accuracy_real`, `accuracy_fake` (recall of each class) and `balanced_accuracy` are at 0.5, the
     article's way; `..._at_threshold` at `threshold`, which was chosen on val. A set of one class has its accuracy and its recall;
     reals alone give `false_positive_rate`, the part of them called fake. docs/evaluation.md says each figure in one line.
 
@@ -64,16 +62,7 @@ def evaluate(labels: np.ndarray, scores: np.ndarray, threshold: float) -> dict[s
         figures["accuracy_fake_at_threshold"] = at_threshold[1, 1] / fakes
     if not fakes:
         figures["false_positive_rate_at_threshold"] = at_threshold[0, 1] / reals
-    (real_as_real, real_as_fake), (fake_as_real, fake_as_fake) = matrix.tolist()
-    return {name: round(float(value), 6) for name, value in figures.items()} | {
-        "confusion": {
-            "real_as_real": real_as_real,
-            "real_as_fake": real_as_fake,
-            "fake_as_real": fake_as_real,
-            "fake_as_fake": fake_as_fake,
-        },
-        "n_test": len(labels),
-    }
+    return {name: round(float(value), 6) for name, value in figures.items()}
 
 
 def calibration(labels: np.ndarray, scores: np.ndarray) -> dict[str, float]:

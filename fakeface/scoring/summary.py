@@ -1,6 +1,5 @@
 """All figures of all approaches on one set, with intervals and comparisons: as numbers, as tables, as words."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fakeface.core.files import write_text
+from fakeface.core.files import write_csv, write_json, write_text
 from fakeface.detector.calibration import uncalibrated
 from fakeface.scoring.comparison import Pair, compare
 from fakeface.scoring.intervals import bootstrap, interval
@@ -100,9 +99,9 @@ class Summary:
     def write(self, folder: Path | str, title: str, **counts: int) -> None:
         """metrics.json (the headline, and `counts`), figures.csv, pairs.csv and table.md in `folder`."""
         folder = Path(folder)
-        write_text(folder / "metrics.json", json.dumps(self.headline() | counts, indent=2) + "\n")
-        write_text(folder / "figures.csv", self.table().to_csv(index=False, lineterminator="\n"))
-        write_text(folder / "pairs.csv", self.differences().to_csv(index=False, lineterminator="\n"))
+        write_json(folder / "metrics.json", self.headline() | counts)
+        write_csv(folder / "figures.csv", self.table())
+        write_csv(folder / "pairs.csv", self.differences())
         write_text(folder / "table.md", self.markdown(title))
 
 

@@ -1,6 +1,6 @@
 """Which images come from one photo. A fake made from a real photo is its twin: both belong on one side of a split."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -37,16 +37,16 @@ def perceptual_hash(pixels: np.ndarray) -> int:
     return int(str(imagehash.phash(Image.fromarray(pixels.transpose(1, 2, 0)))), 16)
 
 
-def group(stems: list[str], labels: np.ndarray, sha256: list[str], hashes: np.ndarray, distance: int) -> Groups:
+def group(stems: np.ndarray, labels: np.ndarray, sha256: np.ndarray, hashes: np.ndarray, distance: int) -> Groups:
     """Groups images by source photo.
 
     Linked are: equal bytes; hashes at most `distance` bits apart; equal stems. Where fewer than half of the real-fake pairs
     of one name look alike, as in two unrelated numbered sets, equal names are a coincidence: then only those that do.
 
     Args:
-        stems: N file names without suffix, relative to the class folder.
+        stems: str [N], file names without suffix, relative to the class folder.
         labels: int [N], 0 real, 1 fake.
-        sha256: N digests of the files.
+        sha256: str [N], digests of the files.
         hashes: uint64 [N] perceptual hashes.
         distance: bits, 0 to 64.
     """
@@ -111,7 +111,7 @@ def equal_pairs(keys: np.ndarray) -> Iterator[np.ndarray]:
         step += 1
 
 
-def first_equal(values: list[str]) -> np.ndarray:
+def first_equal(values: Iterable[str]) -> np.ndarray:
     """For each value the index of the first one equal to it: int64 [N]."""
     seen: dict[str, int] = {}
     return np.array([seen.setdefault(value, i) for i, value in enumerate(values)], dtype=np.int64)

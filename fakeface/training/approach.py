@@ -14,19 +14,15 @@ import torch
 from torch import nn
 
 from fakeface.core.errors import UserError
-from fakeface.core.files import root, sha256, write_text
-from fakeface.core.params import Params
+from fakeface.core.files import root, sha256, write_csv, write_json
+from fakeface.core.params import Features, Params, TrainFinetune, TrainScratch
 from fakeface.detector import checkpoints, distributed
-from fakeface.detector.batches import Batches, PixelBatches
+from fakeface.detector.batches import Batches
 from fakeface.detector.calibration import best_threshold, fit_temperature, scores_from_logits
 from fakeface.detector.device import Compute, configure
-from fakeface.detector.networks import NETWORKS
 from fakeface.images.store import Dataset
-from fakeface.training.loop import HISTORY, Fit, NotFinite, fit
-from fakeface.training.resume import ResumeFile, resume_key
-
-# Without gradients a larger batch than the training's is faster, and it does not change what is learnt.
-VAL_BATCH = 64
+from fakeface.training.loop import HISTORY, NotFinite, fit
+from fakeface.training.resume import Progress, ResumeFile, resume_key
 
 
 @dataclass(frozen=True)
@@ -36,7 +32,7 @@ class Task:
     Attributes:
         model: what the loop trains: a whole network, or the head alone on cached features.
         train, val: its batches.
-        network, crop_size, weights: for the card, as in params.yaml.
+        section: of params.yaml, that names network, crop size and weights.
         assemble: makes the whole network of the trained model.
         inputs: further files that the training rests on, beside the split.
         with_mirrored: score each image together with its mirror image, on val and ever after.
@@ -45,9 +41,7 @@ class Task:
     model: nn.Module
     train: Batches
     val: Batches
-    network: str
-    crop_size: int
-    weights: str
+    section: Features | TrainScratch | TrainFinetune
     assemble: Callable[[nn.Module], nn.Module] = lambda model: model
     inputs: tuple[str, ...] = ()
     with_mirrored: bool = False
@@ -61,27 +55,6 @@ class Tracker(Protocol):
 
     def epoch(self, row: dict[str, float]) -> None:
         """A row of the history; after an interruption all rows come again."""
-
-
-def pixel_batches(
-    dataset: Dataset, network: str, crop_size: int, augment: str, batch_size: int, seed: int, compute: Compute
-) -> tuple[PixelBatches, PixelBatches]:
-    """The training images, augmented, and the val images, in centre crops, as batches for `network`."""
-    train, val = (
-        PixelBatches(
-            dataset.pixels,
-            dataset.labels,
-            dataset.rows(split),
-            NETWORKS[network],
-            crop_size=crop_size,
-            batch_size=size,
-            device=compute.device,
-            augment=augment,
-            seed=seed,
-        )
-        for split, size in (("train", batch_size), ("val", VAL_BATCH))
-    )
-    return train, val
 
 
 def train_approach(
@@ -116,10 +89,10 @@ def train_approach(
     resume = ResumeFile(root() / ".fakeface" / "resume", approach, key)
     facts = {
         "approach": approach,
-        "network": task.network,
-        "weights": task.weights,
+        "network": task.section.network,
+        "weights": getattr(task.section, "weights", "none"),
         "image_size": base.image_size,
-        "crop_size": task.crop_size,
+        "crop_size": task.section.crop_size,
         "threshold": None,  # known after the training
         "temperature": None,
         "data_hash": dataset.data_hash,
@@ -160,9 +133,9 @@ def train_approach(
             print(f"{approach}: {accuracy}; {seconds}, {compute.precision}")
 
 
-def final_metrics(result: Fit, val_labels: np.ndarray) -> dict[str, float]:
+def final_metrics(result: Progress, val_labels: np.ndarray) -> dict[str, float]:
     """The figures of the epoch kept, and the threshold and temperature that val gives: metrics.json."""
-    best, logits = result.history[result.best_epoch - 1], result.val_logits.numpy()
+    best, logits = result.history[result.best_epoch - 1], result.best_logits.numpy()
     temperature = fit_temperature(val_labels, logits)
     metrics = {key: best[key] for key in HISTORY if key not in ("epoch", "lr")}
     metrics |= {"best_epoch": result.best_epoch, "epochs": len(result.history)}
@@ -171,15 +144,15 @@ def final_metrics(result: Fit, val_labels: np.ndarray) -> dict[str, float]:
 
 
 def write_outputs(
-    approach: str, model: nn.Module, facts: dict[str, Any], metrics: dict[str, float], result: Fit, machine: str
+    approach: str, model: nn.Module, facts: dict[str, Any], metrics: dict[str, float], result: Progress, machine: str
 ) -> None:
     """The checkpoint, whose card holds `facts` and `metrics`; metrics.json and history.csv; what the training cost."""
     folder, report = Path("models", approach), Path("reports/train", approach)
     calibration = {key: metrics[key] for key in ("threshold", "temperature")}
     checkpoints.save(folder, model, facts | calibration | {"metrics": metrics})
     history = pd.DataFrame(result.history, columns=HISTORY)
-    write_text(report / "history.csv", history.to_csv(index=False, lineterminator="\n"))
-    write_text(report / "metrics.json", json.dumps(metrics, indent=2) + "\n")
+    write_csv(report / "history.csv", history)
+    write_json(report / "metrics.json", metrics)
     digest = sha256(folder / "model.safetensors")
     keep_cost(Path("reports/cost", f"{approach}.json"), digest, result.seconds, len(result.history), machine)
 
@@ -194,4 +167,4 @@ def keep_cost(path: Path | str, model_sha256: str, seconds: float, epochs: int, 
         if json.loads(Path(path).read_text(encoding="utf-8"))["model_sha256"] == model_sha256:
             return
     cost = {"model_sha256": model_sha256, "minutes": round(seconds / 60, 1), "epochs": epochs, "machine": machine}
-    write_text(path, json.dumps(cost, indent=2) + "\n")
+    write_json(path, cost)

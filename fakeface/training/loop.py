@@ -3,11 +3,12 @@
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
+from torch.optim import SGD, AdamW, Optimizer
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, StepLR
 
 from fakeface.core.errors import UserError
 from fakeface.core.params import Training
@@ -26,19 +27,6 @@ class NotFinite(Exception):
     """The loss is NaN or infinite; the message says where."""
 
 
-@dataclass(frozen=True)
-class Fit:
-    """`history`: a row an epoch (`HISTORY`); `best_epoch`: the one kept; `val_logits`: float32 [n_val, 2] of that epoch.
-
-    `seconds`: of the whole training; of an interrupted one the parts that were not lost.
-    """
-
-    history: list[Row]
-    best_epoch: int
-    val_logits: Tensor
-    seconds: float
-
-
 def fit(
     model: nn.Module,
     train: Batches,
@@ -50,7 +38,7 @@ def fit(
     with_mirrored: bool = False,
     on_epoch: Callable[[Row], None] = lambda row: None,
     resume: ResumeFile | None = None,
-) -> Fit:
+) -> Progress:
     """Trains `model` in place with cross entropy and leaves it with the weights of the epoch kept, in evaluation mode.
 
     Kept is the last epoch, or the best by val accuracy (ties: lower val loss, then the earlier one). The test set is not
@@ -116,7 +104,7 @@ def fit(
             bar.epoch(row)
     model.load_state_dict(progress.best_state)
     model.eval()
-    return Fit(progress.history, progress.best_epoch, progress.best_logits, progress.seconds)
+    return progress
 
 
 def make_passes(network: nn.Module, compute: Compute) -> Passes:
@@ -140,12 +128,7 @@ def make_passes(network: nn.Module, compute: Compute) -> Passes:
 
 
 def _train_epoch(
-    passes: Passes,
-    train: Batches,
-    epoch: int,
-    optimizer: torch.optim.Optimizer,
-    schedule: torch.optim.lr_scheduler.LRScheduler | None,
-    bar: ProgressBar,
+    passes: Passes, train: Batches, epoch: int, optimizer: Optimizer, schedule: LRScheduler | None, bar: ProgressBar
 ) -> tuple[float, float]:
     """Mean loss and accuracy over the training images, as they were seen. `schedule`: one that moves in every step."""
     device = optimizer.param_groups[0]["params"][0].device
@@ -180,25 +163,22 @@ def merit(row: Row) -> tuple[float, float]:
     return row["val_accuracy"], -row["val_loss"]
 
 
-def make_optimizer(parameters: list[Tensor], section: Training) -> torch.optim.Optimizer:
+def make_optimizer(parameters: list[Tensor], section: Training) -> Optimizer:
     """SGD with momentum, as the article has it, or AdamW (momentum is its beta1); torch's fused kernels."""
     lr, decay = section.lr, section.weight_decay
     if section.optimizer == "sgd":
-        return torch.optim.SGD(parameters, lr=lr, momentum=section.momentum, weight_decay=decay, fused=True)
-    return torch.optim.AdamW(parameters, lr=lr, betas=(section.momentum, 0.999), weight_decay=decay, fused=True)
+        return SGD(parameters, lr=lr, momentum=section.momentum, weight_decay=decay, fused=True)
+    return AdamW(parameters, lr=lr, betas=(section.momentum, 0.999), weight_decay=decay, fused=True)
 
 
-def make_schedule(
-    optimizer: torch.optim.Optimizer, section: Training, steps_per_epoch: int
-) -> torch.optim.lr_scheduler.LRScheduler:
+def make_schedule(optimizer: Optimizer, section: Training, steps_per_epoch: int) -> LRScheduler:
     """`constant`; `step`: lr x gamma every step_size epochs; `onecycle`: up to lr and down to 0 (Smith 2018), a step a batch."""
-    schedulers = torch.optim.lr_scheduler
     if section.schedule == "onecycle":
         total = section.epochs * steps_per_epoch
         # torch's OneCycleLR divides by zero where a quarter of the steps is one step
-        return schedulers.LambdaLR(optimizer, lambda step: one_cycle(step, total))
+        return LambdaLR(optimizer, lambda step: one_cycle(step, total))
     gamma = section.gamma if section.schedule == "step" else 1.0
-    return schedulers.StepLR(optimizer, step_size=section.step_size, gamma=gamma)
+    return StepLR(optimizer, step_size=section.step_size, gamma=gamma)
 
 
 def one_cycle(step: int, total: int) -> float:

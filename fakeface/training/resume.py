@@ -19,6 +19,8 @@ import torch
 from filelock import FileLock
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 import fakeface
 from fakeface.detector.checkpoints import save_tensors
@@ -31,12 +33,8 @@ Row = dict[str, float]
 class Progress:
     """Where a training stands after an epoch; a new one is empty.
 
-    Attributes:
-        history: a row for each finished epoch.
-        best_epoch: the epoch kept so far, from 1; 0 before the first.
-        best_state: its weights.
-        best_logits: its val logits, float32 [n_val, 2].
-        seconds: that training took up to here, those before an interruption too.
+    `history`: a row for each finished epoch; `best_epoch`: the one kept so far, from 1, 0 before the first; `best_state` and
+    `best_logits`: its weights and its val logits, float32 [n_val, 2]; `seconds`: up to here, with those before an interruption.
     """
 
     history: list[Row] = field(default_factory=list)
@@ -74,13 +72,7 @@ class ResumeFile:
         with FileLock(self.path.with_suffix(".lock")):
             yield
 
-    def save(
-        self,
-        progress: Progress,
-        model: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        schedule: torch.optim.lr_scheduler.LRScheduler,
-    ) -> None:
+    def save(self, progress: Progress, model: nn.Module, optimizer: Optimizer, schedule: LRScheduler) -> None:
         """Writes the state after an epoch; the one of the epoch before stays until this one is whole."""
         tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
         for number, values in optimizer.state_dict()["state"].items():
@@ -97,12 +89,7 @@ class ResumeFile:
         }
         save_tensors(self.path, tensors, {"facts": json.dumps(facts)})
 
-    def load(
-        self,
-        model: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        schedule: torch.optim.lr_scheduler.LRScheduler,
-    ) -> Progress:
+    def load(self, model: nn.Module, optimizer: Optimizer, schedule: LRScheduler) -> Progress:
         """Puts model, optimiser and schedule back where they were; an empty `Progress` where there is nothing whole."""
         try:
             with safe_open(self.path, "pt") as file:

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from fakeface.core.errors import UserError
-from fakeface.core.files import write_text
+from fakeface.core.files import write_json, write_text
 from fakeface.core.params import APPROACHES, Params
 from fakeface.images.store import Dataset
 from fakeface.variants import leak, seeds
@@ -68,6 +68,6 @@ def _own_scores(approach: str) -> pd.DataFrame:
 
 
 def _write(name: str, figures: dict[str, Any], table: str) -> None:
-    write_text(f"reports/{name}/{name}.json", json.dumps(figures, indent=2) + "\n")
+    write_json(f"reports/{name}/{name}.json", figures)
     write_text(f"reports/{name}/table.md", table)
     print(table)

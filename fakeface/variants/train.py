@@ -5,7 +5,6 @@ of the test images are kept. An interrupted training goes on: its state lies at 
 """
 
 import io
-import json
 import os
 import shutil
 import subprocess
@@ -19,7 +18,7 @@ import pandas as pd
 from ruamel.yaml import YAML
 
 from fakeface.core.errors import UserError
-from fakeface.core.files import root, write_text
+from fakeface.core.files import root, write_csv, write_json, write_text
 from fakeface.core.params import APPROACHES, Params
 from fakeface.detector.device import configure
 from fakeface.detector.predictor import Predictor
@@ -61,8 +60,8 @@ def train_variant(params: Params, approach: str, change: str) -> None:
     right = (table["score"] >= 0.5) == (table["label"] == 1)
     metrics = {"accuracy": round(float(right.mean()), 6), "val_accuracy": predictor.card["metrics"]["val_accuracy"]}
     out = Path("reports/variants", approach, change)
-    write_text(out / "predictions.csv", table.to_csv(index=False, lineterminator="\n"))
-    write_text(out / "metrics.json", json.dumps(metrics, indent=2) + "\n")
+    write_csv(out / "predictions.csv", table)
+    write_json(out / "metrics.json", metrics)
     shutil.rmtree(folder)
     print(f"{approach}, {change}: {100 * metrics['accuracy']:.1f} % on test")
 

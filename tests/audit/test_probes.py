@@ -1,7 +1,6 @@
 """The probes find what was planted, stay at chance where nothing is, and their intervals are wide enough."""
 
 import io
-from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -46,10 +45,7 @@ def measure(table, seed=0):
     """Probes of metadata and file size."""
     fold = folds_by_source(LABELS, SOURCE, 3, seed)
     sizes = table[["bytes"]].to_numpy(float)
-    return [
-        probe(partial(forest, seed), features, LABELS, SOURCE, fold, seed)
-        for features in (metadata_features(table), sizes)
-    ]
+    return [probe(forest(seed), features, LABELS, SOURCE, fold, seed) for features in (metadata_features(table), sizes)]
 
 
 PLANTED = {
@@ -99,7 +95,7 @@ def test_random_labels_are_at_chance_in_about_95_of_100():
         rng = np.random.default_rng(seed)
         labels, source = rng.permutation(LABELS), np.arange(len(LABELS))
         x = rng.normal(size=(len(labels), 5))
-        result = probe(linear, x, labels, source, folds_by_source(labels, source, 5, seed), seed)
+        result = probe(linear(), x, labels, source, folds_by_source(labels, source, 5, seed), seed)
         missed += not result.low <= 0.5 <= result.high
     assert missed <= 8
 
@@ -110,8 +106,8 @@ def test_images_of_one_photo_teach_nothing_about_each_other():
     source = np.repeat(np.arange(40), 10)
     labels = rng.permutation(np.repeat([0, 1], 20))[source]
     x = rng.normal(size=(40, 8))[source] + rng.normal(size=(400, 8)) * 0.01
-    grouped = probe(partial(forest, 0), x, labels, source, folds_by_source(labels, source, 5, 0), 0)
-    leaky = probe(partial(forest, 0), x, labels, np.arange(400), folds_by_source(labels, np.arange(400), 5, 0), 0)
+    grouped = probe(forest(0), x, labels, source, folds_by_source(labels, source, 5, 0), 0)
+    leaky = probe(forest(0), x, labels, np.arange(400), folds_by_source(labels, np.arange(400), 5, 0), 0)
     assert leaky.accuracy > 0.95
     assert grouped.low < 0.5 < grouped.high
     assert grouped.high - grouped.low > leaky.high - leaky.low  # 40 photos say less than 400 images would
@@ -141,20 +137,20 @@ def test_folds_keep_photos_whole_and_both_classes_to_train_on(rows, folds):
 def test_too_few_photos_are_not_measured():
     labels, source = np.array([0, 0, 1, 1]), np.array([0, 1, 2, 2])
     assert folds_by_source(labels, source, 5, 0) is None
-    result = probe(linear, np.zeros((4, 1)), labels, source, None, 0)
+    result = probe(linear(), np.zeros((4, 1)), labels, source, None, 0)
     assert result == Probe(None, None, None)
     assert not result.above(0.5)
 
 
 def test_a_probe_that_is_always_right_has_the_exact_interval_of_its_photos():
     fold = folds_by_source(LABELS, SOURCE, 5, 0)
-    result = probe(linear, LABELS[:, None].astype(float), LABELS, SOURCE, fold, 0)
+    result = probe(linear(), LABELS[:, None].astype(float), LABELS, SOURCE, fold, 0)
     assert result == Probe(1.0, round(0.025 ** (1 / PAIRS), 4), 1.0)  # Clopper & Pearson with all of PAIRS right
 
 
 def test_a_probe_that_gives_one_answer_is_at_chance_for_sure():
     fold = folds_by_source(LABELS, SOURCE, 5, 0)
-    assert probe(DummyClassifier, LABELS[:, None], LABELS, SOURCE, fold, 0) == Probe(0.5, 0.5, 0.5)
+    assert probe(DummyClassifier(), LABELS[:, None], LABELS, SOURCE, fold, 0) == Probe(0.5, 0.5, 0.5)
 
 
 def test_shares_and_the_widest_gap_name_the_difference():

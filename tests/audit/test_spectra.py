@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fakeface.audit import spectra
-from fakeface.audit.spectra import Rings, class_curves, look, median_residual, power_spectrum, whole_plane
+from fakeface.audit.spectra import Rings, look, median_residual, power_spectrum, whole_plane
 from fakeface.split.pairs import perceptual_hash
 
 RNG = np.random.default_rng(0)
@@ -55,8 +55,6 @@ def test_one_pass_gives_each_image_its_features_and_each_class_its_means(monkeyp
     blocks = pixels.reshape(7, 3, 8, 4, 8, 4).mean((3, 5)).transpose(0, 2, 3, 1).reshape(7, -1)
     assert np.abs(seen.thumbnail - blocks).max() <= 1  # Pillow rounds twice, by rows and by columns
     assert (seen.spectrum.shape, seen.residual.shape) == ((2, 32, 32), (2, 30, 30))
-    curves = list(class_curves(seen, labels))
-    assert np.allclose(curves[1][0], seen.radial[labels == 1].mean(0))
     monkeypatch.setattr(spectra, "BATCH", 3)  # other batches, the same figures
     again = look(pixels, labels)
     assert np.array_equal(again.radial, seen.radial)

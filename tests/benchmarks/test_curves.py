@@ -23,32 +23,9 @@ def table(text: str) -> list[list[str]]:
 
 def test_time_to_accuracy(faces, tmp_path):
     out, picture = tmp_path / "out.json", tmp_path / "out.png"
-    small = [
-        "--protocol",
-        "fractions",
-        "--val",
-        "0.25",
-        "--epochs",
-        "1",
-        "--timed-images",
-        "8",
-        "--threads",
-        "1",
-        "--networks",
-        "resnet18",
-    ]
-    done = run(
-        "time_to_accuracy.py",
-        "--data",
-        str(faces),
-        "--weights",
-        "none",
-        *small,
-        "--json",
-        str(out),
-        "--picture",
-        str(picture),
-    )
+    small = "--protocol fractions --val 0.25 --epochs 1 --timed-images 8 --threads 1 --networks resnet18 --weights none"
+    files = ["--data", str(faces), "--json", str(out), "--picture", str(picture)]
+    done = run("time_to_accuracy.py", *files, *small.split())
     assert done.returncode == 0, done.stderr
     results = json.loads(out.read_text())
     assert len(results) == 2

@@ -139,22 +139,19 @@ FLIPS = torch.tensor([False, True, False, True, True, False])
 
 
 @pytest.mark.parametrize("crop", [16, 31, 48, 64, 90])
-def test_cpu_path_is_torchvisions_resized_crop(crop):
-    pixels = pictures()
-    got = resized_crop(pixels, BOXES, FLIPS, crop)
+def test_both_paths_are_torchvisions_resized_crop_and_leave_the_pixels(crop):
+    """On whole grey levels on a CPU; the matrices in floating point."""
+    pixels, before = pictures(), pictures()
+    got, by_matrix = resized_crop(pixels, BOXES, FLIPS, crop), matrix_crop(pixels, BOXES, FLIPS, crop)
     assert got.shape == (6, 3, crop, crop)
     for i, box in enumerate(BOXES.tolist()):
-        wanted = functional.resized_crop(pixels[i], *box, [crop, crop], antialias=True)
+        wanted, exact = (
+            functional.resized_crop(image, *box, [crop, crop], antialias=True)
+            for image in (pixels[i], pixels[i].float())
+        )
         assert torch.equal(got[i], (wanted.flip(2) if FLIPS[i] else wanted).float())
-
-
-@pytest.mark.parametrize("crop", [16, 31, 48, 64, 90])
-def test_matrix_crop_is_torchvisions_in_floating_point(crop):
-    pixels = pictures()
-    got = matrix_crop(pixels, BOXES, FLIPS, crop)
-    for i, box in enumerate(BOXES.tolist()):
-        wanted = functional.resized_crop(pixels[i].float(), *box, [crop, crop], antialias=True)
-        assert (got[i] - (wanted.flip(2) if FLIPS[i] else wanted)).abs().max() < 1e-3
+        assert (by_matrix[i] - (exact.flip(2) if FLIPS[i] else exact)).abs().max() < 1e-3
+    assert torch.equal(pixels, before)
 
 
 def test_drawn_boxes_give_the_same_on_both_paths():
@@ -178,14 +175,6 @@ def test_matrices_weigh_only_the_box_and_sum_to_one():
 
 def test_matrix_of_the_same_size_is_the_identity():
     assert torch.equal(resize_matrices(torch.tensor([0]), torch.tensor([9]), 9, 9)[0], torch.eye(9))
-
-
-def test_pixels_are_left_as_they_were():
-    pixels = pictures()
-    before = pixels.clone()
-    resized_crop(pixels, BOXES, FLIPS, 40)
-    matrix_crop(pixels, BOXES, FLIPS, 40)
-    assert torch.equal(pixels, before)
 
 
 def test_robust_draws_blur_and_jpeg_as_cnndetection_trains():

@@ -149,7 +149,7 @@ def test_robust_is_the_crop_of_the_degraded_whole_image_with_its_own_label():
     assert torch.equal(x[untouched], plain[untouched])
 
 
-@pytest.mark.parametrize("augment", ["crop", "robust"])
+@pytest.mark.parametrize("augment", ["article", "crop", "robust"])
 @pytest.mark.parametrize("world", [2, 3])
 def test_the_parts_of_several_processes_are_the_batches_of_one(augment, world, monkeypatch):
     whole = list(pixel_batches(augment=augment).train(1))

@@ -52,16 +52,13 @@ def test_deterministic_algorithms_are_asked_for():
     assert not torch.is_deterministic_algorithms_warn_only_enabled()
 
 
-@pytest.mark.parametrize(("fast", "chosen"), [(True, "bf16"), (False, "fp32")])
-def test_auto_takes_bf16_where_it_is_fast(monkeypatch, fast, chosen):
+@pytest.mark.parametrize(
+    ("asked", "fast", "chosen"),
+    [("auto", True, "bf16"), ("auto", False, "fp32"), ("fp32", True, "fp32"), ("bf16", False, "bf16")],
+)
+def test_precision_is_the_one_asked_for_and_auto_the_fast_one(monkeypatch, asked, fast, chosen):
     monkeypatch.setattr(device, "cpu_is_fast_in_bf16", lambda: fast)
-    assert configure(0, 1, "cpu", "auto").precision == chosen
-
-
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_precision_asked_for_is_taken(monkeypatch, precision):
-    monkeypatch.setattr(device, "cpu_is_fast_in_bf16", lambda: precision == "fp32")
-    assert configure(0, 1, "cpu", precision).precision == precision
+    assert configure(0, 1, "cpu", asked).precision == chosen
 
 
 @pytest.mark.parametrize(("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])

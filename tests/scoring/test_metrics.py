@@ -78,12 +78,10 @@ def test_worked_example():
     assert got["accuracy"] == 0.6
     assert got["accuracy_real"] == 0.666667
     assert got["accuracy_fake"] == 0.5
-    assert got["confusion"] == {"real_as_real": 2, "real_as_fake": 1, "fake_as_real": 1, "fake_as_fake": 1}
     assert got["roc_auc"] == 0.833333  # 5 of 6 pairs in order
     assert got["average_precision"] == 0.833333  # 1/2 * 1/1 + 1/2 * 2/3
     assert got["accuracy_at_threshold"] == 0.8
     assert got["threshold"] == 0.35
-    assert got["n_test"] == 5
 
 
 @pytest.mark.parametrize(
@@ -121,7 +119,6 @@ def test_figures_are_those_of_plain_counting(data, threshold):
     assert got["roc_auc"] == pytest.approx(naive_roc_auc(labels, scores), abs=1e-6)
     at = [(s >= threshold) == y for y, s in zip(labels, scores, strict=True)]
     assert got["accuracy_at_threshold"] == pytest.approx(sum(at) / len(at), abs=1e-6)
-    assert sum(got["confusion"].values()) == got["n_test"] == len(labels)
 
 
 @given(data=TIED)
@@ -139,8 +136,7 @@ def test_accuracy_of_integers_is_a_fraction():
     scores[0] = 1.0
     got = evaluate(labels, scores, 0.5)
     assert (got["accuracy"], got["accuracy_real"]) == (0.99875, 0.9975)
-    assert all(type(got[key]) is float for key in ("accuracy", "roc_auc", "threshold", "accuracy_at_threshold"))
-    assert all(type(value) is int for value in (*got["confusion"].values(), got["n_test"]))
+    assert all(type(value) is float for value in got.values())
 
 
 # ------------------------------------------------------------------ equal error rate, rates at a limit, calibration
@@ -275,7 +271,6 @@ def test_fakes_alone_give_their_recall(n):
     got = evaluate(np.ones(n, dtype=int), np.full(n, 0.7), 0.8)
     assert (got["accuracy"], got["accuracy_fake"], got["accuracy_fake_at_threshold"]) == (1.0, 1.0, 0.0)
     assert not {"accuracy_real", "false_positive_rate", "roc_auc", "average_precision", *EVERY} & set(got)
-    assert got["confusion"]["fake_as_fake"] == got["n_test"] == n
 
 
 def test_no_image_is_refused():
@@ -292,17 +287,12 @@ def candidates(scores):
     return [values[0], *((values[:-1] + values[1:]) / 2), np.nextafter(values[-1], 2)]
 
 
-@given(data=TIED)
-@QUICK
-def test_threshold_is_as_good_as_any(data):
-    labels, scores = data
-    best = max(balanced(labels, scores, cut) for cut in candidates(scores))
-    assert balanced(labels, scores, best_threshold(labels, scores)) == pytest.approx(best)
+ENDS = [0.0, 5e-324, 1e-9, 0.5, np.nextafter(0.5, 0), 1 - 2**-53, 1.0]
 
 
-@given(data=scored(st.one_of(UNIT, st.sampled_from([0.0, 5e-324, 1e-9, 0.5, np.nextafter(0.5, 0), 1 - 2**-53, 1.0]))))
+@given(data=TIED | scored(st.one_of(UNIT, st.sampled_from(ENDS))))
 @QUICK
-def test_threshold_is_as_good_as_any_for_scores_next_to_each_other_and_at_the_ends(data):
+def test_threshold_is_as_good_as_any_also_for_scores_next_to_each_other_and_at_the_ends(data):
     labels, scores = data
     best = max(balanced(labels, scores, cut) for cut in [*candidates(scores), *scores])
     assert balanced(labels, scores, best_threshold(labels, scores)) == pytest.approx(best)

@@ -4,25 +4,21 @@ import shutil
 
 import numpy as np
 import pytest
+from conftest import ROOT
 
 from fakeface.core.errors import UserError
+from fakeface.core.load import load_params
 from fakeface.images.decode import decode, find_images
 from fakeface.split.extra import find_extra, read_extra
 
+PARAMS = load_params(ROOT / "recipes" / "default.yaml")
 
-def read(folder, tmp_path, *, skip_bad=False, size=64):
+
+def read(folder, tmp_path, on_bad_image="fail"):
     found = find_extra("other", str(folder), "0_real", "1_fake")
-    return read_extra(
-        "other",
-        str(folder),
-        found,
-        tmp_path / "pixels.npy",
-        image_size=size,
-        max_megapixels=50.0,
-        threads=2,
-        hash_distance=4,
-        skip_bad=skip_bad,
-    )
+    base = PARAMS.base.model_copy(update={"image_size": 64})
+    split = PARAMS.split.model_copy(update={"on_bad_image": on_bad_image})
+    return read_extra(folder, found, tmp_path / "pixels.npy", base, split)
 
 
 def refusal(function, *arguments, **named):
@@ -33,7 +29,7 @@ def refusal(function, *arguments, **named):
 
 
 def test_images_are_found_and_decoded_as_in_the_split(faces, tmp_path):
-    extra = read(faces, tmp_path)
+    extra, bad = read(faces, tmp_path)
     assert find_extra("other", str(faces), "0_real", "1_fake") == find_images(faces, "0_real", "1_fake")
     assert extra.manifest["path"].tolist() == [image.path for image in find_images(faces, "0_real", "1_fake")]
     assert extra.labels.tolist() == [0] * 12 + [1] * 12
@@ -41,20 +37,20 @@ def test_images_are_found_and_decoded_as_in_the_split(faces, tmp_path):
         image = decode(faces / extra.manifest["path"][row], 64, 50.0)
         assert np.array_equal(extra.pixels[row], image.pixels)
         assert extra.manifest["sha256"][row] == image.sha256
-    assert extra.bad == []
+    assert bad == []
 
 
 def test_a_fake_and_its_photo_are_of_one_source(faces, tmp_path):
-    source = read(faces, tmp_path).source
+    source = read(faces, tmp_path)[0].manifest["source"]
     assert source[:12].tolist() == source[12:].tolist() == list(range(12))
 
 
 @pytest.mark.parametrize(("gone", "label"), [("1_fake", 0), ("0_real", 1)])
 def test_one_class_is_enough(faces, tmp_path, gone, label):
     shutil.rmtree(faces / gone)
-    extra = read(faces, tmp_path)
+    extra, _ = read(faces, tmp_path)
     assert extra.labels.tolist() == [label] * 12
-    assert len(set(extra.source.tolist())) == 12
+    assert extra.manifest["source"].nunique() == 12
 
 
 def test_missing_folder_names_its_key():
@@ -80,13 +76,13 @@ def test_bad_image_stops_or_is_left_out_as_in_the_split(faces, tmp_path):
     message = refusal(read, faces, tmp_path)
     assert "0_real/0003.jpg: is empty" in message
     assert "split.on_bad_image" in message
-    extra = read(faces, tmp_path, skip_bad=True)
-    assert extra.bad == [("0_real/0003.jpg", "is empty (0 bytes)")]
-    assert len(extra.manifest) == len(extra.pixels) == len(extra.source) == 23
+    extra, bad = read(faces, tmp_path, "skip")
+    assert bad == [("0_real/0003.jpg", "is empty (0 bytes)")]
+    assert len(extra.manifest) == len(extra.pixels) == 23
     assert "0_real/0003.jpg" not in extra.manifest["path"].tolist()
 
 
 def test_a_set_without_any_usable_image_is_refused_also_when_skipping(faces, tmp_path):
     for path in faces.rglob("*.jpg"):
         path.write_bytes(b"no image")
-    assert "(and 23 more)" in refusal(read, faces, tmp_path, skip_bad=True)
+    assert "none of its 24 images can be used" in refusal(read, faces, tmp_path, "skip")

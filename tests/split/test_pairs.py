@@ -150,13 +150,6 @@ def test_same_bytes_under_other_names_are_one_photo():
     assert groups.source.tolist() == [0, 1, 0]
 
 
-@pytest.mark.parametrize(("bits", "linked"), [(0, True), (4, True), (5, False)])
-def test_hashes_link_up_to_the_distance(bits, linked):
-    groups = grouped(["a", "b"], [0, 0], [FAR[0], flipped(FAR[0], bits)], distance=4)
-    assert (groups.source[0] == groups.source[1]) == linked
-    assert groups.near_duplicates == linked
-
-
 def test_perceptual_hash_survives_jpeg_and_tells_pictures_apart():
     coarse = np.random.default_rng(1).integers(0, 256, (2, 6, 6, 3), dtype=np.uint8)
     a, b = (np.asarray(Image.fromarray(c).resize((64, 64), Image.Resampling.BICUBIC)) for c in coarse)

@@ -116,15 +116,6 @@ def test_planted_copies_and_leaks_are_found_and_names_are_only_text(audit, proje
 
 
 @pytest.mark.exhaustive
-def test_a_file_that_changed_since_the_split_is_named(audit, project, tmp_path):
-    audit(on_shortcut="warn")
-    (tmp_path / "set/1_fake/0003.jpg").write_bytes((tmp_path / "set/1_fake/0004.jpg").read_bytes())
-    result = project.run("python", "-m", "stages.audit", check=False)
-    assert result.returncode == 1
-    assert "0003.jpg: is not the file that the split read; run `dvc repro split`" in result.stderr
-
-
-@pytest.mark.exhaustive
 def test_dvc_stops_before_any_training_and_the_page_is_there(project, tmp_path):
     write_set(project.path / "data/raw", JPEG, {"suffix": "png"})
     project.set(split={"data": "data/raw", **FRACTIONS}, sample={"count": 0}, audit={"on_shortcut": "fail"})

@@ -67,17 +67,3 @@ def test_a_second_run_writes_the_same_bytes(explained):
     shutil.rmtree(explained.path / OUT)
     explained.run("python", "-m", "stages.explain")
     assert files(explained) == first
-
-
-def test_predictions_of_another_split_are_refused_in_one_line(explained):
-    path = explained.path / "reports/evaluate/predictions.csv"
-    before = path.read_bytes()
-    path.unlink()  # linked to DVC's cache, perhaps
-    path.write_bytes(before.rsplit(b"\n", 2)[0] + b"\n")
-    try:
-        result = explained.run("python", "-m", "stages.explain", check=False)
-    finally:
-        path.write_bytes(before)
-    assert result.returncode == 1
-    assert result.stderr.strip().splitlines()[-1].startswith("error: reports/evaluate/predictions.csv: ")
-    assert "Traceback" not in result.stderr

@@ -7,11 +7,11 @@ import pytest
 import torch
 from sklearn.metrics import log_loss
 
+from fakeface.detector.batches import VAL_BATCH
 from fakeface.detector.calibration import uncalibrated
 from fakeface.detector.device import Compute
 from fakeface.detector.predictor import Predictor
 from fakeface.images.store import Dataset
-from fakeface.training.approach import VAL_BATCH
 
 pytestmark = [pytest.mark.slow, pytest.mark.exhaustive]
 

@@ -22,9 +22,8 @@ def test_help_says_what_it_reads_writes_and_takes(name):
         check=True,
         timeout=60,
     )
-    assert (
-        time.perf_counter() - started < 5
-    )  # 0.3 s on a quiet machine; torch or mlflow at import take more than this bound
+    # 0.3 s on a quiet machine; torch or mlflow at import take more than this bound
+    assert time.perf_counter() - started < 5
     for word in ("Reads", "Writes", "Takes"):
         assert word in result.stdout
 

@@ -81,7 +81,7 @@ def test_two_fits_are_bit_identical(optimizer, schedule):
         runs.append((result, model))
     (first, a), (second, b) = runs
     assert first.history == second.history
-    assert torch.equal(first.val_logits, second.val_logits)
+    assert torch.equal(first.best_logits, second.best_logits)
     assert all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
 
 
@@ -114,10 +114,10 @@ def test_val_may_be_scored_with_mirror_images():
         torch.manual_seed(0)
         model = build("mynet", 96)
         fitted = fit(model, batches, batches, section(epochs=1, lr=0.001), FP32, with_mirrored=mirrored)
-        assert torch.equal(fitted.val_logits, logits_of(model, batches, FP32, with_mirrored=mirrored)[0])
-        loss = nn.functional.cross_entropy(fitted.val_logits, torch.from_numpy(labels)).item()
+        assert torch.equal(fitted.best_logits, logits_of(model, batches, FP32, with_mirrored=mirrored)[0])
+        loss = nn.functional.cross_entropy(fitted.best_logits, torch.from_numpy(labels)).item()
         assert fitted.history[0]["val_loss"] == pytest.approx(loss, abs=2e-6)
-        results.append((model.state_dict(), fitted.val_logits))
+        results.append((model.state_dict(), fitted.best_logits))
     (plain, one), (both, other) = results
     assert all(torch.equal(value, both[name]) for name, value in plain.items())
     assert not torch.equal(one, other)
@@ -144,7 +144,7 @@ def test_best_epoch_is_kept_and_the_last_when_asked():
         result = fit(model, blobs(), val, section(keep=keep, lr=0.01), FP32)
         losses = [row["val_loss"] for row in result.history]
         assert losses == sorted(losses)
-        assert torch.equal(logits_of(model, val, FP32)[0], result.val_logits)
+        assert torch.equal(logits_of(model, val, FP32)[0], result.best_logits)
         kept[keep] = result
     assert kept["best"].best_epoch < kept["last"].best_epoch == 5
     assert kept["best"].history == kept["last"].history
@@ -315,5 +315,5 @@ def test_bf16_stays_close_to_fp32_and_keeps_fp32_weights():
     result = fit(model, blobs(), blobs(seed=1), section(lr=0.01), Compute(CPU, "bf16"))
     exact = fit(linear(), blobs(), blobs(seed=1), section(lr=0.01), FP32)
     assert model.weight.dtype == torch.float32
-    assert result.val_logits.dtype == torch.float32
+    assert result.best_logits.dtype == torch.float32
     assert abs(result.history[-1]["val_loss"] - exact.history[-1]["val_loss"]) < 0.02
