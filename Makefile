@@ -7,7 +7,7 @@ PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-
 
 help:
 	@echo "make repro      rebuild everything that changed (first time: set-up and the whole pipeline)"
-	@echo "make ui         compare the runs in the browser, http://127.0.0.1:5000"
+	@echo "make ui         compare the runs in the browser; prints the address of their table"
 	@echo "make test       the tests           make test-fast   without the slow ones"
 	@echo "make test-all   with kills, several processes, whole pipelines again and benchmarks, as .ci/run does"
 	@echo "make lint       ruff and mypy       make format      ruff's formatter"
@@ -24,15 +24,15 @@ setup: .venv/.installed
 repro: .venv/.installed
 	@$(BIN)/fakeface check
 	$(BIN)/dvc repro
-	-@$(BIN)/fakeface publish
 	@echo
 	@echo "Read      reports/index.html: which approach, how good, how sure, at what cost"
 	@echo "Tables    reports/evaluate/table.md and the pictures in reports/evaluate/figures/"
 	@echo "Data      reports/audit/index.html: what is in it besides the faces"
 	@echo "Models    models/, a folder for each approach"
-	@echo "Compare   make ui (MLflow), $(BIN)/dvc metrics show, $(BIN)/dvc plots show"
 	@[ -z "$$(git status --porcelain dvc.lock 2> /dev/null)" ] || echo "Lock      dvc.lock changed: commit it with reports/;" \
 		"where you edited nothing, this processor rounds otherwise (docs/pipeline.md, When dvc.lock changed)"
+	@echo "Compare   $(BIN)/dvc metrics show, $(BIN)/dvc plots show, and MLflow:"
+	-@$(BIN)/fakeface publish
 
 test: .venv/.installed
 	$(PYTEST) -m "not exhaustive"
@@ -55,4 +55,5 @@ format: .venv/.installed
 	$(BIN)/ruff format .
 
 ui: .venv/.installed
+	@$(BIN)/python -m fakeface.tracking.store
 	MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow ui --host 127.0.0.1

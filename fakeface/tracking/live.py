@@ -40,9 +40,6 @@ class Worker:
         else:
             self.done.set()
 
-    def do(self, action: Action) -> None:
-        self.actions.put(action)
-
     def close(self, last: Action) -> None:
         """Waits until all is done, with `last` at the end; that is tried also after an error, for a server may be back."""
         self.actions.put(None)
@@ -124,7 +121,7 @@ class TrainingRun:
         """Begins the run, or goes on with the one that carries this key: a training is one run, however often it is killed."""
         self.worker = Worker(self.enabled)
         tags = {"dvc.stage": f"train_{self.approach}", "training": key}
-        self.worker.do(lambda client, experiment: self._start(client, experiment, tags, facts))
+        self.worker.actions.put(lambda client, experiment: self._start(client, experiment, tags, facts))
 
     def epoch(self, row: dict[str, float]) -> None:
         """Logs one row of the history; one that the run has already, from before an interruption, is left out."""
@@ -135,7 +132,7 @@ class TrainingRun:
                 runs.log_epochs(client, self.run_id, [row], now)
 
         if self.worker:
-            self.worker.do(log)
+            self.worker.actions.put(log)
 
     def close(self, status: str) -> None:
         """Completes the run from the stage's outputs, or says how it ended."""
@@ -150,14 +147,13 @@ class TrainingRun:
         found = client.search_runs(
             [experiment], f"tags.training = '{tags['training']}'", order_by=["attributes.start_time ASC"]
         )
-        run = found[0] if found else None
-        if run is None:
-            own = provenance()
-            name = f"{self.approach} {own.get('dvc.exp_name', '')}".strip()
-            run = client.create_run(experiment, run_name=name, tags=tags | own)
-        elif run.info.status != "FINISHED":
-            client.update_run(run.info.run_id, status="RUNNING")
-        self.run_id = run.info.run_id
+        if not found:
+            tags |= provenance()
+            name = f"{self.approach} {tags.get('dvc.exp_name', '')}".strip()
+            found = [client.create_run(experiment, run_name=name, tags=tags)]
+        elif found[0].info.status != "FINISHED":
+            client.update_run(found[0].info.run_id, status="RUNNING")
+        self.run_id = found[0].info.run_id
         self.known = runs.write(client, self.run_id, runs.Training(self.approach, self.params, card=facts))
 
     def _complete(self, client: Any, _: str) -> None:

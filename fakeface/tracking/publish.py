@@ -96,7 +96,7 @@ def _publish(client: Any, experiment: str, state: State, approach: str, key: str
             client.set_tag(live.info.run_id, "training_key", key)
             result.linked += 1
             run = live
-        elif whole:
+        elif whole and lacking:
             result.there += 1
         else:
             result.made += 1

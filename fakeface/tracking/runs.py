@@ -16,8 +16,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
-CURVES = {"lr": "train/lr", "train_loss": "train/loss", "train_accuracy": "train/accuracy"}
-CURVES |= {"val_loss": "val/loss", "val_accuracy": "val/accuracy"}
+# MLflow's page for comparing runs begins with the first one
+CURVES = {
+    "val_accuracy": "val/accuracy",
+    "val_loss": "val/loss",
+    "train_loss": "train/loss",
+    "train_accuracy": "train/accuracy",
+}
 KEPT = {"val_loss": "val/kept_loss", "val_accuracy": "val/kept_accuracy", "best_epoch": "val/kept_epoch"}
 TEST = ("accuracy", "accuracy_real", "accuracy_fake", "roc_auc", "average_precision")
 CARD = {"sha256": "model_sha256", "data_hash": "data_hash", "network": "network", "precision": "precision"}  # -> tag

@@ -5,6 +5,7 @@ import re
 import shutil
 import sqlite3
 import time
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -91,35 +92,66 @@ def test_a_second_repro_runs_nothing_and_the_tree_is_clean(built):
     assert built.run("git", "status", "--porcelain").stdout == ""
 
 
-def test_every_training_stage_is_one_mlflow_run_with_its_curve_and_checkpoint(built):
-    with sqlite3.connect(built.path / "mlflow.db") as store:
-        runs = dict(store.execute("select name, run_uuid from runs where status = 'FINISHED'"))
-        assert set(runs) == {"train_scratch", "train_extractor", "train_finetune", "evaluate", "robustness"}
-        query = "select step, value from metrics where run_uuid = ? and key = 'val_loss' and step > 0 order by step"
-        logged = dict(store.execute(query, (runs["train_extractor"],)))
-        keys = {
-            key
-            for (key,) in store.execute("select key from latest_metrics where run_uuid = ?", (runs["train_finetune"],))
+def shown(store: Path) -> dict[str, dict]:
+    """What the runs of a store show, by name; without what a clock says or the store names."""
+    queries = {
+        "params": "select key, value from params where run_uuid = ?",
+        "figures": "select key, value from latest_metrics where run_uuid = ?",
+        "loss": "select step, value from metrics where key = 'val/loss' and run_uuid = ?",
+        "tags": "select key, value from tags where run_uuid = ? and key not in "
+        "('training', 'training_key', 'mlflow.source.name', 'mlflow.source.git.commit', 'git.dirty')",
+    }
+    with sqlite3.connect(store) as connection:
+        runs = connection.execute("select name, run_uuid, artifact_uri from runs where status = 'FINISHED'").fetchall()
+        found = {n: {q: dict(connection.execute(sql, (run,))) for q, sql in queries.items()} for n, run, _ in runs}
+    for name, _, uri in runs:
+        folder = Path(uri.removeprefix("file://"))
+        found[name]["files"] = {
+            path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()
         }
-        tags = dict(store.execute("select key, value from tags where run_uuid = ?", (runs["train_finetune"],)))
-        params = dict(store.execute("select key, value from params where run_uuid = ?", (runs["train_finetune"],)))
+    return found
+
+
+def test_every_training_is_one_mlflow_run_live_and_published_alike(built, tmp_path):
+    live = shown(built.path / "mlflow.db")
+    assert set(live) == {"scratch", "extractor", "finetune"}
     history = pd.read_csv(built.path / "reports/train/extractor/history.csv")
-    assert logged == pytest.approx(dict(zip(history["epoch"], history["val_loss"], strict=True)))
-    assert {"test_accuracy", "train_seconds"} <= keys
-    assert any(key.startswith("system/") for key in keys)
-    summary = json.loads((built.path / "reports/split/summary.json").read_text())
-    assert tags["data_hash"] == summary["data_hash"]
-    assert tags["dvc.stage"] == "train_finetune"
-    assert len(tags["mlflow.source.git.commit"]) == 40
-    assert params["train_finetune.lr"] == "0.001"
-    artifacts = built.path / "mlruns" / runs["train_finetune"] / "artifacts"
-    for name in (
-        "models/finetune/model.safetensors",
-        "models/finetune/card.json",
-        "curves.png",
-        "reports/train/finetune/history.csv",
-    ):
-        assert (artifacts / name).is_file()
+    assert live["extractor"]["loss"] == pytest.approx(dict(zip(history["epoch"], history["val_loss"], strict=True)))
+    figures = {name: set(run["figures"]) for name, run in live.items()}
+    assert figures["scratch"] == figures["extractor"] == figures["finetune"]
+    assert figures["scratch"] >= {
+        "val/kept_accuracy",
+        "test/accuracy",
+        "test/roc_auc",
+        "robustness/mean",
+        "cost/minutes",
+    }
+    assert len(figures["scratch"]) <= 25
+    finetune = live["finetune"]
+    assert (
+        finetune["tags"]["data_hash"]
+        == json.loads((built.path / "reports/split/summary.json").read_text())["data_hash"]
+    )
+    assert finetune["tags"]["dvc.stage"] == "train_finetune"
+    assert finetune["params"]["train_finetune.lr"] == "0.001"
+    files = {path.as_posix() for path in finetune["files"]}
+    assert files >= {
+        "card.json",
+        "history.csv",
+        "metrics.json",
+        "evaluate/predictions_finetune.png",
+        "robustness/all_cells.png",
+    }
+
+    store = tmp_path / "other.db"
+    built.run("fakeface", "publish", MLFLOW_TRACKING_URI=f"sqlite:///{store}")
+    (built.path / "reports/champion.json").unlink()
+    published = shown(store)
+    files = [Path("detector") in path.parents for run in published.values() for path in run["files"]]
+    assert sum(files) > 0  # the registered version's
+    for run in (*live.values(), *published.values()):
+        run["files"] = {path: text for path, text in run["files"].items() if path.parts[0] != "detector"}
+    assert published == live
 
 
 def test_the_finetune_lr_reruns_finetune_and_what_scores_it_only(built):
@@ -247,8 +279,8 @@ def test_an_experiment_lands_in_the_store_at_the_root(built):
     built.run("dvc", "exp", "run", "--temp", "-n", "warm", "-S", "train_finetune.lr=0.01")
     with sqlite3.connect(built.path / "mlflow.db") as store:
         names = [name for (name,) in store.execute("select name from runs where status = 'FINISHED'")]
-    assert "train_finetune warm" in names
-    assert "train_scratch warm" not in names
+    assert "finetune warm" in names
+    assert "scratch warm" not in names
     assert "warm" in built.run("dvc", "exp", "show", "--csv").stdout
 
 

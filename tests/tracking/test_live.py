@@ -17,7 +17,7 @@ from fakeface.tracking import live
 
 def until_logged(run):
     done = threading.Event()
-    run.worker.do(lambda *_: done.set())
+    run.worker.actions.put(lambda *_: done.set())
     assert done.wait(120)
 
 def write(path, text):
@@ -118,7 +118,7 @@ def test_the_tracking_uri_is_honoured_and_a_failed_stage_is_a_failed_run(tmp_pat
 
 @pytest.mark.slow
 def test_one_error_midway_is_said_once_and_the_end_brings_what_was_left_out(tmp_path):
-    err = ends(start(tmp_path, after_epoch("run.worker.do(lambda *_: 1 / 0)")))
+    err = ends(start(tmp_path, after_epoch("run.worker.actions.put(lambda *_: 1 / 0)")))
     assert err.count("MLflow tracking stopped (ZeroDivisionError") == 1
     assert query(tmp_path / "mlflow.db", "select status from runs") == [("FINISHED",)]
     assert query(tmp_path / "mlflow.db", VAL_LOSS) == [(1, 1.0), (2, 0.5)]

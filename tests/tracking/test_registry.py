@@ -56,27 +56,29 @@ def train(opened, data_hash="a" * 64, seed=0, **accuracies: float) -> dict[str, 
     return cards
 
 
+def best(opened, margin: float) -> str:
+    models = {approach: Path("models", approach) for approach in APPROACHES}
+    return registry.register_best(*opened, models, dict.fromkeys(APPROACHES, "md5"), margin)
+
+
 def champion(client) -> str:
     return client.get_model_version_by_alias("fakeface", "champion").tags["model_sha256"]
 
 
 def test_val_and_the_margin_decide(opened):
-    client, experiment = opened
+    client, _ = opened
     first = train(opened, scratch=0.8, finetune=0.9)
-    assert "finetune, val accuracy 0.9000) is the new champion" in registry.register_best(client, experiment, 0.01)
+    assert "finetune, val accuracy 0.9000) is the new champion" in best(opened, 0.01)
     assert champion(client) == first["finetune"]["sha256"]
-    assert "is the champion" in registry.register_best(client, experiment, 0.01)
+    assert json.loads(registry.KEPT.read_text())["model_sha256"] == first["finetune"]["sha256"]
+    assert "is the champion" in best(opened, 0.01)
     assert len(client.search_model_versions("name = 'fakeface'")) == 1  # again makes no second version
 
     train(opened, seed=1, extractor=0.905)
-    assert "does not beat the champion, version 1 (0.9000), by more than 0.01" in registry.register_best(
-        client, experiment, 0.01
-    )
+    assert "does not beat the champion, version 1 (0.9000), by more than 0.01" in best(opened, 0.01)
     assert champion(client) == first["finetune"]["sha256"]
     third = train(opened, seed=2, scratch=0.92)
-    assert "version 3 (scratch, val accuracy 0.9200) is the new champion" in registry.register_best(
-        client, experiment, 0.01
-    )
+    assert "version 3 (scratch, val accuracy 0.9200) is the new champion" in best(opened, 0.01)
     assert champion(client) == third["scratch"]["sha256"]
 
 
@@ -87,21 +89,21 @@ def test_of_equal_accuracy_the_lower_loss_is_best_and_test_figures_do_not_count(
     card["metrics"] |= {"val_loss": 0.1}
     Path("models/extractor/card.json").write_text(json.dumps(card))
     for run in client.search_runs([experiment]):
-        client.log_metric(run.info.run_id, "test_accuracy", 1.0 if "scratch" in run.info.run_name else 0.0)
-    assert "(extractor" in registry.register_best(client, experiment, 0.0)
+        client.log_metric(run.info.run_id, "test/accuracy", 1.0 if "scratch" in run.info.run_name else 0.0)
+    assert "(extractor" in best(opened, 0.0)
 
 
 def test_other_val_images_are_not_compared_and_promotion_is_asked_for(opened):
-    client, experiment = opened
+    client, _ = opened
     first = train(opened, scratch=0.6)
-    registry.register_best(client, experiment, 0.01)
+    best(opened, 0.01)
     second = train(opened, data_hash="b" * 64, seed=1, scratch=0.99)
-    assert "`fakeface promote 2`" in registry.register_best(client, experiment, 0.01)
+    assert "`fakeface promote 2`" in best(opened, 0.01)
     assert champion(client) == first["scratch"]["sha256"]
-    registry.promote(client, "2")
+    registry.promote("2")
     assert champion(client) == second["scratch"]["sha256"]
     with pytest.raises(UserError, match=r"no version 7; it has 1, 2"):
-        registry.promote(client, "7")
+        registry.promote("7")
 
 
 def test_without_a_whole_run_nothing_is_registered(opened):
@@ -109,6 +111,6 @@ def test_without_a_whole_run_nothing_is_registered(opened):
     train(opened, scratch=0.9)
     for run in client.search_runs([experiment]):
         client.update_run(run.info.run_id, status="FAILED")
-    assert "no whole run" in registry.register_best(client, experiment, 0.0)
+    assert "no whole run" in best(opened, 0.0)
     with pytest.raises(UserError, match="none yet"):
-        registry.promote(client, "1")
+        registry.promote("1")

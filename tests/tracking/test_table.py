@@ -15,9 +15,9 @@ def test_only_accuracies_and_what_differs_are_columns():
     rows = [
         row(None, "workspace", **{val: 0.98889, "finetune.accuracy": 1.0, "train_finetune.lr": 0.001}),
         row(None, "main", **{val: 0.98889, "finetune.accuracy": 1.0, "train_finetune.lr": 0.001}),
-        row("hot", "c0ffee1", **{val: 0.5, "finetune.accuracy": None, "train_finetune.lr": 0.5, "split.data": "x"}),
+        row("hot", "c0ffee1", **{val: 0.5, "finetune.accuracy": 1.0, "train_finetune.lr": 0.5, "split.data": "x"}),
     ]
-    shown = table(rows)
+    shown = table(rows, lambda row, approach: row["rev"] != "c0ffee1")
     assert shown.to_dict("list") == {
         "experiment": ["workspace", "main", "hot"],
         "val finetune": ["0.9889", "0.9889", "0.5000"],
@@ -29,6 +29,7 @@ def test_only_accuracies_and_what_differs_are_columns():
 
 def test_one_that_waits_says_so():
     shown = table(
-        [row(None, "workspace"), row("done", "c0ffee3", State="Success"), row("next", "c0ffee2", State="Queued")]
+        [row(None, "workspace"), row("done", "c0ffee3", State="Success"), row("next", "c0ffee2", State="Queued")],
+        lambda row, approach: True,
     )
     assert shown.to_dict("list") == {"experiment": ["workspace", "done", "next"], "state": ["", "", "Queued"]}

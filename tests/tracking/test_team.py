@@ -20,6 +20,8 @@ import pytest
 from conftest import BIN, Project, environment
 from test_publish import write_pipeline
 
+from fakeface.core.params import APPROACHES
+
 pytestmark = [pytest.mark.slow, pytest.mark.exhaustive]
 KEYS = {"AWS_ACCESS_KEY_ID": "team", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1"}
 
@@ -133,10 +135,38 @@ def test_two_clones_share_results_and_runs(servers, tmp_path):
         "import mlflow; c = mlflow.MlflowClient(); e = c.get_experiment_by_name('fakeface').experiment_id\n"
         "for r in c.search_runs([e], \"tags.`dvc.stage` = 'train_scratch'\"):\n"
         "    files = [f.path for f in c.list_artifacts(r.info.run_id)]\n"
-        "    print(r.data.metrics['test_accuracy'], r.data.metrics['kept_val_loss'], files)"
+        "    print(r.data.metrics['test/accuracy'], r.data.metrics['val/kept_loss'], sorted(files))"
     )
     seen = [project.run(sys.executable, "-c", look, **env).stdout for project in (anna, ben)]
     assert seen[0] == seen[1]
-    assert seen[0].count("0.625 0.30000000000000004 ['curves.png', 'models', 'reports']") == 1
+    assert seen[0].count("0.625 0.30000000000000004 ['card.json', 'evaluate', 'history.csv', 'metrics.json']") == 1
     assert not list(anna.path.glob("mlflow.db*"))
     assert not list(ben.path.glob("mlruns"))
+
+
+def test_two_clones_that_publish_at_once_make_each_run_and_version_once(servers, tmp_path):
+    env = {name: value for name, value in servers.items() if name != "S3"}
+    anna, ben = Project(tmp_path / "anna"), Project(tmp_path / "ben")
+    write_pipeline(anna, *APPROACHES)
+    aside = "import mlflow; c = mlflow.MlflowClient(); e = c.get_experiment_by_name('fakeface')\n"
+    aside += "if e: c.rename_experiment(e.experiment_id, 'before')"
+    anna.run(sys.executable, "-c", aside, **env)  # as on a fresh server
+    anna.run("dvc", "repro", "-q")
+    anna.commit("trained")
+    shutil.copytree(anna.path, ben.path, symlinks=True)
+    publishing = [
+        subprocess.Popen(
+            ["fakeface", "publish"], cwd=clone.path, env=environment(**env), stderr=subprocess.PIPE, text=True
+        )
+        for clone in (anna, ben)
+    ]
+    for process in publishing:
+        _, err = process.communicate(timeout=300)
+        assert process.returncode == 0, err
+    look = (
+        "import mlflow; c = mlflow.MlflowClient(); e = c.get_experiment_by_name('fakeface').experiment_id\n"
+        "print([sorted((r.info.run_name, r.info.status) for r in c.search_runs([e])), len(c.search_model_versions())])"
+    )
+    runs = [(name, "FINISHED") for name in sorted(APPROACHES)]
+    assert anna.run(sys.executable, "-c", look, **env).stdout.strip() == str([runs, 1])
+    assert "0 runs made, 0 linked to dvc.lock, 3 there already" in ben.run("fakeface", "publish", **env).stdout
