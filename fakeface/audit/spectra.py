@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
-from PIL import Image, ImageFilter
+from PIL import Image
 
 from fakeface.split.pairs import perceptual_hash
 
@@ -108,5 +109,5 @@ def median_residual(grey: np.ndarray) -> np.ndarray:
     The median keeps edges, so that the face goes and the pattern of camera or generator stays (the residual of Marra et al.
     2019, arXiv:1812.11842, with a simpler denoiser).
     """
-    medians = np.stack([Image.fromarray(image).filter(ImageFilter.MedianFilter(3)) for image in grey])
+    medians = np.stack([cv2.medianBlur(image, 3) for image in grey])
     return (grey.astype(np.int16) - medians)[:, 1:-1, 1:-1]
