@@ -130,7 +130,7 @@ def _live(client: Any, experiment: str, training: runs.Training) -> Any:
     """The run that was logged while this model was trained with these parameters; None where there is none."""
     logged = f"tags.model_sha256 = '{training.card.get('sha256')}'"
     for run in client.search_runs([experiment], logged, order_by=["attributes.start_time ASC"]):
-        same = all(run.data.params.get(name) == str(value) for name, value in training.params.items())
+        same = all(run.data.params.get(name) == runs.shown(value) for name, value in training.params.items())
         if same and "training_key" not in run.data.tags:
             return run
     return None

@@ -78,6 +78,11 @@ def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def shown(value: Any) -> str:
+    """A parameter as text: 50.0, as params.yaml's reader makes it, and 50, as dvc.lock has it, are one."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
 def write(client: Any, run_id: str, training: Training) -> set[int]:
     """Brings a run up to what is known of its training, and ends it once the metrics are; what is there already stays.
 
@@ -89,7 +94,7 @@ def write(client: Any, run_id: str, training: Training) -> set[int]:
     from mlflow.entities import Param, RunTag
 
     run = client.get_run(run_id)
-    params = [Param(key, str(value)) for key, value in training.params.items() if key not in run.data.params]
+    params = [Param(key, shown(value)) for key, value in training.params.items() if key not in run.data.params]
     tags = {tag: str(training.card[key]) for key, tag in CARD.items() if training.card.get(key)}
     tags = {tag: value for tag, value in tags.items() if run.data.tags.get(tag) != value}
     client.log_batch(run_id, params=params, tags=[RunTag(*item) for item in tags.items()])
