@@ -49,23 +49,12 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_pixels_are_written_in_order(tmp_path):
-    pixels, kept, bad = write(tmp_path / "p.npy", [decoded(v) for v in (5, 3, 9)])
-    assert pixels.dtype == np.uint8
-    assert pixels.shape == (3, 3, SIZE, SIZE)
-    assert [int(row.min()) for row in pixels] == [int(row.max()) for row in pixels] == [5, 3, 9]
-    assert kept == ["r/0.png", "r/1.png", "r/2.png"]
-    assert bad == []
-
-
-@pytest.mark.parametrize("first", [True, False])
-def test_bad_images_are_left_out_and_listed(tmp_path, first):
-    results = [BadImage("is empty"), decoded(7), BadImage("is damaged"), decoded(8)]
-    pixels, kept, bad = write(tmp_path / "p.npy", results if first else results[::-1])
-    assert pixels.shape == (2, 3, SIZE, SIZE)
-    assert sorted(int(row.max()) for row in pixels) == [7, 8]
-    assert len(kept) == 2
-    assert sorted(reason for _, reason in bad) == ["is damaged", "is empty"]
+def test_pixels_are_written_in_order_as_numpy_writes_them(tmp_path):
+    _, kept, bad = write(tmp_path / "p.npy", [decoded(5), BadImage("is empty"), decoded(3), decoded(9)])
+    np.save(tmp_path / "q.npy", np.stack([decoded(value).pixels for value in (5, 3, 9)]))
+    assert (tmp_path / "p.npy").read_bytes() == (tmp_path / "q.npy").read_bytes()
+    assert kept == ["r/0.png", "r/2.png", "r/3.png"]
+    assert bad == [("r/1.png", "is empty")]
 
 
 @pytest.mark.parametrize("promised", [10, 1_000, 123_456_789])
@@ -73,13 +62,6 @@ def test_header_is_corrected_whatever_was_promised(tmp_path, promised):
     pixels, _, _ = write(tmp_path / "p.npy", [decoded(7)] * 3, n=promised)
     assert pixels.shape == (3, 3, SIZE, SIZE)
     assert (tmp_path / "p.npy").stat().st_size % 64 == 0
-
-
-def test_file_is_the_one_that_numpy_writes(tmp_path):
-    write(tmp_path / "p.npy", [decoded(1), BadImage("x"), decoded(2)])
-    np.save(tmp_path / "q.npy", np.stack([decoded(1).pixels, decoded(2).pixels]))
-    assert np.array_equal(np.load(tmp_path / "p.npy"), np.load(tmp_path / "q.npy"))
-    assert (tmp_path / "p.npy").read_bytes() == (tmp_path / "q.npy").read_bytes()
 
 
 def test_store_without_a_usable_image_is_empty(tmp_path):
