@@ -11,12 +11,9 @@ LINE_SECONDS = 5  # at most a line so often; the last epoch always has one
 
 
 class ProgressBar(tqdm):
-    """Images seen of all epochs, images/s, time left; silent in all processes but the first.
+    """Images seen of all epochs (of `images` each), images/s, time left; silent in all processes but the first.
 
-    Args:
-        epochs: of the whole training.
-        images: an epoch.
-        done: epochs that an earlier run has finished.
+    `done`: epochs that an earlier run has finished.
     """
 
     def __init__(self, epochs: int, images: int, done: int) -> None:

@@ -62,9 +62,7 @@ def resume_key(model: nn.Module, settings: dict[str, Any]) -> str:
 class ResumeFile:
     """The state of one training on disk.
 
-    Attributes:
-        path: the state; it may not exist.
-        run: beside it, the name under which MLflow's run of the training is found again.
+    `path`: the state, which may not exist; `run`: beside it, the name under which MLflow's run of the training is found again.
     """
 
     def __init__(self, folder: Path, approach: str, key: str) -> None:

@@ -43,7 +43,7 @@ def test_table_summary_and_pictures_agree(trained):
         assert figures["worst"] == rows["accuracy"].min()
         assert figures["clean"] == rows.set_index("cell")["accuracy"]["clean"]
     assert {path.stem for path in (trained.path / OUT / "figures").iterdir()} == {
-        *("jpeg", "blur", "resize", "noise", "examples"),
+        *("jpeg", "blur", "resize", "noise", "examples")
     }
     assert "| jpeg_65 |" in (trained.path / OUT / "table.md").read_text()
 
