@@ -72,6 +72,13 @@ class Project:
                 values[name].ca.items[key][3] = None  # as fakeface/cli/recipes.py does, and for its reason
         yaml.dump(values, path)
 
+    def files(self, folder: str) -> dict[str, bytes]:
+        """Name -> bytes of what lies in a folder at any depth, but for DVC's own .gitignore."""
+        paths = [
+            path for path in sorted((self.path / folder).rglob("*")) if path.is_file() and path.name != ".gitignore"
+        ]
+        return {path.relative_to(self.path / folder).as_posix(): path.read_bytes() for path in paths}
+
     def commit(self, message: str = "change") -> None:
         self.run("git", "add", "-A")
         self.run("git", "commit", "-qm", message)

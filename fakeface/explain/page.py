@@ -63,7 +63,10 @@ def gradcam_figure(name: str, explained: Explained) -> Figure:
 def extremes_figure(name: str, pixels: Any, rows: np.ndarray, calls: Calls, columns: int) -> Figure:
     """The hardest and easiest fake and real images with their scores. `rows`: of the test images in `pixels`."""
     lines = [
-        (f"{which}: {_of(len(places), None)}", list(zip(pixels[rows[places]], calls.scores[places], strict=True)))
+        (
+            f"{which}: {_of(len(places), len(places))}",
+            list(zip(pixels[rows[places]], calls.scores[places], strict=True)),
+        )
         for which, places in calls.extremes(columns).items()
     ]
     note = f"numbers: score, the probability of fake; called fake from {calls.threshold:.3f} on"
@@ -144,8 +147,8 @@ def explain_page(
     )
 
 
-def _of(shown: int, total: int | None) -> str:
-    if not (shown if total is None else total):
+def _of(shown: int, total: int) -> str:
+    if not total:
         return "none"
-    images = f"{total or shown} image{'s' if (total or shown) != 1 else ''}"
-    return images if total in (None, shown) else f"{shown} of {images}"
+    images = f"{total} image{'s' if total != 1 else ''}"
+    return images if total == shown else f"{shown} of {images}"

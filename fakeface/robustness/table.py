@@ -13,14 +13,7 @@ from fakeface.core.errors import UserError
 from fakeface.scoring.markdown import markdown_table
 
 # Accuracy and recalls at 0.5; accuracy_at_threshold at the threshold that was chosen on clean val images.
-FIGURES = [
-    "accuracy",
-    "accuracy_at_threshold",
-    "accuracy_real",
-    "accuracy_fake",
-    "average_precision",
-    "roc_auc",
-]
+FIGURES = ["accuracy", "accuracy_at_threshold", "accuracy_real", "accuracy_fake", "average_precision", "roc_auc"]
 
 
 def choose_images(labels: np.ndarray, sources: np.ndarray, images: int, seed: int) -> np.ndarray:

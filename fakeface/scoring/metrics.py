@@ -100,20 +100,20 @@ def true_positive_at(false_positive: np.ndarray, true_positive: np.ndarray, limi
     return found
 
 
-def reliability(labels: np.ndarray, scores: np.ndarray, bins: int = BINS) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Images, mean score and part of fakes in each of `bins` bins of equal width, (low, high]; NaN in an empty one."""
-    place = np.searchsorted(np.linspace(0, 1, bins + 1)[1:-1], scores)  # as sklearn.calibration.calibration_curve bins
-    count = np.bincount(place, minlength=bins)
+def reliability(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Images, mean score and part of fakes in each of `BINS` bins of equal width, (low, high]; NaN in an empty one."""
+    place = np.searchsorted(np.linspace(0, 1, BINS + 1)[1:-1], scores)  # as sklearn.calibration.calibration_curve bins
+    count = np.bincount(place, minlength=BINS)
     with np.errstate(invalid="ignore"):
-        mean, part = (np.bincount(place, weights=values, minlength=bins) / count for values in (scores, labels))
+        mean, part = (np.bincount(place, weights=values, minlength=BINS) / count for values in (scores, labels))
     return count, mean, part
 
 
-def expected_calibration_error(labels: np.ndarray, scores: np.ndarray, bins: int = BINS) -> float:
+def expected_calibration_error(labels: np.ndarray, scores: np.ndarray) -> float:
     """Mean over the images of |mean score - part of fakes| of their bin (Naeini et al. 2015).
 
     Bins of the probability of fake, those of the reliability diagram, and not of max(p, 1 - p) as for many classes.
     """
-    count, mean, part = reliability(labels, scores, bins)
+    count, mean, part = reliability(labels, scores)
     used = count > 0
     return float(np.abs(mean - part)[used] @ count[used] / count.sum())

@@ -60,7 +60,6 @@ def assign(labels: np.ndarray, groups: np.ndarray, sizes: np.ndarray, *, rest: s
         groups: int [N], equal numbers stay together.
         sizes: int [3, 2] from `class_sizes`.
         rest: where a group goes that fits nowhere (`train` or `unused`).
-        seed: of the draw.
 
     Returns:
         str [N]: train, val, test or unused.

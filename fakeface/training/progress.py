@@ -2,7 +2,6 @@
 
 import sys
 import time
-from types import TracebackType
 
 from tqdm import tqdm
 
@@ -11,49 +10,29 @@ from fakeface.detector import distributed
 LINE_SECONDS = 5  # at most a line so often; the last epoch always has one
 
 
-class ProgressBar:
-    """Images seen of all epochs, images/s, time left; silent in all processes but the first.
+class ProgressBar(tqdm):
+    """Images seen of all epochs (of `images` each), images/s, time left; silent in all processes but the first.
 
-    Args:
-        epochs: of the whole training.
-        images: an epoch.
-        done: epochs that an earlier run has finished.
+    `done`: epochs that an earlier run has finished.
     """
 
     def __init__(self, epochs: int, images: int, done: int) -> None:
         self.epochs, self.images, self.done = epochs, images, done
         self.silent = distributed.rank() != 0
         self.terminal = sys.stderr.isatty() and not self.silent
-        self.bar = tqdm(
-            total=epochs * images,
-            initial=done * images,
-            unit="image",
-            desc="train",
-            mininterval=0.5,
-            disable=not self.terminal,
+        self.started = self.said = time.monotonic()
+        if done and not self.silent:
+            print(f"going on after epoch {done} of {epochs}", file=sys.stderr)
+        total, seen = epochs * images, done * images
+        super().__init__(
+            total=total, initial=seen, unit="image", desc="train", mininterval=0.5, disable=not self.terminal
         )
-        self.started = time.monotonic()
-        self.said = self.started
-
-    def __enter__(self) -> "ProgressBar":
-        if self.done and not self.silent:
-            print(f"going on after epoch {self.done} of {self.epochs}", file=sys.stderr)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.bar.close()
-
-    def update(self, images: int) -> None:
-        """So many more images were trained on."""
-        self.bar.update(images)
 
     def epoch(self, row: dict[str, float]) -> None:
         """An epoch is over; `row` is its row of the history."""
         number, now = int(row["epoch"]), time.monotonic()
         loss, accuracy = row["train_loss"], row["val_accuracy"]
-        self.bar.set_postfix(epoch=number, train=f"{loss:.3f}", val_acc=f"{accuracy:.3f}")
+        self.set_postfix(epoch=number, train=f"{loss:.3f}", val_acc=f"{accuracy:.3f}")
         if self.silent or self.terminal or (now - self.said < LINE_SECONDS and number < self.epochs):
             return
         self.said = now

@@ -79,10 +79,7 @@ def test_temperature_stays_inside_its_bounds(labels, difference, bound):
     assert fit_temperature(np.array(labels), logits_of(np.array(difference))) == pytest.approx(TEMPERATURES[bound])
 
 
-@given(
-    difference=st.lists(st.floats(-30, 30), min_size=2, max_size=20),
-    temperature=st.floats(*TEMPERATURES),
-)
+@given(difference=st.lists(st.floats(-30, 30), min_size=2, max_size=20), temperature=st.floats(*TEMPERATURES))
 @settings(max_examples=100, deadline=None)
 def test_temperature_moves_no_decision_and_no_order(difference, temperature):
     difference = np.array(difference)

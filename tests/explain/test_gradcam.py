@@ -38,8 +38,7 @@ def parts(predictor):
 
 def batch(predictor):
     crop, network = predictor.card["crop_size"], NETWORKS[predictor.card["network"]]
-    labels = np.zeros(len(PIXELS), dtype=np.int64)
-    batches = PixelBatches(PIXELS, labels, ROWS, network, crop_size=crop, batch_size=3, device=FP32.device)
+    batches = PixelBatches(PIXELS, None, ROWS, network, crop_size=crop, batch_size=3, device=FP32.device)
     return next(iter(batches.in_order()))[0]
 
 

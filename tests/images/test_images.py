@@ -81,10 +81,7 @@ def test_missing_folder_or_empty_class_is_named(tmp_path, files, folder, key):
 
 
 @pytest.mark.parametrize("size", [32, 33])
-@pytest.mark.parametrize(
-    ("width", "height"),
-    [(32, 32), (101, 67), (32, 35), (178, 218), (7, 5), (31, 90)],
-)
+@pytest.mark.parametrize(("width", "height"), [(32, 32), (101, 67), (32, 35), (178, 218), (7, 5), (31, 90)])
 def test_pixels_are_torchvisions_resize_and_centre_crop(tmp_path, width, height, size):
     image = picture(width, height)
     image.save(tmp_path / "x.png")

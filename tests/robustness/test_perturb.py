@@ -15,12 +15,7 @@ BY_NAME = {cell.name: cell for cell in CELLS}
 
 def test_the_protocol_is_complete():
     steps = [cell.steps for cell in CELLS]
-    single = {
-        "jpeg": (95, 90, 75, 65, 50, 30),
-        "blur": (1, 2, 3, 4),
-        "resize": (0.75, 0.5, 0.25),
-        "noise": (5, 10),
-    }
+    single = {"jpeg": (95, 90, 75, 65, 50, 30), "blur": (1, 2, 3, 4), "resize": (0.75, 0.5, 0.25), "noise": (5, 10)}
     assert steps[0] == ()
     assert steps[1:-1] == [((kind, strength),) for kind, strengths in single.items() for strength in strengths]
     assert steps[-1] == (("blur", 2), ("jpeg", 50))

@@ -23,14 +23,7 @@ def right(labels, which):
 
 @pytest.mark.parametrize(
     ("only_a", "only_b", "p"),
-    [
-        (0, 0, 1.0),
-        (1, 0, 1.0),
-        (5, 0, 2 / 32),
-        (8, 1, 2 * (1 + 9) / 2**9),
-        (3, 3, 1.0),
-        (0, 6, 2 / 64),
-    ],
+    [(0, 0, 1.0), (1, 0, 1.0), (5, 0, 2 / 32), (8, 1, 2 * (1 + 9) / 2**9), (3, 3, 1.0), (0, 6, 2 / 64)],
 )
 def test_mcnemar_on_worked_examples(only_a, only_b, p):
     a = np.array([True] * only_a + [False] * only_b + [True] * 10 + [False] * 4)

@@ -20,13 +20,6 @@ def explained(tmp_path_factory) -> Project:
     return project
 
 
-def files(project: Project) -> dict[str, bytes]:
-    root = project.path / OUT
-    found = {p.relative_to(root).as_posix(): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}
-    found.pop(".gitignore", None)  # DVC's
-    return found
-
-
 def test_the_lists_are_those_of_the_predictions_and_thresholds(explained):
     predictions = pd.read_csv(explained.path / "reports/evaluate/predictions.csv").query("split == 'test'")
     errors = pd.read_csv(explained.path / OUT / "errors.csv")
@@ -59,11 +52,11 @@ def test_the_lists_are_those_of_the_predictions_and_thresholds(explained):
 
 
 def test_a_second_run_writes_the_same_bytes(explained):
-    first = files(explained)
+    first = explained.files(OUT)
     assert set(first) == {
         *("index.html", "errors.csv", "explain.json"),
         *(f"figures/{kind}_{approach}.jpg" for kind in ("gradcam", "extremes") for approach in APPROACHES),
     }
     shutil.rmtree(explained.path / OUT)
     explained.run("python", "-m", "stages.explain")
-    assert files(explained) == first
+    assert explained.files(OUT) == first

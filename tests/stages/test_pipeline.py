@@ -319,22 +319,6 @@ def test_own_faces_travel_with_dvc_add_push_and_pull(project, tmp_path):
     assert (clone.path / "data/split/pixels.npy").read_bytes() == (project.path / "data/split/pixels.npy").read_bytes()
 
 
-@pytest.mark.exhaustive
-def test_own_faces_come_from_elsewhere_with_import_url(project, tmp_path):
-    write_faces(tmp_path / "elsewhere", 12)
-    project.run("dvc", "import-url", str(tmp_path / "elsewhere"), "data/raw")
-    project.set(sample={"count": 0}, split={"data": "data/raw", "train": 0.5, "val": 0.25, "test": 0.25})
-    assert repro(project, "split") == ["split"]
-    summary = json.loads((project.path / "reports/split/summary.json").read_text())
-    assert summary["train"] == {"real": 6, "fake": 6}
-    write_faces(tmp_path / "more", 1, seed=9)
-    for name in ("0_real", "1_fake"):
-        (tmp_path / "more" / name / "0000.jpg").rename(tmp_path / "elsewhere" / name / "0100.jpg")
-    project.run("dvc", "update", "data/raw.dvc")
-    assert repro(project, "split") == ["split"]
-    assert json.loads((project.path / "reports/split/summary.json").read_text())["images"] == 26
-
-
 def test_the_leaky_split_says_what_it_leaks(project, faces):
     project.set(split={"data": str(faces), "train": 0.5, "val": 0.25, "test": 0.25})
     project.run("python", "-m", "stages.split")

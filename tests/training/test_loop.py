@@ -46,6 +46,11 @@ def blobs(n=64, swapped=False, seed=0, batch_size=8):
     return FeatureBatches(x, 1 - labels if swapped else labels, batch_size=batch_size, device=CPU)
 
 
+def pixel_batches(pixels, labels, crop=96, batch_size=4, augment="crop", network="mynet"):
+    size = {"crop_size": crop, "batch_size": batch_size}
+    return PixelBatches(pixels, labels, np.arange(len(pixels)), NETWORKS[network], device=CPU, augment=augment, **size)
+
+
 def linear(seed=0):
     torch.manual_seed(seed)
     return nn.Linear(4, 2)
@@ -63,9 +68,7 @@ def test_pixels_are_learnt_by_the_articles_network():
     rng = np.random.default_rng(0)
     labels = np.arange(24) % 2
     pixels = np.clip(rng.normal(90, 20, (24, 3, 96, 96)) + 70 * labels[:, None, None, None], 0, 255).astype(np.uint8)
-    batches = PixelBatches(
-        pixels, labels, np.arange(24), NETWORKS["mynet"], crop_size=96, batch_size=8, device=CPU, augment="crop"
-    )
+    batches = pixel_batches(pixels, labels, batch_size=8)
     torch.manual_seed(0)
     result = fit(build("mynet", 96), batches, batches, section(optimizer="adamw", lr=0.001, epochs=4), FP32)
     assert result.history[-1]["val_accuracy"] == 1.0
@@ -108,9 +111,7 @@ def test_val_may_be_scored_with_mirror_images():
     pixels, labels = rng.integers(0, 256, (8, 3, 96, 96), dtype=np.uint8), np.arange(8) % 2
     results = []
     for mirrored in (False, True):
-        batches = PixelBatches(
-            pixels, labels, np.arange(8), NETWORKS["mynet"], crop_size=96, batch_size=4, device=CPU, augment="none"
-        )
+        batches = pixel_batches(pixels, labels, augment="none")
         torch.manual_seed(0)
         model = build("mynet", 96)
         fitted = fit(model, batches, batches, section(epochs=1, lr=0.001), FP32, with_mirrored=mirrored)
@@ -188,9 +189,7 @@ def snapshot(model):
 
 def tiny_pixels(n=8, size=32):
     pixels = np.random.default_rng(0).integers(0, 256, (n, 3, size, size), dtype=np.uint8)
-    return PixelBatches(
-        pixels, np.arange(n) % 2, np.arange(n), NETWORKS["resnet18"], crop_size=size, batch_size=4, device=CPU
-    )
+    return pixel_batches(pixels, np.arange(n) % 2, crop=size, augment="none", network="resnet18")
 
 
 def test_frozen_backbone_stays_bit_identical_with_its_buffers():
@@ -251,9 +250,7 @@ def test_convolutions_in_channels_last_are_trained_as_torchs_plain_optimisers_tr
     rng = np.random.default_rng(0)
     labels = np.arange(12) % 2
     pixels = rng.integers(0, 256, (12, 3, 16, 16), dtype=np.uint8)
-    batches = PixelBatches(
-        pixels, labels, np.arange(12), NETWORKS["mynet"], crop_size=16, batch_size=4, device=CPU, augment="crop"
-    )
+    batches = pixel_batches(pixels, labels, crop=16)
 
     def network():
         torch.manual_seed(0)
