@@ -81,3 +81,13 @@ def test_the_worked_example_of_limits_is_that_of_the_measured_rates():
     )
     assert f"{100 * reals:.1f} % of the\nreals real and {100 * fakes:.1f} % of the fakes fake" in text
     assert f"= {0.8 * 0.01 / (0.8 * 0.01 + 0.2 * 0.99):.3f}:" in text
+
+
+def test_a_training_can_be_read_in_eight_files_and_1000_lines():
+    """The list in docs/architecture.md; of dvc.yaml one block counts."""
+    listed = re.findall(r"^\| \d \| `([^`]+)`", (ROOT / "docs/architecture.md").read_text(), re.MULTILINE)
+    assert len(listed) == 8
+    assert listed[0] == "dvc.yaml"
+    block = re.search(r"^  train_scratch:\n(?:    .*\n)+", (ROOT / "dvc.yaml").read_text(), re.MULTILINE)
+    lines = [block.group(), *((ROOT / name).read_text() for name in listed[1:])]
+    assert sum(text.count("\n") for text in lines) <= 1000
