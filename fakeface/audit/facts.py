@@ -108,10 +108,7 @@ def _traces(image: Image.Image) -> list[str]:
         names.add("text")  # PNG's text chunks: some generators write their prompt there
     if "exif" in image.info:  # only then: for some formats Pillow would decode the pixels to look for it
         try:
-            with warnings.catch_warnings(
-                action="ignore"
-            ):  # Pillow warns of damage: one file is no news for the terminal
-                names |= {EXIF_TRACES[tag] for tag in image.getexif() if tag in EXIF_TRACES}
+            names |= {EXIF_TRACES[tag] for tag in image.getexif() if tag in EXIF_TRACES}
         except Exception:  # untrusted bytes; its presence is noted all the same
             names.add("EXIF damaged")
     return sorted(names)
