@@ -20,7 +20,7 @@ def split(params: Params) -> None:
     found = images.find_images(p.data, p.real, p.fake)
     with whole("data/split") as folder:
         folder.mkdir()
-        manifest, bad = read_images(Path(p.data), found, folder / "pixels.npy", base, p)
+        manifest, bad = read_images(Path(p.data), found, folder / "pixels.npy", params)
         labels = manifest["label"].to_numpy()
         available = [int((labels == c).sum()) for c in (0, 1)]
         sizes = protocols.class_sizes(
