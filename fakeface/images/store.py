@@ -146,7 +146,6 @@ def decode_all(
     folder: Path, found: list[Found], image_size: int, max_megapixels: float, threads: int
 ) -> Iterator[tuple[Found, Decoded | BadImage]]:
     """Decodes in parallel, yields in order: each image, or the reason why it cannot be used."""
-
     quiet()
 
     def one(item: Found) -> Decoded | BadImage:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from fakeface.core.errors import UserError
-from fakeface.core.params import Base, Split
+from fakeface.core.params import Params
 from fakeface.images.decode import Found, class_images
 from fakeface.images.store import Dataset, PixelFile
 from fakeface.split.pairs import group
@@ -26,11 +26,9 @@ def find_extra(name: str, folder: str, real: str, fake: str) -> list[Found]:
     return [image for label, kind in present for image in class_images(root, kind, label)]
 
 
-def read_extra(
-    folder: Path, found: list[Found], pixels: Path, base: Base, split: Split
-) -> tuple[Dataset, list[tuple[str, str]]]:
+def read_extra(folder: Path, found: list[Found], pixels: Path, params: Params) -> tuple[Dataset, list[tuple[str, str]]]:
     """`read_images`, grouped by photo as the split stage does: column `source`, int64, of the manifest."""
-    table, bad = read_images(folder, found, pixels, base, split)
+    table, bad = read_images(folder, found, pixels, params)
     stems, labels, digests, hashes = (table[key].to_numpy() for key in ("stem", "label", "sha256", "hash"))
-    groups = group(stems, labels, digests, hashes, split.hash_distance)
+    groups = group(stems, labels, digests, hashes, params.split.hash_distance)
     return Dataset(folder, table.assign(source=groups.source), PixelFile(pixels)), bad

@@ -6,7 +6,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from fakeface.core.errors import UserError
-from fakeface.core.params import Base, Split
+from fakeface.core.params import Params
 from fakeface.images.decode import Decoded, Found
 from fakeface.images.store import decode_all, write_pixels
 from fakeface.split.pairs import perceptual_hash
@@ -15,7 +15,7 @@ COLUMNS = ["path", "stem", "label", "sha256", "width", "height", "format", "hash
 
 
 def read_images(
-    folder: Path, found: list[Found], pixels: Path, base: Base, split: Split
+    folder: Path, found: list[Found], pixels: Path, params: Params
 ) -> tuple[pd.DataFrame, list[tuple[str, str]]]:
     """Decodes the images `found` in `folder` into the file `pixels`, in order.
 
@@ -25,6 +25,7 @@ def read_images(
     Raises:
         UserError: an image cannot be used and split.on_bad_image is `fail`, or none can.
     """
+    base, split = params.base, params.split
     rows: list[tuple[str, str, int, str, int, int, str, int]] = []
 
     def keep(item: Found, image: Decoded) -> None:

@@ -1,13 +1,12 @@
 """The stage `split`: decodes all images once, groups them by photo, splits the groups, keeps the pixels."""
 
-import csv
-import io
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from fakeface.core.errors import printable
-from fakeface.core.files import sha256, whole, write_json, write_text
+from fakeface.core.files import sha256, whole, write_csv, write_json
 from fakeface.core.params import Params
 from fakeface.images import decode as images
 from fakeface.images import store
@@ -21,7 +20,7 @@ def split(params: Params) -> None:
     found = images.find_images(p.data, p.real, p.fake)
     with whole("data/split") as folder:
         folder.mkdir()
-        manifest, bad = read_images(Path(p.data), found, folder / "pixels.npy", base, p)
+        manifest, bad = read_images(Path(p.data), found, folder / "pixels.npy", params)
         labels = manifest["label"].to_numpy()
         available = [int((labels == c).sum()) for c in (0, 1)]
         sizes = protocols.class_sizes(
@@ -57,11 +56,8 @@ def split(params: Params) -> None:
         for name in (*store.SPLITS, store.UNUSED):
             chosen = splits == name
             counts[name] = {"real": int((chosen & (labels == 0)).sum()), "fake": int((chosen & (labels == 1)).sum())}
-        skipped = io.StringIO()
-        csv.writer(skipped, lineterminator="\n").writerows(
-            [("path", "reason"), *((printable(path), reason) for path, reason in bad)]
-        )
-    write_text("reports/split/skipped.csv", skipped.getvalue())
+    skipped = pd.DataFrame([(printable(path), reason) for path, reason in bad], columns=["path", "reason"])
+    write_csv("reports/split/skipped.csv", skipped)
     write_json("reports/split/summary.json", summary | counts)
     for note in notes:
         print(f"note: {note}")
