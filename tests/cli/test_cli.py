@@ -92,10 +92,7 @@ def test_recipe_repairs_a_wrong_value_a_missing_and_an_unknown_key(root):
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        (
-            "seeds: []                   #",
-            "seeds:  # mine\n  - 1\n  - 2\n  #",
-        ),  # as `dvc exp run -S` writes
+        ("seeds: []                   #", "seeds:  # mine\n  - 1\n  - 2\n  #"),  # as `dvc exp run -S` writes
         ("leak: []   ", "leak:\n  - scratch\n"),
         ("extra_sets: {}  ", "extra_sets:\n    other: faces\n"),
         ("budget: {}", "budget:\n    scratch:\n      blur_1: 0.1  # mine"),
