@@ -13,7 +13,8 @@ STAGE = '''"""First line.
 Reads   this
 Writes  that
 """
-from fakeface.errors import UserError, run
+from fakeface.core.errors import UserError
+from fakeface.core.run import run
 
 def stage() -> None:
     {body}
