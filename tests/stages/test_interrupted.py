@@ -85,13 +85,13 @@ def states(project: Project, pattern: str = "*.safetensors") -> list:
 def runs(project: Project, approach: str) -> list[tuple[str, str]]:
     query = "select run_uuid, status from runs where name = ? order by start_time"
     with sqlite3.connect(project.path / "mlflow.db") as store, suppress(sqlite3.OperationalError):  # no such table yet
-        return store.execute(query, (f"train_{approach}",)).fetchall()
+        return store.execute(query, (approach,)).fetchall()
     return []
 
 
 def logged_epochs(project: Project, run: str) -> list[int]:
     with sqlite3.connect(project.path / "mlflow.db") as store:
-        query = "select step from metrics where run_uuid = ? and key = 'val_loss' order by step"
+        query = "select step from metrics where run_uuid = ? and key = 'val/loss' order by step"
         return [step for (step,) in store.execute(query, (run,))]
 
 
