@@ -5,17 +5,7 @@ Writes  reports/audit/index.html (read this one), audit.json, files.csv, pairs.c
 Takes   about 13 s for the sample's 600 images of 256 pixels, 26 s for 3998 images of 128 (two cores, one of them busy)
 """
 
-from fakeface.core.load import load_params
-from fakeface.core.run import run
-
-
-def audit() -> None:
-    params = load_params()  # first: a wrong value is answered before the heavy imports
-
-    from fakeface.audit import stage
-
-    stage.audit(params)
-
+from fakeface.core.run import run_stage
 
 if __name__ == "__main__":
-    run(audit, __doc__)
+    run_stage("fakeface.audit.stage:audit", __doc__)

@@ -5,17 +5,7 @@ Writes  reports/explain/index.html (read this one), errors.csv, explain.json and
 Takes   about 9 s of one core on the sample (150 test images, three approaches)
 """
 
-from fakeface.core.load import load_params
-from fakeface.core.run import run
-
-
-def explain() -> None:
-    params = load_params()  # first: a wrong value is answered before the heavy imports
-
-    from fakeface.explain import stage
-
-    stage.explain(params)
-
+from fakeface.core.run import run_stage
 
 if __name__ == "__main__":
-    run(explain, __doc__)
+    run_stage("fakeface.explain.stage:explain", __doc__)

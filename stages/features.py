@@ -5,17 +5,7 @@ Writes  data/features/train.npy (float32 [views, n_train, F], augmented) and val
 Takes   about 20 s for the sample (360 training images, 4 views, EfficientNet-Lite0 at 224, two cores)
 """
 
-from fakeface.core.load import load_params
-from fakeface.core.run import run
-
-
-def features() -> None:
-    params = load_params()  # first: a wrong value is answered before the heavy imports
-
-    from fakeface.features import stage
-
-    stage.features(params)
-
+from fakeface.core.run import run_stage
 
 if __name__ == "__main__":
-    run(features, __doc__)
+    run_stage("fakeface.features.stage:features", __doc__)

@@ -6,17 +6,7 @@ Writes  reports/index.html: one file, nothing fetched
 Takes   about 3 s
 """
 
-from fakeface.core.load import load_params
-from fakeface.core.run import run
-
-
-def report() -> None:
-    params = load_params()  # first: a wrong value is answered before the heavy imports
-
-    from fakeface.report import stage
-
-    stage.report(params)
-
+from fakeface.core.run import run_stage
 
 if __name__ == "__main__":
-    run(report, __doc__)
+    run_stage("fakeface.report.stage:report", __doc__)

@@ -5,17 +5,7 @@ Writes  data/split/manifest.csv, data/split/pixels.npy, reports/split/summary.js
 Takes   about 4 s for the sample's 600 images, 8 s for 3998 images of 128 pixels (two cores)
 """
 
-from fakeface.core.load import load_params
-from fakeface.core.run import run
-
-
-def split() -> None:
-    params = load_params()  # first: a wrong value is answered before the heavy imports
-
-    from fakeface.split import stage
-
-    stage.split(params)
-
+from fakeface.core.run import run_stage
 
 if __name__ == "__main__":
-    run(split, __doc__)
+    run_stage("fakeface.split.stage:split", __doc__)

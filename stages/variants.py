@@ -5,17 +5,7 @@ Writes  reports/seeds/ and reports/leak/: seeds.json, leak.json, table.md each
 Takes   about 2 s
 """
 
-from fakeface.core.load import load_params
-from fakeface.core.run import run
-
-
-def variants() -> None:
-    params = load_params()  # first: a wrong value is answered before the heavy imports
-
-    from fakeface.variants.summary import summarise_variants
-
-    summarise_variants(params)
-
+from fakeface.core.run import run_stage
 
 if __name__ == "__main__":
-    run(variants, __doc__)
+    run_stage("fakeface.variants.summary:summarise_variants", __doc__)

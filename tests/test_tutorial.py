@@ -72,7 +72,7 @@ def test_every_command_of_the_tutorial_runs(tmp_path):
     assert len(rows) == 2
     assert all(0 <= float(row["score"]) <= 1 and row["verdict"] in ("real", "fake", "unsure") for row in rows)
     assert "To be told by whoever trained it" in (project.path / "model_card.md").read_text()
-    assert "train_finetune" in said[next(text for text in said if text.startswith("mlflow ui"))]
+    assert '"run_name": "finetune"' in said[next(text for text in said if text.startswith("mlflow ui"))]
 
 
 def own(project: Project, home) -> dict[str, str]:

@@ -2,12 +2,13 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from fakeface.core.errors import UserError, printable
 from fakeface.core.run import run_app
+from fakeface.predict.command import Model, predict
 
 app = typer.Typer(
     add_completion=False,
@@ -15,11 +16,6 @@ app = typer.Typer(
     no_args_is_help=True,
     help="Helpers around the pipeline; the pipeline itself is `dvc repro`.",
 )
-
-Format = Literal["table", "csv", "json", "jsonl"]
-Model = Annotated[
-    str | None, typer.Option(help="An approach, a checkpoint folder or models:/...; without it the best on val.")
-]
 
 
 @app.command()
@@ -177,45 +173,7 @@ def web(
     serve(model, port, browser)
 
 
-@app.command()
-def predict(
-    paths: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="PATH...", help="Images, folders, patterns in quotes, or - for a list on standard input."
-        ),
-    ],
-    model: Model = None,
-    format: Annotated[
-        Format | None, typer.Option(help="Else by --output's suffix; a terminal gets a table, a pipe CSV.")
-    ] = None,
-    output: Annotated[Path | None, typer.Option(help="Write the rows to this file, whole at the end.")] = None,
-    fast: Annotated[bool, typer.Option("--fast", help="Say real or fake only: up to four times as fast.")] = False,
-    band: Annotated[
-        float, typer.Option(min=0, max=1, help="Nearer than this to the threshold a score is unsure.")
-    ] = 0.1,
-    explain: Annotated[Path | None, typer.Option(help="Folder for a picture of the evidence in each image.")] = None,
-    detect: Annotated[bool, typer.Option("--detect", help="Find the faces in larger photos and judge each.")] = False,
-    null: Annotated[bool, typer.Option("--null", "-0", help="Names in the list end with a zero byte.")] = False,
-) -> None:
-    """Say of each image: real, fake or unsure, with its score, the probability of fake (docs/predict.md).
-
-    Exit code 1: an image could not be read; all others are answered.
-    """
-    from fakeface.predict.command import predict_files
-
-    code = predict_files(
-        paths,
-        null=null,
-        format=format,
-        output=output,
-        model=model,
-        abstain=not fast,
-        band=band,
-        explain=explain,
-        detect=detect,
-    )
-    raise typer.Exit(code)
+app.command()(predict)
 
 
 @app.command()

@@ -1,6 +1,5 @@
 """Reads params.yaml; whatever is wrong in it is one line that names the key, the value and what is allowed."""
 
-import difflib
 import reprlib
 from decimal import Decimal
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from fakeface.core.errors import UserError
-from fakeface.core.params import Params
+from fakeface.core.params import Params, nearest
 
 
 def load_params(path: Path | str = "params.yaml") -> Params:
@@ -69,8 +68,8 @@ def _explain(error: Any) -> str:
     if kind == "value_error":
         return f"{key + ': ' if key else ''}{error['ctx']['error']}"
     message = error["msg"].replace("Input should be", "must be").replace("a valid boolean", "true or false")
-    if (isinstance(value, str) and _is_number(value)) or (isinstance(value, float) and kind.startswith("int")):
-        message += f"; write the number without quotes and without an exponent ({_plain(value)})"
+    if (isinstance(value, str) or (isinstance(value, float) and kind.startswith("int"))) and (number := _plain(value)):
+        message += f"; write the number without quotes and without an exponent ({number})"
     return f"{key} = {_shown(value)}: {message}"
 
 
@@ -88,21 +87,13 @@ def _nearest(loc: tuple[Any, ...]) -> str:
     section: Any = Params
     for part in loc[:-1]:
         section = section.model_fields[part].annotation
-    names = list(section.model_fields)
-    close = difflib.get_close_matches(str(loc[-1]), names, n=1)
-    return f"; did you mean {close[0]}?" if close else f"; allowed here: {', '.join(names)}"
+    return f"; {nearest(str(loc[-1]), list(section.model_fields))}"
 
 
 def _plain(text: str | float) -> str:
-    number = float(text)
-    return (
-        str(int(number)) if number.is_integer() else format(Decimal(repr(number)), "f")
-    )  # 20.0 -> 20, 1e-7 -> 0.0000001
-
-
-def _is_number(text: str) -> bool:
+    """20.0 -> 20, 1e-7 -> 0.0000001; empty for what is no number."""
     try:
-        float(text)
+        number = float(text)
     except ValueError:
-        return False
-    return True
+        return ""
+    return str(int(number)) if number.is_integer() else format(Decimal(repr(number)), "f")

@@ -24,11 +24,15 @@ Augment = Literal["article", "crop", "robust", "none"]
 MIN_CROP = {"mynet": 96, "vgg11": 32, "resnet18": 48, "efficientnet_lite0": 48}
 
 
+def nearest(name: str, names: Sequence[str]) -> str:
+    """Which of the names was perhaps meant by a wrong one, else all of them."""
+    close = difflib.get_close_matches(name, names, n=1)
+    return f"did you mean {close[0]}?" if close else f"allowed here: {', '.join(names)}"
+
+
 def _check_name(where: str, what: str, name: str, names: Sequence[str]) -> None:
     if name not in names:
-        close = difflib.get_close_matches(name, names, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"allowed here: {', '.join(names)}"
-        raise ValueError(f"{where}: {name!r} is no {what}; {hint}")
+        raise ValueError(f"{where}: {name!r} is no {what}; {nearest(name, names)}")
 
 
 class Section(BaseModel):
@@ -154,11 +158,11 @@ class Evaluate(Section):
     def _variants_are_distinct(self) -> "Evaluate":
         for name in self.leak:
             _check_name("leak", "approach", name, APPROACHES)
-            if self.leak.count(name) > 1:
-                raise ValueError(f"leak: {name!r} stands there twice; once is enough")
-        for seed in self.seeds:
-            if self.seeds.count(seed) > 1:
-                raise ValueError(f"seeds: {seed} stands there twice; once is enough")
+        for key in ("leak", "seeds"):
+            values = getattr(self, key)
+            for value in values:
+                if values.count(value) > 1:
+                    raise ValueError(f"{key}: {value!r} stands there twice; once is enough")
         return self
 
 

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import pkgutil
 import signal
 import sys
 import threading
@@ -25,6 +26,18 @@ def run(stage: Callable[..., None], description: str | None) -> None:
     # \b keeps a paragraph's lines as they are
     app.command(help=(description or "").replace("\n\n", "\n\n\b\n"))(stage)
     run_app(app)
+
+
+def run_stage(body: str, description: str | None) -> None:
+    """Runs `body` ("module:function") as a stage; it gets the parameters. `description`: as in `run`."""
+
+    def stage() -> None:
+        from fakeface.core.load import load_params
+
+        params = load_params()  # first: a wrong value is answered before the heavy imports
+        pkgutil.resolve_name(body)(params)
+
+    run(stage, description)
 
 
 def run_app(app: Callable[[], Any]) -> None:

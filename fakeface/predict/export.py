@@ -129,34 +129,19 @@ def metadata(card: dict[str, Any]) -> dict[str, str]:
 
 def _graph(detector: WholeDetector, size: int) -> Any:
     """The traced graph as an `onnx.ModelProto`, without the traces of where in which source file each node was made."""
-    example = torch.zeros(2, 3, size, size, dtype=torch.uint8)
+    example = (torch.zeros(2, 3, size, size, dtype=torch.uint8),)
     shapes = {"pixels": {0: torch.export.Dim("N", min=1)}}
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
-    levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        try:
-            program = torch.onnx.export(
-                detector,
-                (example,),
-                dynamo=True,
-                dynamic_shapes=shapes,
-                input_names=["pixels"],
-                output_names=["score"],
-                verbose=False,
-            )
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
+    options: dict[str, Any] = {"dynamo": True, "dynamic_shapes": shapes, "verbose": False}
+    logging.disable(logging.WARNING)  # torch, onnxscript and onnx_ir talk of themselves
+    try:
+        with warnings.catch_warnings(action="ignore"), torch.no_grad():
+            program = torch.onnx.export(detector, example, input_names=["pixels"], output_names=["score"], **options)
+    finally:
+        logging.disable(logging.NOTSET)
     assert program is not None
     proto = program.model_proto
-    _forget(proto.graph)
-    return proto
-
-
-def _forget(graph: Any) -> None:
+    graph = proto.graph
     for part in (graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
         del part.metadata_props[:]
         part.doc_string = ""
+    return proto

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fakeface.core.errors import readable
-from fakeface.images.decode import SUFFIXES
 
 
 @dataclass(frozen=True)
@@ -60,6 +59,8 @@ def _matches(pattern: str) -> list[str]:
 
 def _in_folder(folder: str) -> Iterator[Entry]:
     """Links to folders are not followed, so there are no circles."""
+    from fakeface.images.decode import SUFFIXES  # here, for --help waits for no numpy
+
     unread: list[OSError] = []
     files, others = [], 0
     for parent, folders, names in os.walk(folder, onerror=unread.append):

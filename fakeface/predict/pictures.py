@@ -38,11 +38,8 @@ def heat_picture(predictor: Predictor, pixels: np.ndarray, path: Path) -> None:
 def boxes_picture(photo: Image.Image, predictions: Sequence[Any], path: Path) -> None:
     """Saves the photo as JPEG, made smaller where it is large, with a box around each face, its number, verdict and score."""
     scale = min(1.0, LONGEST / max(photo.size))
-    shown = (
-        photo.resize((max(1, round(photo.width * scale)), max(1, round(photo.height * scale))))
-        if scale < 1
-        else photo.copy()
-    )
+    shown = photo.copy()
+    shown.thumbnail((LONGEST, LONGEST), reducing_gap=None)
     draw = ImageDraw.Draw(shown)
     line = max(2, round(max(shown.size) / 400))
     font = ImageFont.load_default(size=max(12, round(max(shown.size) / 60)))

@@ -12,12 +12,7 @@ SAMPLE = "data/sample"  # what the stage `sample` draws; no photographs
 
 
 def limits(
-    approach: str,
-    params: dict[str, Any],
-    split: dict[str, Any],
-    figures: pd.DataFrame,
-    cells: pd.DataFrame,
-    seeds: int,
+    approach: str, params: dict[str, Any], split: dict[str, Any], figures: pd.DataFrame, cells: pd.DataFrame, seeds: int
 ) -> list[tuple[str, str]]:
     """Title and text of each limit of a detector, those that matter most first.
 

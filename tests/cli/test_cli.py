@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import Project
 from ruamel.yaml import YAML
 
 from fakeface.cli.recipes import apply_recipe
@@ -53,19 +54,16 @@ def test_comments_and_order_stay(root):
     assert [line.split(":")[0] for line in after.splitlines()] == [line.split(":")[0] for line in before.splitlines()]
 
 
-def test_article_then_default_gives_the_same_bytes(root):
+def test_article_twice_and_then_default_gives_the_same_bytes(root):
     before = (root / "params.yaml").read_bytes()
-    apply_recipe("article", Path("/"), root)
-    assert (root / "params.yaml").read_bytes() != before
+    for data in (None, Path("/")):
+        apply_recipe("article", data, root)
+        once = (root / "params.yaml").read_bytes()
+        apply_recipe("article", data, root)
+        assert (root / "params.yaml").read_bytes() == once != before
     apply_recipe("default", None, root)
     assert (root / "params.yaml").read_bytes() == before
-
-
-def test_applying_twice_changes_nothing_more(root):
-    apply_recipe("article", None, root)
-    once = (root / "params.yaml").read_bytes()
-    apply_recipe("article", None, root)
-    assert (root / "params.yaml").read_bytes() == once
+    assert sorted(path.name for path in root.iterdir()) == ["params.yaml", "recipes"]  # nothing temporary
 
 
 @pytest.mark.parametrize("name", ["my faces", "data/raw", "café: # [x]"])
@@ -92,10 +90,7 @@ def test_recipe_repairs_a_wrong_value_a_missing_and_an_unknown_key(root):
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        (
-            "seeds: []                   #",
-            "seeds:  # mine\n  - 1\n  - 2\n  #",
-        ),  # as `dvc exp run -S` writes
+        ("seeds: []                   #", "seeds:  # mine\n  - 1\n  - 2\n  #"),  # as `dvc exp run -S` writes
         ("leak: []   ", "leak:\n  - scratch\n"),
         ("extra_sets: {}  ", "extra_sets:\n    other: faces\n"),
         ("budget: {}", "budget:\n    scratch:\n      blur_1: 0.1  # mine"),
@@ -112,23 +107,15 @@ def test_whatever_was_written_in_params_yaml_default_brings_its_values_back(root
     assert load(path) == load(ROOT / "params.yaml")
 
 
-def test_nothing_temporary_stays(root):
-    apply_recipe("article", None, root)
-    assert sorted(path.name for path in root.iterdir()) == ["params.yaml", "recipes"]
-
-
-@pytest.mark.parametrize("name", ["nope", "../params", "article.yaml", ""])
-def test_unknown_recipe_names_those_there_are(root, name):
+@pytest.mark.parametrize(
+    ("name", "data", "words"),
+    [(name, None, "article, best, default") for name in ("nope", "../params", "article.yaml", "")]
+    + [("article", Path("nowhere"), "nowhere")],
+)
+def test_an_unknown_recipe_or_a_missing_data_folder_changes_nothing(root, name, data, words):
     before = (root / "params.yaml").read_bytes()
-    with pytest.raises(UserError, match="article, best, default"):
-        apply_recipe(name, None, root)
-    assert (root / "params.yaml").read_bytes() == before
-
-
-def test_missing_data_folder_changes_nothing(root):
-    before = (root / "params.yaml").read_bytes()
-    with pytest.raises(UserError, match="nowhere"):
-        apply_recipe("article", Path("nowhere"), root)
+    with pytest.raises(UserError, match=words):
+        apply_recipe(name, data, root)
     assert (root / "params.yaml").read_bytes() == before
 
 
@@ -182,13 +169,8 @@ def test_console_command_applies_a_recipe(root):
     result = run(root, "recipe", "article", "--data", "faces")
     assert (result.returncode, result.stderr) == (0, "")
     assert load_params(root / "params.yaml").split.data == "faces"
-
-
-def test_console_command_exits_1_with_one_line_for_an_unknown_recipe(root):
     result = run(root, "recipe", "nope")
-    assert result.returncode == 1
-    assert len(result.stderr.splitlines()) == 1
-    assert "nope" in result.stderr
+    assert (result.returncode, len(result.stderr.splitlines())) == (1, 1)
 
 
 @pytest.mark.parametrize("arguments", [("recipe",), ("recipe", "default", "--dat4", "x"), ("recipes", "default")])
@@ -199,11 +181,8 @@ def test_console_command_exits_2_for_wrong_usage(root, arguments):
 
 
 def run_check(root, **split):
-    yaml = YAML()
-    values = yaml.load((root / "params.yaml").read_text())
-    values["split"].update(split)
-    yaml.dump(values, root / "params.yaml")
-    return subprocess.run([COMMAND, "check"], cwd=root, capture_output=True, text=True, timeout=60)
+    Project(root).set(split=split)
+    return run(root, "check")
 
 
 def test_check_accepts_the_default_before_the_sample_is_drawn(root):

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from ruamel.yaml import YAML
+from conftest import Project
 
 from fakeface.cli.doctor import examine
 
@@ -33,14 +33,6 @@ def root(tmp_path, monkeypatch) -> Path:
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=50e9))
     monkeypatch.setattr(shutil, "which", lambda name: f"/bin/{name}")
     return tmp_path
-
-
-def set_params(root, **sections):
-    yaml = YAML()
-    values = yaml.load((root / "params.yaml").read_text())
-    for name, section in sections.items():
-        values[name].update(section)
-    yaml.dump(values, root / "params.yaml")
 
 
 def todo(root) -> dict[str, str]:
@@ -101,7 +93,7 @@ FAULTS = {
     "an empty store": (lambda r, m: (r / "mlflow.db").write_bytes(b""), "mlflow", "fakeface publish"),
     "no torchvision": (lambda r, m: m.setitem(sys.modules, "torchvision", None), "torch", "requirements.lock"),
     "weights that are not there": (
-        lambda r, m: set_params(r, features={"weights": "gone.pth"}),
+        lambda r, m: Project(r).set(features={"weights": "gone.pth"}),
         "features.weights",
         "gone.pth",
     ),
@@ -130,12 +122,12 @@ def test_a_torchvision_for_another_torch_is_found_though_it_can_be_imported(root
 def test_precision_and_device_that_this_machine_does_not_have(root, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     monkeypatch.setattr("fakeface.detector.device.cpu_is_fast_in_bf16", lambda: False)
-    set_params(root, base={"precision": "bf16", "device": "cuda"})
+    Project(root).set(base={"precision": "bf16", "device": "cuda"})
     assert set(todo(root)) == {"precision", "device"}
 
 
 def test_weights_that_would_be_downloaded_say_where_they_may_be_put(root, monkeypatch, tmp_path):
-    set_params(root, train_finetune={"network": "resnet18"})
+    Project(root).set(train_finetune={"network": "resnet18"})
     monkeypatch.setattr("torch.hub.get_dir", lambda: str(tmp_path / "hub"))
     state = {finding.name: finding.state for finding in examine(root)}["train_finetune.weights"]
     assert str(tmp_path / "hub" / "checkpoints" / "resnet18-") in state

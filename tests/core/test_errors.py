@@ -5,15 +5,13 @@ import sys
 
 import pytest
 
-from fakeface.core.errors import UserError
-from fakeface.core.run import run_app
-
 STAGE = '''"""First line.
 
 Reads   this
 Writes  that
 """
-from fakeface.errors import UserError, run
+from fakeface.core.errors import UserError
+from fakeface.core.run import run
 
 def stage() -> None:
     {body}
@@ -70,11 +68,3 @@ def test_what_may_not_be_written_is_one_line_with_a_remedy():
     assert result.returncode == 1
     assert result.stderr.startswith("error: models/x.partial: Permission denied; ")
     assert len(result.stderr.splitlines()) == 1
-
-
-def test_run_app_turns_a_user_error_into_an_exit():
-    def app():
-        raise UserError("what is wrong")
-
-    with pytest.raises(SystemExit, match="error: what is wrong"):
-        run_app(app)

@@ -61,13 +61,15 @@ STAGES = all_stages()
 
 
 def local_imports(path: Path) -> set[Path]:
-    """Files of this project that a file imports anywhere in it."""
+    """Files of this project that a file imports anywhere in it, or has `run_stage` import."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
         elif isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.Constant) and re.fullmatch(r"fakeface[\w.]+:\w+", str(node.value)):
+            names = [node.value.partition(":")[0]]
         else:
             continue
         found |= {file for name in names if (file := ROOT / (name.replace(".", "/") + ".py")).is_file()}

@@ -10,26 +10,15 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from conftest import Project, copy_project, write_faces
+from conftest import TINY, Project, copy_project, write_faces
 from safetensors.torch import load_file
 
 from fakeface.detector.weights import build_pretrained
 
 pytestmark = pytest.mark.slow
-STAGES = [
-    "sample",
-    "split",
-    "audit",
-    "features",
-    "train_scratch",
-    "train_extractor",
-    "train_finetune",
-    "evaluate",
-    "robustness",
-    "explain",
-    "variants",
-    "report",
-]
+APPROACHES = ["scratch", "extractor", "finetune"]
+TRAININGS = [f"train_{name}" for name in APPROACHES]
+STAGES = ["sample", "split", "audit", "features", *TRAININGS, "evaluate", "robustness", "explain", "variants", "report"]
 
 
 def repro(project: Project, *arguments: str) -> list[str]:
@@ -41,8 +30,6 @@ def repro(project: Project, *arguments: str) -> list[str]:
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
     """One built tiny project, shared by the tests that only look at it or put back what they change."""
-    from conftest import TINY
-
     project = copy_project(tmp_path_factory.mktemp("built") / "project")
     (project.path / "dvc.lock").unlink(missing_ok=True)
     project.run("git", "rm", "-rq", "--cached", "--ignore-unmatch", "reports", check=False)
@@ -55,7 +42,7 @@ def built(tmp_path_factory):
 
 def test_results_are_where_the_readme_says(built):
     metrics = json.loads((built.path / "reports/evaluate/metrics.json").read_text())
-    assert list(metrics) == ["scratch", "extractor", "finetune"]
+    assert list(metrics) == APPROACHES
     for approach, figures in metrics.items():
         for key in ("accuracy", "accuracy_real", "accuracy_fake", "average_precision", "roc_auc"):
             assert 0 <= figures[key] <= 1
@@ -69,9 +56,8 @@ def test_results_are_where_the_readme_says(built):
     assert (predictions["split"] == "test").sum() == 12
     test = predictions[predictions["split"] == "test"]
     for approach in metrics:
-        assert ((test[f"score_{approach}"] >= 0.5) == test["label"]).mean() == pytest.approx(
-            metrics[approach]["accuracy"]
-        )
+        right = (test[f"score_{approach}"] >= 0.5) == test["label"]
+        assert right.mean() == pytest.approx(metrics[approach]["accuracy"])
     pictures = {path.name for path in (built.path / "reports/evaluate/figures").iterdir()}
     assert {"training_images.png", "curves.png", "roc.png", "confusion.png", "predictions_finetune.png"} <= pictures
 
@@ -79,7 +65,7 @@ def test_results_are_where_the_readme_says(built):
 def test_predict_gives_the_scores_of_evaluate(built):
     """From the files and from the pixel store, to 1e-6: predictions.csv is rounded to as many digits."""
     predictions = pd.read_csv(built.path / "reports/evaluate/predictions.csv").set_index("path")
-    for approach in ("scratch", "extractor", "finetune"):
+    for approach in APPROACHES:
         built.run("fakeface", "predict", "data/sample", "--model", approach, "--fast", "--output", "../predicted.csv")
         scores = pd.read_csv(built.path / "../predicted.csv").set_index("path")["score"]
         scores.index = scores.index.str.removeprefix("data/sample/")
@@ -160,15 +146,13 @@ def test_the_finetune_lr_reruns_finetune_and_what_scores_it_only(built):
     diff = built.run("dvc", "metrics", "diff", "--json").stdout
     assert "reports/train/finetune/metrics.json" in diff
     assert "history.csv" in built.run("dvc", "plots", "diff", "--json").stdout
-    built.run(
-        "git", "checkout", "-q", "params.yaml", "reports/cost/finetune.json"
-    )  # DVC does not look after the second
+    # DVC does not look after the second
+    built.run("git", "checkout", "-q", "params.yaml", "reports/cost/finetune.json")
     assert repro(built) == []  # the run cache gives the earlier outputs back
     assert built.run("git", "status", "--porcelain").stdout == ""
 
 
 def test_the_head_lr_reruns_no_backbone_and_takes_under_20_seconds(built):
-
     built.set(train_extractor={"lr": 0.005})
     started = time.perf_counter()
     assert repro(built, "train_extractor") == ["train_extractor"]
@@ -221,7 +205,7 @@ def test_extra_sets_are_scored_without_training_and_watched_by_dvc(built, tmp_pa
         predictions = pd.read_csv(report / "both/predictions.csv")
         assert predictions["label"].tolist() == [0] * 5 + [1] * 5
         assert predictions["source"].tolist() == [0, 1, 2, 3, 4] * 2
-        for approach in ("scratch", "extractor", "finetune"):
+        for approach in APPROACHES:
             right = (predictions[f"score_{approach}"] >= 0.5) == predictions["label"]
             assert right.mean() == pytest.approx(both[approach]["accuracy"])
         reals = json.loads((report / "only-reals/metrics.json").read_text())["scratch"]
@@ -254,13 +238,11 @@ def test_extra_sets_are_scored_without_training_and_watched_by_dvc(built, tmp_pa
 
 
 def test_calibration_and_comparisons_are_in_the_reports(built):
-    for approach in ("scratch", "extractor", "finetune"):
+    for approach in APPROACHES:
         card = json.loads((built.path / "models" / approach / "card.json").read_text())
         assert card["temperature"] > 0
-        assert (
-            card["temperature"]
-            == json.loads((built.path / "reports/train" / approach / "metrics.json").read_text())["temperature"]
-        )
+        metrics = json.loads((built.path / "reports/train" / approach / "metrics.json").read_text())
+        assert card["temperature"] == metrics["temperature"]
     pairs = pd.read_csv(built.path / "reports/evaluate/pairs.csv")
     assert pairs["pair"].tolist() == ["scratch - extractor", "scratch - finetune", "extractor - finetune"]
     assert pairs["images"].tolist() == [12] * 3
@@ -312,11 +294,9 @@ def test_own_faces_travel_with_dvc_add_push_and_pull(project, tmp_path):
     clone = Project(tmp_path / "clone")
     project.run("git", "clone", "-q", str(project.path), str(clone.path))
     clone.run("dvc", "pull", "split", "data/raw.dvc")
-    assert (clone.path / "data/raw/0_real/0003.jpg").read_bytes() == (
-        project.path / "data/raw/0_real/0003.jpg"
-    ).read_bytes()
     assert repro(clone, "split") == []
-    assert (clone.path / "data/split/pixels.npy").read_bytes() == (project.path / "data/split/pixels.npy").read_bytes()
+    for name in ("data/raw/0_real/0003.jpg", "data/split/pixels.npy"):
+        assert (clone.path / name).read_bytes() == (project.path / name).read_bytes()
 
 
 def test_the_leaky_split_says_what_it_leaks(project, faces):

@@ -57,14 +57,9 @@ def serve(model: str | None, port: int, browser: bool) -> None:
 
 def _listening(port: int) -> socket.socket:
     """Opened here, as the server would end the program with lines of its own where the port is taken."""
-    opened = socket.socket()
     try:
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        opened.bind((HOST, port))
-        opened.listen()
+        return socket.create_server((HOST, port))
     except OSError as error:
-        opened.close()
         if error.errno not in (errno.EADDRINUSE, errno.EACCES):
             raise
         raise UserError(f"port {port}: {os.strerror(error.errno)}; choose another with --port, 0 for any") from None
-    return opened
