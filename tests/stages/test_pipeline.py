@@ -126,7 +126,7 @@ def test_every_training_is_one_mlflow_run_live_and_published_alike(built, tmp_pa
         "history.csv",
         "metrics.json",
         "evaluate/predictions_finetune.png",
-        "robustness/all_cells.png",
+        "robustness/jpeg.png",
     }
 
     store = tmp_path / "other.db"
