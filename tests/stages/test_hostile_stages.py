@@ -129,6 +129,29 @@ def save_model(folder, approach, data_hash="a" * 64):
 
 
 @pytest.mark.exhaustive
+def test_the_served_model_answers_every_row(corpus, tmp_path, monkeypatch):
+    """Loaded by MLflow from its files, as `mlflow models serve` does it."""
+    import mlflow
+
+    from fakeface.tracking.package import save_detector
+
+    save_model(tmp_path / "checkpoint", "scratch")
+    card = json.loads((tmp_path / "checkpoint/card.json").read_text())
+    save_detector(tmp_path / "model", tmp_path / "checkpoint", card)
+    monkeypatch.setenv("FAKEFACE_IMAGES", str(corpus[0].path.parent))
+    model = mlflow.pyfunc.load_model(str(tmp_path / "model"))
+    named = [case for case in corpus if case.name.isascii() or case.text]  # others cannot be sent as text
+    table = model.predict(pd.DataFrame({"image": [case.name for case in named]}))
+    assert len(table) == len(named) > 150
+    for case, row in zip(named, table.itertuples(), strict=True):
+        assert (row.problem == "") == (case.readable and not case.outside), f"{case.name}: {row.problem}"
+        assert row.problem.isprintable() or not row.problem
+    sent = [case for case in corpus if case.path.is_file() and not case.outside and case.path.stat().st_size < 1e7]
+    table = model.predict(pd.DataFrame({"image": [case.path.read_bytes() for case in sent]}))
+    assert (table["problem"] == "").tolist() == [case.readable for case in sent]
+
+
+@pytest.mark.exhaustive
 def test_predict_answers_every_file_and_exits_1(corpus, project):
     save_model(project.path / "models/scratch", "scratch")
     # named one by one: such a file may lie anywhere; names that begin with - are given with their folder
