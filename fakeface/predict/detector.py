@@ -37,16 +37,13 @@ def open_detector(model: str | None = None) -> Predictor:
 
 
 def _best() -> Path:
-    folders = {name: Path("models", name) for name in APPROACHES if Path("models", name).is_dir()}
-    if not folders:
+    cards = {name: read_card(Path("models", name)) for name in APPROACHES if Path("models", name).is_dir()}
+    if not cards:
         raise UserError(
             "models: no detector here; run this from the project's root after `dvc repro` or `dvc pull`, or give --model"
         )
-    cards = {name: read_card(folder) for name, folder in folders.items()}
     for name, card in cards.items():
         metrics = card.get("metrics")
         if not isinstance(metrics, dict) or not {"val_accuracy", "val_loss"} <= metrics.keys():
-            raise UserError(
-                f"{folders[name] / 'card.json'}: has no val figures to choose by; name a detector with --model"
-            )
-    return folders[best_on_val(cards)]
+            raise UserError(f"models/{name}/card.json: has no val figures to choose by; name a detector with --model")
+    return Path("models", best_on_val(cards))

@@ -75,9 +75,8 @@ def export_onnx(predictor: Predictor, path: Path) -> float:
         The largest difference between its scores and PyTorch's in fp32, on eight images of noise.
 
     Raises:
-        UserError: a package is missing, the file cannot be written, or does not give PyTorch's scores.
+        UserError: the file cannot be written, or does not give PyTorch's scores.
     """
-    require_packages()
     import onnx
 
     detector = WholeDetector(copy.deepcopy(predictor.model), predictor.card).float().cpu().eval()

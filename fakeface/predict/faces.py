@@ -11,10 +11,8 @@ from fakeface.core.errors import UserError
 from fakeface.images.decode import opened, read_file, square_pixels
 from fakeface.predict.service import MAX_MEGAPIXELS
 
-LOOKED_AT = (
-    640,
-    1280,
-)  # pixels of the longest side: large faces are found in the smaller picture, small ones in the larger
+# Pixels of the longest side: large faces are found in the smaller picture, small ones in the larger.
+LOOKED_AT = (640, 1280)
 SMALLEST = 32  # pixels of the shorter side; below it YuNet gives boxes that are not even finite
 SURE = 0.8  # YuNet's own score; 400 faces of CelebA, FFHQ, StarGAN and StyleGAN2 all had 0.89 or more
 OVERLAP = 0.3  # of two boxes, intersection over union, from which on they are one face

@@ -61,10 +61,8 @@ def facts(card: dict[str, Any], root: Path = Path(".")) -> Facts:
         return Facts(unknown, "", _trained(card, None, ""), [], GENERAL)
     try:
         figures, cells = _reports(card, root)
-        right = f"{100 * _figure(figures, card, 'accuracy_at_threshold')[0]:.1f} %"
-        short = (
-            f"Judged by {card['approach']}, which called {right} of {sum(split['test'].values())} test pictures right."
-        )
+        right = f"{100 * _figure(figures, card, 'accuracy_at_threshold')[0]:.1f} % of {sum(split['test'].values())}"
+        short = f"Judged by {card['approach']}, which called {right} test pictures right."
         errors = _errors(figures, split["test"], card)
         sets = sorted(key.partition("@")[2] for key in stages if key.startswith("extra@"))
         shown = {"split": params, "evaluate": {"extra_sets": sets}}
@@ -82,17 +80,14 @@ def _trained(card: dict[str, Any], split: dict[str, Any] | None, data: str) -> s
         return f"{text} On which pictures it was trained is not known here."
     kind = " (drawings made by code, no photographs)" if data == SAMPLE else ""
     train = split["train"]
-    return (
-        f"{text} It was trained on {train['real']} real and {train['fake']} computer-made pictures from {data}{kind}."
-    )
+    pictures = f"{train['real']} real and {train['fake']} computer-made pictures from {data}{kind}"
+    return f"{text} It was trained on {pictures}."
 
 
 def _errors(figures: pd.DataFrame, test: dict[str, int], card: dict[str, Any]) -> list[str]:
     value, low, high = _figure(figures, card, "accuracy_at_threshold")
-    wrong = {
-        kind: round((1 - _figure(figures, card, f"accuracy_{kind}_at_threshold")[0]) * test[kind])
-        for kind in ("real", "fake")
-    }
+    right = {kind: _figure(figures, card, f"accuracy_{kind}_at_threshold")[0] for kind in ("real", "fake")}
+    wrong = {kind: round((1 - part) * test[kind]) for kind, part in right.items()}
     interval = "" if low is None or high is None else f" (95 % interval {100 * low:.1f} to {100 * high:.1f} %)"
     return [
         f"Of {test['real'] + test['fake']} test pictures of the same kind, which it had not seen, it called "

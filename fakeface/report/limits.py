@@ -43,10 +43,8 @@ def _images(approach: str, data: str, test: dict[str, int], figures: pd.DataFram
         )
     figure = figure_of(figures, approach, "accuracy")
     if figure and figure[0] == 1 and figure[1] is not None:
-        text += (
-            f" {approach} gets all of them right; with so few images that only says that its accuracy is likely above"
-        )
-        text += f" {100 * figure[1]:.1f} %."
+        text += f" {approach} gets all of them right; with so few images that only says that its accuracy is likely"
+        text += f" above {100 * figure[1]:.1f} %."
     return text
 
 

@@ -8,7 +8,6 @@ import flask
 import numpy as np
 import pytest
 import torch
-from hostile import contents
 from PIL import Image
 
 from fakeface.detector.device import Compute
@@ -84,17 +83,6 @@ def test_a_doubt_is_said_with_its_reason_and_a_strip_with_its_cut(predictor, mon
     (doubtful,) = answers(predictor, [("a.png", photo(1))])
     assert doubtful.verdict == "unsure"
     assert "threshold" in doubtful.why
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, on broken tags
-def test_odd_and_hostile_files_are_each_answered(predictor):
-    corpus = [("first", photo(1), ""), *contents(), ("last", photo(2), "")]
-    assert len(corpus) > 42
-    found = answers(predictor, [(name, data) for name, data, _ in corpus])
-    assert [one.score is None for one in found] == [bool(words) for _, _, words in corpus]
-    assert all(words in one.why for one, (_, _, words) in zip(found, corpus, strict=True))
-    assert all(bool(one.picture) == (one.score is not None) for one in found)
 
 
 def test_the_table_is_whole_and_no_formula():

@@ -24,9 +24,8 @@ def test_help_says_what_it_reads_writes_and_takes_and_imports_nothing_heavy(name
     started = time.perf_counter()
     command = [sys.executable, "-c", f"FILE = 'stages/{name}.py'\n{HELP}"]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
-    assert (
-        time.perf_counter() - started < 5
-    )  # 0.3 s on a quiet machine; torch or mlflow alone take more than this bound
+    # 0.3 s on a quiet machine; torch or mlflow alone take more than this bound
+    assert time.perf_counter() - started < 5
     for word in ("Reads", "Writes", "Takes"):
         assert word in result.stdout
     assert "heavy: []" in result.stdout
