@@ -125,8 +125,10 @@ def test_six_experiments_by_two_workers_are_six_whole_runs_and_the_best_is_appli
     table = project.run("fakeface", "experiments").stdout.splitlines()
     assert table[0].split()[-1] == "train_extractor.lr"  # the one parameter that was changed
     assert table[0].split().count("val") == 3
-    assert table[0].split().count("test") == 3  # of the tree; evaluate ran in no experiment, so none has any
-    assert {len(line.split()) for line in table[1:]} == {5, 8}
+    assert (
+        table[0].split().count("test") == 3
+    )  # the tree's; evaluate ran in no experiment: none has one of its own extractor
+    assert {len(line.split()) for line in table[1:]} == {7, 8}
     named = {line.split()[0]: line.split()[-1] for line in table[1:]}
     assert {name: named[name] for name in status} == {name.split()[1]: rates[run] for run, name, _, _ in runs}
 
