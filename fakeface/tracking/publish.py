@@ -19,7 +19,7 @@ from tqdm import tqdm
 from fakeface.core.params import APPROACHES
 from fakeface.tracking import registry, runs
 from fakeface.tracking.locks import NotThere, State, experiments, past_commits
-from fakeface.tracking.store import git, opened, page, provenance
+from fakeface.tracking.store import opened, page, provenance
 
 
 @dataclass
@@ -173,6 +173,4 @@ def _origin(state: State) -> dict[str, str]:
     if not state.rev:
         return provenance()
     tags = {"mlflow.source.git.commit": state.rev, "git.dirty": "false"}
-    if state.name:
-        tags |= {"dvc.exp_name": state.name, "dvc.baseline_rev": git("rev-parse", f"{state.rev}^")}
-    return tags
+    return tags | ({"dvc.exp_name": state.name} if state.name else {})

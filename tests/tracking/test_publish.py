@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import socket
 import sqlite3
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 from conftest import ROOT, Project
 from hypothesis import given
 from hypothesis import strategies as st
+from test_live import query as of_store
 
 from fakeface.core.params import APPROACHES
 from fakeface.tracking.locks import training_key
@@ -107,8 +107,7 @@ def publish(project: Project, *options: str, **env: str) -> str:
 
 
 def query(project: Project, sql: str) -> list[tuple]:
-    with sqlite3.connect(project.path / "mlflow.db") as store:
-        return store.execute(sql).fetchall()
+    return of_store(project.path / "mlflow.db", sql)
 
 
 def runs(project: Project) -> list[tuple]:
@@ -309,38 +308,27 @@ def champion(project: Project) -> str:
     )[0][0]
 
 
-def test_a_server_that_is_away_is_one_line(project):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        uri = f"http://127.0.0.1:{free.getsockname()[1]}"
-        env = {"MLFLOW_TRACKING_URI": uri, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
+AWAY = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
+
+
+def test_a_server_away_a_damaged_store_and_no_lock_are_one_line_each_and_switched_off_it_touches_nothing(project):
+    def fails(**env: str) -> str:
         result = project.run("fakeface", "publish", check=False, **env)
-    assert result.returncode == 1
-    assert result.stderr.startswith("error: MLflow: ")
-    assert result.stderr.count("\n") == 1
+        assert result.returncode == 1
+        assert result.stderr.count("\n") == 1
+        return result.stderr
 
-
-def test_a_damaged_store_is_one_line_and_stays_as_it_is(project):
-    (project.path / "mlflow.db").write_bytes(b"no database" * 1000)
-    result = project.run("fakeface", "publish", check=False)
-    assert result.returncode == 1
-    assert result.stderr.startswith("error: MLflow: ")
-    assert (project.path / "mlflow.db").read_bytes() == b"no database" * 1000
-
-
-def test_without_a_lock_it_says_what_to_run(project):
-    (project.path / "dvc.lock").unlink()
-    result = project.run("fakeface", "publish", check=False)
-    assert (result.returncode, result.stderr) == (
-        1,
-        "error: dvc.lock: no such file; run `dvc repro` first, in the project's root\n",
-    )
-
-
-def test_switched_off_it_touches_nothing(project):
+    store = project.path / "mlflow.db"
+    assert fails(**AWAY).startswith("error: MLflow: ")
+    store.write_bytes(b"no database" * 1000)
+    assert fails().startswith("error: MLflow: ")
+    assert store.read_bytes() == b"no database" * 1000
+    store.unlink()
     project.set(base={"tracking": False})
-    assert "nothing published" in project.run("fakeface", "publish").stdout
-    assert not (project.path / "mlflow.db").exists()
+    assert "nothing published" in publish(project)
+    assert not store.exists()
+    (project.path / "dvc.lock").unlink()
+    assert fails() == "error: dvc.lock: no such file; run `dvc repro` first, in the project's root\n"
 
 
 @given(st.permutations([("a", "1"), ("b", "2"), ("c", "3")]), st.sampled_from([0.1, 0.2]))

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 from conftest import Project, environment
 from ruamel.yaml import YAML
+from test_publish import query
 
 pytestmark = [pytest.mark.slow, pytest.mark.exhaustive]
 RATES = ["0.0001", "0.001", "0.002", "0.01", "0.03", "0.1"]
@@ -47,11 +47,6 @@ def project(whole, tmp_path) -> Project:
 def model(project: Project) -> str:
     """The sha256 of the extractor in the working tree."""
     return str(json.loads((project.path / "models/extractor/card.json").read_text())["sha256"])
-
-
-def query(project: Project, sql: str) -> list[tuple]:
-    with sqlite3.connect(project.path / "mlflow.db") as store:
-        return store.execute(sql).fetchall()
 
 
 def start_workers(project: Project) -> None:
@@ -115,11 +110,8 @@ def test_six_experiments_by_two_workers_are_six_whole_runs_and_the_best_is_appli
         assert uri.startswith((project.path / "mlruns").as_uri())
         folder = project.path / "mlruns" / uri.split("/mlruns/")[1]
         assert json.loads((folder / "card.json").read_text())["sha256"] == shas[run]
-        assert {path.name for path in folder.iterdir()} == {
-            "card.json",
-            "history.csv",
-            "metrics.json",
-        }  # DVC has the model
+        files = {path.name for path in folder.iterdir()}
+        assert files == {"card.json", "history.csv", "metrics.json"}  # DVC has the model
     assert model(project) == before
 
     table = project.run("fakeface", "experiments").stdout.splitlines()
