@@ -1,4 +1,4 @@
-"""DVC's experiments in temporary folders, one by one and by two queue workers: whole runs in the one store at the root."""
+"""DVC's experiments in temporary folders, by two queue workers: whole runs in the one store at the root."""
 
 import json
 import os
@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from conftest import Project, environment
 from ruamel.yaml import YAML
+from test_failures import own_copy
 from test_publish import query
 
 pytestmark = [pytest.mark.slow, pytest.mark.exhaustive]
@@ -24,23 +25,14 @@ print(json.dumps({task["name"]: task["status"] for task in Repo(".").experiments
 """
 
 
-@pytest.fixture(scope="module")
-def whole(prepared, tmp_path_factory) -> Project:
-    """A project whose every stage has run, as `dvc exp apply` wants it, committed; MLflow's store is still to be made."""
-    project = Project(tmp_path_factory.mktemp("sweep") / "project")
-    shutil.copytree(prepared.path, project.path, symlinks=True)
-    project.run("dvc", "repro")
-    for name in ("mlruns", ".fakeface"):
-        shutil.rmtree(project.path / name, ignore_errors=True)
-    (project.path / "mlflow.db").unlink(missing_ok=True)
-    project.commit("built")
-    return project
-
-
 @pytest.fixture
-def project(whole, tmp_path) -> Project:
-    project = Project(tmp_path / "project")
-    shutil.copytree(whole.path, project.path, symlinks=True)
+def project(prepared, tmp_path) -> Project:
+    """A project whose every stage has run, as `dvc exp apply` wants it, committed; MLflow's store is still to be made."""
+    project = own_copy(prepared, tmp_path / "project")
+    project.run("dvc", "repro")
+    shutil.rmtree(project.path / "mlruns")
+    (project.path / "mlflow.db").unlink()
+    project.commit("built")
     return project
 
 
@@ -138,14 +130,3 @@ def test_six_experiments_by_two_workers_are_six_whole_runs_and_the_best_is_appli
     assert params["train_extractor"]["lr"] == float(rates[best])
     assert model(project) == shas[best]
     assert "up to date" in project.run("dvc", "status", "train_extractor").stdout
-
-
-def test_an_experiment_in_a_temporary_folder_lands_in_the_store_at_the_root(project):
-    before = model(project)
-    project.run("dvc", "exp", "run", "--temp", "-n", "warm", "-S", "train_extractor.lr=0.01", "train_extractor")
-    assert query(project, "select name, status from runs") == [("extractor warm", "FINISHED")]
-    [(uri,)] = query(project, "select artifact_uri from runs")
-    folder = project.path / "mlruns" / uri.split("/mlruns/")[1]
-    assert model(project) == before
-    project.run("dvc", "exp", "apply", "warm")
-    assert (folder / "card.json").read_bytes() == (project.path / "models/extractor/card.json").read_bytes()
