@@ -82,21 +82,16 @@ def doctor() -> None:
 @app.command()
 def experiments() -> None:
     """Table of DVC's experiments since the last commit: accuracies, and the parameters in which they differ."""
-    from functools import cache
-
     import dvc.api
     from dvc.exceptions import DvcException
 
-    from fakeface.tracking import locks
     from fakeface.tracking.table import table
 
     try:
         rows = dvc.api.exp_show()
     except DvcException as error:
         raise UserError(f"dvc exp show: {' '.join(str(error).split())}; run it in the project's root") from None
-    state = cache(lambda rev: locks.workspace() if rev == "workspace" else locks.commit(rev))
-    shown = table(rows, lambda row, approach: state(row["rev"]).scored("evaluate", approach))
-    print(shown.to_string(index=False))
+    print(table(rows).to_string(index=False))
 
 
 @app.command()

@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from fakeface.core.errors import UserError
-from fakeface.tracking.store import address, import_mlflow, require_store, set_environment
+from fakeface.tracking.store import address, import_mlflow, require_store
 
 
 @contextmanager
@@ -19,7 +19,6 @@ def fetched(uri: str) -> Iterator[Path]:
         UserError: there is no store, no such version, or it is none of fakeface's.
     """
     require_store(uri)
-    set_environment()
     store = address()
     import_mlflow()
     import mlflow

@@ -9,12 +9,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from fakeface.core.params import APPROACHES, Params
+from fakeface.core.params import Params
 from fakeface.tracking import runs
 from fakeface.tracking.store import import_mlflow, open_store, over_network, provenance, set_environment
 
@@ -27,24 +27,21 @@ Action = Callable[[Any, str], Any]  # gets the client and the experiment
 class Worker:
     """One thread that does what it is given, in order; the first error is said once, and ends it."""
 
-    def __init__(self, enabled: bool) -> None:
+    def __init__(self) -> None:
         self.actions: SimpleQueue[Action | None] = SimpleQueue()
-        self.slow = True  # whether what it does now is this machine's own work, see LOCAL
-        self.said = not enabled
-        self.hurried = False  # whether what waits is left undone
-        self.closing, self.done = threading.Event(), threading.Event()
-        if enabled:
-            set_environment()  # not in the thread: the environment is not safe to change beside other threads
-            # a daemon: Python does not wait at its end for a server that never answers
-            threading.Thread(target=self._work, name="mlflow", daemon=True).start()
-        else:
-            self.done.set()
+        self.last: Action | None = None
+        self.said = False
+        # `ready`: what is this machine's own work at the start, see LOCAL, is over
+        self.ready, self.closing, self.done = threading.Event(), threading.Event(), threading.Event()
+        set_environment()  # not in the thread: the environment is not safe to change beside other threads
+        # a daemon: Python does not wait at its end for a server that never answers
+        threading.Thread(target=self._work, name="mlflow", daemon=True).start()
 
     def close(self, last: Action) -> None:
         """Waits until all is done, with `last` at the end; that is tried also after an error, for a server may be back."""
-        self.actions.put(None)
-        self.actions.put(last)
+        self.last = last
         self.closing.set()
+        self.actions.put(None)
         try:
             self._wait()
         except (KeyboardInterrupt, SystemExit):  # another signal: the run still learns how it ended
@@ -52,29 +49,24 @@ class Worker:
             raise
 
     def _wait(self) -> None:
-        start = idle = time.monotonic()
-        while not self.done.wait(0.02):
-            now = time.monotonic()
-            if self.slow:
-                idle = now
-            if now - start > LOCAL or now - idle > SERVER:
-                self._say(f"no answer for {now - idle:.0f} s at the end of the stage")
-                return
+        self.ready.wait(LOCAL)
+        if not self.done.wait(SERVER):
+            self._say(f"no answer for {SERVER:g} s at the end of the stage")
 
     def _work(self) -> None:
         with self._saying():
             import_mlflow()
-            self.slow = not over_network()
+            if over_network():
+                self.ready.set()
             store = self._open()
-            self.slow = False
+            self.ready.set()
             with self._saying():
                 while (action := self.actions.get()) is not None:
-                    if not self.hurried:
-                        action(*store)
+                    action(*store)
             self.closing.wait()
-            while self.actions.qsize() > 1:  # what was not done after an error
-                self.actions.get()
-            self.actions.get()(*store)  # type: ignore[misc]
+            if self.last is not None:
+                self.last(*store)
+        self.ready.set()
         self.done.set()
 
     @contextmanager
@@ -82,7 +74,6 @@ class Worker:
         try:
             yield
         except Exception as error:  # whatever a tracking server does wrong, the stage's outputs are what counts
-            self.slow = False
             self._say(f"{type(error).__name__}: {error}")
 
     def _open(self) -> tuple[Any, str]:
@@ -119,7 +110,9 @@ class TrainingRun:
 
     def start(self, key: str, facts: dict[str, Any]) -> None:
         """Begins the run, or goes on with the one that carries this key: a training is one run, however often it is killed."""
-        self.worker = Worker(self.enabled)
+        if not self.enabled:
+            return
+        self.worker = Worker()
         tags = {"dvc.stage": f"train_{self.approach}", "training": key}
         self.worker.actions.put(lambda client, experiment: self._start(client, experiment, tags, facts))
 
@@ -138,10 +131,14 @@ class TrainingRun:
         """Completes the run from the stage's outputs, or says how it ended."""
         if self.worker is None or (status == "KILLED" and not self.run_id):
             return
-        self.worker.hurried = status == "KILLED"  # what is still waiting is logged by the training that goes on
-        self.worker.close(
-            self._complete if status == "FINISHED" else lambda client, _: client.set_terminated(self.run_id, status)
-        )
+        whole = status == "FINISHED"
+
+        def end(client: Any, _: str) -> None:
+            client.set_terminated(self.run_id, "FAILED" if whole else status)  # broken off it is not RUNNING for ever
+            if whole:
+                runs.write(client, self.run_id, self._training())
+
+        self.worker.close(end)
 
     def _start(self, client: Any, experiment: str, tags: dict[str, str], facts: dict[str, Any]) -> None:
         found = client.search_runs(
@@ -156,20 +153,14 @@ class TrainingRun:
         self.run_id = found[0].info.run_id
         self.known = runs.write(client, self.run_id, runs.Training(self.approach, self.params, card=facts))
 
-    def _complete(self, client: Any, _: str) -> None:
+    def _training(self) -> runs.Training:
+        """All that the stage's outputs say."""
         report = Path("reports/train", self.approach)
         paths = [report / "history.csv", report / "metrics.json", Path("models", self.approach, "card.json")]
         files = {path.name: path.read_text(encoding="utf-8") for path in paths}
-        training = runs.Training(self.approach, self.params, files, json.loads(files["card.json"]))
-        training.figures |= runs.cost(
-            Path(f"reports/cost/{self.approach}.json").read_text(encoding="utf-8"), training.card
-        )
-        try:
-            runs.write(client, self.run_id, training)
-        except Exception:
-            with suppress(Exception):
-                client.set_terminated(self.run_id, "FAILED")
-            raise
+        cost = Path(f"reports/cost/{self.approach}.json").read_text(encoding="utf-8")
+        card = json.loads(files["card.json"])
+        return runs.Training(self.approach, self.params, files, card, runs.cost(cost, card))
 
 
 @contextmanager
@@ -197,15 +188,15 @@ def scoring(stage: str, params: Params) -> Iterator[None]:
     Args:
         stage: whose `reports/<stage>/` has metrics.json and figures/.
     """
-    worker = Worker(params.base.tracking)
+    worker = Worker() if params.base.tracking else None
     yield  # a stage that fails found nothing
-    worker.close(lambda client, experiment: _log_scores(client, experiment, stage))
+    if worker:
+        worker.close(lambda client, experiment: _log_scores(client, experiment, stage))
 
 
 def _log_scores(client: Any, experiment: str, stage: str) -> None:
     metrics = json.loads(Path("reports", stage, "metrics.json").read_text(encoding="utf-8"))
-    for approach in APPROACHES:
-        card = json.loads(Path("models", approach, "card.json").read_text(encoding="utf-8"))
-        for run in client.search_runs([experiment], f"tags.model_sha256 = '{card['sha256']}'"):
+    for approach, own in metrics.items():
+        for run in client.search_runs([experiment], f"tags.model_sha256 = '{own['model_sha256']}'"):
             if runs.log_figures(client, run, runs.figures(stage, approach, metrics)):
-                runs.log_pictures(client, run.info.run_id, approach, Path("reports", stage, "figures"), APPROACHES)
+                runs.log_pictures(client, run.info.run_id, approach, Path("reports", stage, "figures"), metrics)

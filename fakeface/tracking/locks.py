@@ -1,7 +1,7 @@
 """What DVC knows of trainings that are done: the stages in dvc.lock of the working tree, of past commits and of experiments.
 
 Nothing is believed that dvc.lock does not vouch for: a file or folder of the working tree counts only with the lock's hash, and
-figures count only where the stage that made them had this lock's models before it.
+figures count only where they name this lock's model.
 """
 
 import hashlib
@@ -61,8 +61,7 @@ class State:
         try:
             content = self.files.read_bytes(path)
         except Exception as error:  # DVC and its remotes raise many kinds
-            reason = " ".join(str(error).split())[:150] or type(error).__name__
-            raise NotThere(f"{path}: {reason}") from None
+            raise NotThere(_why(path, error)) from None
         if md5 and hashlib.md5(content, usedforsecurity=False).hexdigest() != md5:
             raise NotThere(f"{path} is not what dvc.lock says")
         return str(content.decode())
@@ -82,7 +81,7 @@ class State:
             try:
                 self.files.get(path, str(found), recursive=True)
             except Exception as error:
-                raise NotThere(f"{path}: {' '.join(str(error).split())[:150] or type(error).__name__}") from None
+                raise NotThere(_why(path, error)) from None
         if self._md5(found) != md5:
             raise NotThere(f"{path} is not what dvc.lock says; `dvc checkout` puts it back")
         return found
@@ -94,40 +93,21 @@ class State:
             self.folder(f"train_{approach}", approach, None)
         return self.text(f"{path}/card.json")
 
-    def scored(self, stage: str, approach: str) -> bool:
-        """Whether `stage` was run on this lock's model of the approach, by the hashes of its dependencies."""
-        from dvc_data.hashfile.hash_info import HashInfo
-        from dvc_data.hashfile.tree import Tree
-
-        deps = {dep["path"]: dep["md5"] for dep in self.stages.get(stage, {}).get("deps", [])}
-        models = {}
-        for name in self.trainings():
-            path, models[name] = self.out(f"train_{name}", name)
-            if path in deps and name == approach:  # as in commits before the stage read the whole folder
-                return bool(deps[path] == models[name])
-        if "models" not in deps:
-            return False
-        whole = Tree()
+    def figures(self, stage: str, approach: str) -> dict[str, float]:
+        """What `evaluate` or `robustness` found for this lock's model; empty where it has not scored that one."""
         try:
-            for name, md5 in models.items():
-                for key, (_, value) in Tree.load(self.files.repo.cache.local, HashInfo("md5", md5)).iteritems():
-                    whole.add((name, *key), None, value)
-        except Exception:  # a model that is not in the cache
-            return False
-        whole.digest()
-        return bool(deps["models"] == whole.hash_info.value)
-
-    def figures(self, approach: str) -> dict[str, float]:
-        """What `evaluate` and `robustness` found for this lock's model; empty where they have not scored it."""
-        found: dict[str, float] = {}
-        for stage in ("evaluate", "robustness"):
-            try:
-                if self.scored(stage, approach):
-                    metrics = json.loads(self.text(*self.out(stage, "metrics.json")))
-                    found |= runs.figures(stage, approach, metrics)
-            except NotThere:
-                continue
-        return found
+            metrics, trained = (
+                json.loads(self.text(*self.out(name, "metrics.json"))) for name in (stage, f"train_{approach}")
+            )
+        except NotThere:
+            return {}
+        scored = metrics.get(approach, {}).get("model_sha256")
+        if scored is None:  # as in commits before metrics.json named the model: dependencies say which one it was
+            deps = [(dep["path"], dep["md5"]) for dep in self.stages[stage].get("deps", [])]
+            same = self.out(f"train_{approach}", approach) in deps
+        else:
+            same = scored == trained.get("model_sha256")
+        return runs.figures(stage, approach, metrics) if same else {}
 
     def training(self, approach: str) -> tuple[runs.Training, str]:
         """All that is kept of a training, and why it is without its model, if it is.
@@ -144,7 +124,8 @@ class State:
             training.figures |= runs.cost(self.text(f"reports/cost/{approach}.json"), training.card)
         except NotThere as error:
             lacking = "" if training.card else str(error)
-        training.figures |= self.figures(approach)
+        for scoring in ("evaluate", "robustness"):
+            training.figures |= self.figures(scoring, approach)
         return training, lacking
 
     def _md5(self, folder: Path) -> str:
@@ -199,6 +180,10 @@ def flat_params(state: State, approach: str) -> dict[str, Any]:
         for key, value in state.stages.get(name, {}).get("params", {}).get("params.yaml", {}).items():
             flat |= {f"{key}.{k}": v for k, v in value.items()} if isinstance(value, dict) else {key: value}
     return flat
+
+
+def _why(path: str, error: Exception) -> str:
+    return f"{path}: {' '.join(str(error).split())[:150] or type(error).__name__}"
 
 
 def _stages(text: str) -> dict[str, Entry]:

@@ -6,7 +6,6 @@ tag here, by its model and parameters. Nothing is locked, for a server knows no 
 looks again afterwards, and of two the older one stays.
 """
 
-import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -20,10 +19,7 @@ from tqdm import tqdm
 from fakeface.core.params import APPROACHES
 from fakeface.tracking import registry, runs
 from fakeface.tracking.locks import NotThere, State, experiments, past_commits
-from fakeface.tracking.store import git, opened, page, provenance
-
-# Runs as they were written before: other names, rows `pipeline` above them, and some with another training's model.
-OLDER = "tags.stage_key LIKE '%'", "tags.pipeline_key LIKE '%'"
+from fakeface.tracking.store import opened, page, provenance
 
 
 @dataclass
@@ -53,7 +49,6 @@ def publish_states(states: Iterable[State], margin: float) -> Published:
     found: dict[str, tuple[State, str]] = {}
     with opened() as (client, experiment):
         result.page = page(experiment)
-        _put_older_aside(client, experiment)
         for state in states:
             for approach, key in state.trainings().items():
                 found.setdefault(key, (state, approach))
@@ -63,17 +58,6 @@ def publish_states(states: Iterable[State], margin: float) -> Published:
         if tree is not None:
             result.registry = _register(client, experiment, tree, margin)
     return result
-
-
-def _put_older_aside(client: Any, experiment: str) -> None:
-    older = [run for condition in OLDER for run in client.search_runs([experiment], condition)]
-    for run in older:
-        client.delete_run(run.info.run_id)
-    if older:
-        print(
-            f"note: {len(older)} runs of an earlier form are put aside and made anew; MLflow's filter State: Deleted shows them",
-            file=sys.stderr,
-        )
 
 
 def _publish(client: Any, experiment: str, state: State, approach: str, key: str, result: Published) -> None:
@@ -138,9 +122,10 @@ def _live(client: Any, experiment: str, training: runs.Training) -> Any:
 
 def _refresh(client: Any, run: Any, state: State, approach: str) -> None:
     """Figures and pictures of the working tree that a run does not show yet."""
-    runs.log_figures(client, run, state.figures(approach))
     for stage in ("evaluate", "robustness"):
-        if state.scored(stage, approach) and not client.list_artifacts(run.info.run_id, stage):
+        figures = state.figures(stage, approach)
+        runs.log_figures(client, run, figures)
+        if figures and not client.list_artifacts(run.info.run_id, stage):
             try:
                 runs.log_pictures(client, run.info.run_id, approach, state.folder(stage, "figures", None), APPROACHES)
             except NotThere:
@@ -188,6 +173,4 @@ def _origin(state: State) -> dict[str, str]:
     if not state.rev:
         return provenance()
     tags = {"mlflow.source.git.commit": state.rev, "git.dirty": "false"}
-    if state.name:
-        tags |= {"dvc.exp_name": state.name, "dvc.baseline_rev": git("rev-parse", f"{state.rev}^")}
-    return tags
+    return tags | ({"dvc.exp_name": state.name} if state.name else {})

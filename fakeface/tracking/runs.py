@@ -5,16 +5,14 @@ The names have groups before the slash, which MLflow's charts show together. `va
 show the last epoch; the epoch that was kept need not be that one, so its figures have names of their own: `val/kept_...`.
 """
 
+import csv
 import io
 import json
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    import pandas as pd
+from typing import Any
 
 # MLflow's page for comparing runs begins with the first one
 CURVES = {
@@ -46,12 +44,6 @@ class Training:
     files: dict[str, str] = field(default_factory=dict)
     card: dict[str, Any] = field(default_factory=dict)
     figures: dict[str, float] = field(default_factory=dict)
-
-    def history(self) -> "pd.DataFrame":
-        """One row an epoch, the numbers as written."""
-        import pandas as pd
-
-        return pd.read_csv(io.StringIO(self.files["history.csv"]), float_precision="round_trip")
 
 
 def figures(stage: str, approach: str, metrics: dict[str, Any]) -> dict[str, float]:
@@ -102,8 +94,8 @@ def write(client: Any, run_id: str, training: Training) -> set[int]:
         _log_data(client, run_id, tags["data_hash"])
     known = {metric.step for metric in client.get_metric_history(run_id, CURVES["val_loss"])}
     if "history.csv" in training.files:
-        rows = [row for row in training.history().to_dict("records") if int(row["epoch"]) not in known]
-        log_epochs(client, run_id, rows, run.info.start_time)
+        rows = csv.DictReader(io.StringIO(training.files["history.csv"]))
+        log_epochs(client, run_id, [row for row in rows if int(row["epoch"]) not in known], run.info.start_time)
     if "metrics.json" in training.files:
         metrics = json.loads(training.files["metrics.json"])
         log_figures(

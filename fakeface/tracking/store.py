@@ -86,6 +86,7 @@ def import_mlflow() -> None:
     """Imports it, and keeps its libraries from printing what is said in one line elsewhere."""
     import logging
 
+    set_environment()
     import mlflow  # noqa: F401
 
     for noisy in ("alembic", "mlflow", "sqlalchemy"):  # migrations, tracebacks
@@ -95,7 +96,6 @@ def import_mlflow() -> None:
 @contextmanager
 def opened() -> Iterator[tuple[Any, str]]:
     """`open_store` for a command: what MLflow raises, also in the block, becomes one line."""
-    set_environment()
     import_mlflow()
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
@@ -196,13 +196,8 @@ def _bring_home(uri: str, old: str) -> None:
 
 def provenance() -> dict[str, str]:
     """Commit and state of the tree, and the DVC experiment if this is one."""
-    tags = {"mlflow.source.name": Path(sys.argv[0]).name, "mlflow.user": os.environ.get("USER", "")}
-    if os.environ.get("DVC_EXP_NAME"):
-        tags |= {
-            "dvc.exp_name": os.environ["DVC_EXP_NAME"],
-            "dvc.baseline_rev": os.environ.get("DVC_EXP_BASELINE_REV", ""),
-        }
-    commit = git("rev-parse", "HEAD")
+    name, commit = os.environ.get("DVC_EXP_NAME"), git("rev-parse", "HEAD")
+    tags = {"dvc.exp_name": name} if name else {}
     if commit:
         dirty = git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!dvc.lock", ":!reports")
         tags |= {"mlflow.source.git.commit": commit, "git.dirty": str(bool(dirty)).lower()}

@@ -1,6 +1,5 @@
 """DVC's experiments in a table that fits a terminal: `dvc exp show` has hundreds of columns."""
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from fakeface.core.params import APPROACHES, Params
@@ -9,16 +8,15 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def table(rows: list[dict[str, Any]], scored: Callable[[dict[str, Any], str], bool]) -> "pd.DataFrame":
+def table(rows: list[dict[str, Any]]) -> "pd.DataFrame":
     """One row for the working tree, the commit, and each experiment that began there.
 
     Args:
         rows: of `dvc.api.exp_show`.
-        scored: whether a row's test figures are of the very model of an approach that the row shows.
 
     Returns:
-        Columns: experiment, state (where one waits, runs or failed), accuracies of val, which say which is best, and of test,
-        and each parameter in which two rows differ; text, empty where a row has no value.
+        Columns: experiment, state (where one waits, runs or failed), accuracies of val, which say which is best, and of test
+        where they are of the row's own model, and each parameter in which two rows differ; text, empty where a row has no value.
     """
     import pandas as pd
 
@@ -26,16 +24,8 @@ def table(rows: list[dict[str, Any]], scored: Callable[[dict[str, Any], str], bo
     states = ["" if row.get("State") in (None, "Success") else str(row["State"]) for row in rows]
     if any(states):
         shown["state"] = states
-    values = {
-        f"val {name}": [row.get(f"reports/train/{name}/metrics.json:val_accuracy") for row in rows]
-        for name in APPROACHES
-    }
-    for name in APPROACHES:
-        figures = [row.get(f"{name}.accuracy") for row in rows]
-        values[f"test {name}"] = [
-            figure if figure is not None and scored(row, name) else None
-            for row, figure in zip(rows, figures, strict=True)
-        ]
+    values = {f"val {name}": [_trained(row, name, "val_accuracy") for row in rows] for name in APPROACHES}
+    values |= {f"test {name}": [_tested(row, name) for row in rows] for name in APPROACHES}
     for column, numbers in values.items():
         if any(number is not None for number in numbers):
             shown[column] = ["" if number is None else f"{number:.4f}" for number in numbers]
@@ -45,6 +35,19 @@ def table(rows: list[dict[str, Any]], scored: Callable[[dict[str, Any], str], bo
         if len(set(texts)) > 1:
             shown[name] = texts
     return pd.DataFrame(shown)
+
+
+def _trained(row: dict[str, Any], approach: str, name: str) -> Any:
+    return row.get(f"reports/train/{approach}/metrics.json:{name}")
+
+
+def _tested(row: dict[str, Any], approach: str) -> Any:
+    names = (
+        f"{approach}.accuracy",
+        f"{approach}.model_sha256",
+    )  # DVC puts the file before a key that several files have
+    accuracy, model = (row.get(f"reports/evaluate/metrics.json:{name}", row.get(name)) for name in names)
+    return accuracy if model is not None and model == _trained(row, approach, "model_sha256") else None
 
 
 def _text(value: Any) -> str:

@@ -134,7 +134,7 @@ def train_approach(
 
 
 def final_metrics(result: Progress, val_labels: np.ndarray) -> dict[str, float]:
-    """The figures of the epoch kept, and the threshold and temperature that val gives: metrics.json."""
+    """The figures of the epoch kept, and the threshold and temperature that val gives."""
     best, logits = result.history[result.best_epoch - 1], result.best_logits.numpy()
     temperature = fit_temperature(val_labels, logits)
     metrics = {key: best[key] for key in HISTORY if key not in ("epoch", "lr")}
@@ -146,14 +146,14 @@ def final_metrics(result: Progress, val_labels: np.ndarray) -> dict[str, float]:
 def write_outputs(
     approach: str, model: nn.Module, facts: dict[str, Any], metrics: dict[str, float], result: Progress, machine: str
 ) -> None:
-    """The checkpoint, whose card holds `facts` and `metrics`; metrics.json and history.csv; what the training cost."""
+    """The checkpoint, whose card holds `facts` and `metrics`; metrics.json, which names the model too; history.csv; the cost."""
     folder, report = Path("models", approach), Path("reports/train", approach)
     calibration = {key: metrics[key] for key in ("threshold", "temperature")}
     checkpoints.save(folder, model, facts | calibration | {"metrics": metrics})
+    digest = sha256(folder / "model.safetensors")
     history = pd.DataFrame(result.history, columns=HISTORY)
     write_csv(report / "history.csv", history)
-    write_json(report / "metrics.json", metrics)
-    digest = sha256(folder / "model.safetensors")
+    write_json(report / "metrics.json", metrics | {"model_sha256": digest})
     keep_cost(Path("reports/cost", f"{approach}.json"), digest, result.seconds, len(result.history), machine)
 
 

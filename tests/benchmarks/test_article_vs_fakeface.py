@@ -2,19 +2,16 @@
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, environment, write_faces
+from conftest import ROOT, Project, write_faces
 
 SCRIPT = ROOT / "benchmarks" / "article_vs_fakeface.py"
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(SCRIPT), *arguments], capture_output=True, text=True, timeout=300, env=environment()
-    )
+    return Project(ROOT).run("python", str(SCRIPT), *arguments, check=False)
 
 
 @pytest.mark.slow

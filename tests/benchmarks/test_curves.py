@@ -2,17 +2,15 @@
 
 import json
 import subprocess
-import sys
 
 import pytest
-from conftest import ROOT, environment
+from conftest import ROOT, Project
 
 pytestmark = [pytest.mark.slow, pytest.mark.exhaustive]
 
 
 def run(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / "benchmarks" / script), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment())
+    return Project(ROOT).run("python", f"benchmarks/{script}", *arguments, check=False)
 
 
 def table(text: str) -> list[list[str]]:

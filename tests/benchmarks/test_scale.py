@@ -2,13 +2,12 @@
 
 import importlib.util
 import re
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from conftest import ROOT, Project
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "scale.py"
+SCRIPT = ROOT / "benchmarks" / "scale.py"
 
 
 @pytest.fixture(scope="module")
@@ -21,9 +20,7 @@ def scale():
 
 
 def run(*arguments, cwd):
-    return subprocess.run(
-        [sys.executable, SCRIPT, *arguments], cwd=cwd, capture_output=True, text=True, timeout=400, check=False
-    )
+    return Project(cwd).run("python", str(SCRIPT), *arguments, check=False)
 
 
 @pytest.mark.slow

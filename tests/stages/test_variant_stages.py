@@ -48,6 +48,14 @@ def variant(project: Project, *arguments: str, check: bool = True) -> subprocess
     return project.run(sys.executable, "-m", "stages.variant", *arguments, check=check)
 
 
+def begun(project: Project, *arguments: str) -> subprocess.Popen[str]:
+    command, pipes = (
+        [sys.executable, "-m", "stages.variant", *arguments],
+        {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE},
+    )
+    return subprocess.Popen(command, cwd=project.path, env=environment(), text=True, **pipes)  # type: ignore[call-overload]
+
+
 def read(project: Project, path: str) -> dict:
     return json.loads((project.path / "reports" / path).read_text())
 
@@ -141,13 +149,7 @@ def test_killed_with_its_training_it_goes_on_after_the_last_epoch_and_ends_with_
     predictions = trained.path / "reports/variants/scratch/seed-1/predictions.csv"
     whole = predictions.read_bytes()
     predictions.unlink()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "stages.variant", "scratch", "seed-1"],
-        cwd=trained.path,
-        env=environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    process = begun(trained, "scratch", "seed-1")
     deadline = time.monotonic() + 120
     while not [path for path in (trained.path / ".fakeface/resume").glob("scratch-*") if path.suffix == ".safetensors"]:
         assert time.monotonic() < deadline
@@ -163,14 +165,7 @@ def test_killed_with_its_training_it_goes_on_after_the_last_epoch_and_ends_with_
 
 
 def test_asked_to_stop_it_takes_the_stage_that_it_runs_with_it(trained):
-    process = subprocess.Popen(
-        [sys.executable, "-m", "stages.variant", "extractor", "seed-1"],
-        cwd=trained.path,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = begun(trained, "extractor", "seed-1")
     assert process.stdout.readline().strip() == "features, seed-1"
     children = psutil.Process(process.pid).children(recursive=True)
     process.terminate()
@@ -182,9 +177,9 @@ def test_asked_to_stop_it_takes_the_stage_that_it_runs_with_it(trained):
 
 def test_several_processes_train_together_here_too(trained):
     trained.set(base={"processes": 2})
-    variant(trained, "scratch", "leak")
-    assert 0 <= read(trained, "variants/scratch/leak/metrics.json")["accuracy"] <= 1
-    shutil.rmtree(trained.path / "reports/variants/scratch/leak")
+    variant(trained, "scratch", "seed-3")
+    assert 0 <= read(trained, "variants/scratch/seed-3/metrics.json")["accuracy"] <= 1
+    shutil.rmtree(trained.path / "reports/variants/scratch/seed-3")
 
 
 @pytest.mark.parametrize(

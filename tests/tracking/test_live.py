@@ -4,6 +4,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -65,7 +66,7 @@ def after_epoch(line: str) -> str:
 
 
 def query(store: Path, sql: str) -> list[tuple]:
-    with sqlite3.connect(store) as connection:
+    with closing(sqlite3.connect(store, timeout=20)) as connection:
         return connection.execute(sql).fetchall()
 
 

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import socket
 import sqlite3
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 from conftest import ROOT, Project
 from hypothesis import given
 from hypothesis import strategies as st
+from test_live import query as of_store
 
 from fakeface.core.params import APPROACHES
 from fakeface.tracking.locks import training_key
@@ -28,7 +28,7 @@ metrics = {"val_loss": 0.1 + 0.2, "val_accuracy": 0.75 if lr == 0.001 else 0.5, 
 card = {"sha256": f"sha of {name} {lr}", "data_hash": "d" * 64, "network": "mynet", "precision": "fp32", "image_size": 8}
 card |= {"approach": name, "classes": ["real", "fake"], "score": "probability of fake", "metrics": metrics}
 (model / "card.json").write_text(json.dumps(card))
-(report / "metrics.json").write_text(json.dumps(metrics))
+(report / "metrics.json").write_text(json.dumps(metrics | {"model_sha256": card["sha256"]}))
 head = "epoch,lr,train_loss,train_accuracy,val_loss,val_accuracy"
 rows = f"1,{lr},0.9,0.5,0.7000000000000001,0.5", f"2,0.1,0.8,0.6,{1 / 3},0.75"
 (report / "history.csv").write_text("\\n".join((head, *rows)) + "\\n")
@@ -40,7 +40,9 @@ Path("reports/evaluate/figures").mkdir(parents=True, exist_ok=True)
 for name in ("roc", "predictions_scratch", "predictions_finetune"):
     Path(f"reports/evaluate/figures/{name}.png").write_text(name)
 figures = {"accuracy": 0.625, "roc_auc": 0.7, "average_precision": None, "n_test": 8}
-Path("reports/evaluate/metrics.json").write_text(json.dumps({path.name: figures for path in Path("models").iterdir()}))
+cards = [json.loads(path.read_text()) for path in Path("models").glob("*/card.json")]
+scored = {card["approach"]: figures | {"model_sha256": card["sha256"]} for card in cards}
+Path("reports/evaluate/metrics.json").write_text(json.dumps(scored))
 """
 
 
@@ -105,8 +107,7 @@ def publish(project: Project, *options: str, **env: str) -> str:
 
 
 def query(project: Project, sql: str) -> list[tuple]:
-    with sqlite3.connect(project.path / "mlflow.db") as store:
-        return store.execute(sql).fetchall()
+    return of_store(project.path / "mlflow.db", sql)
 
 
 def runs(project: Project) -> list[tuple]:
@@ -170,31 +171,11 @@ def test_a_run_that_was_logged_live_is_linked_and_gets_the_test_figures_it_lacks
     assert len(runs(project)) == 1
 
 
-def test_runs_of_an_earlier_form_are_put_aside(project):
-    publish(project)
-    with sqlite3.connect(project.path / "mlflow.db") as store:  # one of them with another training's model, too
-        store.execute("update tags set key = 'stage_key' where key = 'training_key'")
-        store.execute("update tags set value = 'wrong' where key = 'model_sha256'")
-    said = publish(project)
-    assert "1 runs of an earlier form are put aside" in said
-    assert "1 runs made" in said
-    assert ("model_sha256", "sha of scratch 0.001") in query(project, TAGS)
-    assert len(runs(project)) == 1
-
-
 def test_past_commits_and_experiments_are_published_by_name_also_without_their_models(project, tmp_path):
     train_again(project)
     project.run("dvc", "exp", "run", "-q", "--temp", "-n", "hot", "-S", "train_scratch.lr=0.5", "train_scratch")
     table = project.run("fakeface", "experiments").stdout.splitlines()
-    assert table[0].split() == [
-        "experiment",
-        "test",
-        "scratch",
-        "train_scratch.lr",
-    ]  # val's name is another with one approach
-    assert [line.split()[1:] for line in table[1:]] == [["0.6250", "0.002"]] * 2 + [
-        ["0.5"]
-    ]  # evaluate has not scored that
+    assert [line.split()[1:] for line in table[1:]] == [["0.002"]] * 2 + [["0.5"]]
     assert "1 runs made" in publish(project)
     assert "2 runs made, 0 linked to dvc.lock, 1 there" in publish(project, "--all-commits", "--exp")
     first = project.run("git", "rev-parse", "--short=7", "HEAD^").stdout.strip()
@@ -327,38 +308,27 @@ def champion(project: Project) -> str:
     )[0][0]
 
 
-def test_a_server_that_is_away_is_one_line(project):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        uri = f"http://127.0.0.1:{free.getsockname()[1]}"
-        env = {"MLFLOW_TRACKING_URI": uri, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
+AWAY = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
+
+
+def test_a_server_away_a_damaged_store_and_no_lock_are_one_line_each_and_switched_off_it_touches_nothing(project):
+    def fails(**env: str) -> str:
         result = project.run("fakeface", "publish", check=False, **env)
-    assert result.returncode == 1
-    assert result.stderr.startswith("error: MLflow: ")
-    assert result.stderr.count("\n") == 1
+        assert result.returncode == 1
+        assert result.stderr.count("\n") == 1
+        return result.stderr
 
-
-def test_a_damaged_store_is_one_line_and_stays_as_it_is(project):
-    (project.path / "mlflow.db").write_bytes(b"no database" * 1000)
-    result = project.run("fakeface", "publish", check=False)
-    assert result.returncode == 1
-    assert result.stderr.startswith("error: MLflow: ")
-    assert (project.path / "mlflow.db").read_bytes() == b"no database" * 1000
-
-
-def test_without_a_lock_it_says_what_to_run(project):
-    (project.path / "dvc.lock").unlink()
-    result = project.run("fakeface", "publish", check=False)
-    assert (result.returncode, result.stderr) == (
-        1,
-        "error: dvc.lock: no such file; run `dvc repro` first, in the project's root\n",
-    )
-
-
-def test_switched_off_it_touches_nothing(project):
+    store = project.path / "mlflow.db"
+    assert fails(**AWAY).startswith("error: MLflow: ")
+    store.write_bytes(b"no database" * 1000)
+    assert fails().startswith("error: MLflow: ")
+    assert store.read_bytes() == b"no database" * 1000
+    store.unlink()
     project.set(base={"tracking": False})
-    assert "nothing published" in project.run("fakeface", "publish").stdout
-    assert not (project.path / "mlflow.db").exists()
+    assert "nothing published" in publish(project)
+    assert not store.exists()
+    (project.path / "dvc.lock").unlink()
+    assert fails() == "error: dvc.lock: no such file; run `dvc repro` first, in the project's root\n"
 
 
 @given(st.permutations([("a", "1"), ("b", "2"), ("c", "3")]), st.sampled_from([0.1, 0.2]))

@@ -95,18 +95,9 @@ def servers(tmp_path_factory) -> Iterator[dict[str, str]]:
         subprocess.run([sys.executable, "-c", bucket, s3], env=environment(**KEYS), check=True, timeout=60)
 
         mlflow = f"http://127.0.0.1:{free_port()}"
-        command = [
-            str(BIN / "mlflow"),
-            "server",
-            "--host",
-            "127.0.0.1",
-            "--port",
-            mlflow.rsplit(":", 1)[1],
-            "--workers",
-            "1",
-        ]
-        command += ["--backend-store-uri", f"postgresql://mlflow@127.0.0.1:{port}/postgres"]
-        command += ["--artifacts-destination", "s3://fakeface/mlflow"]
+        options = f"--host 127.0.0.1 --port {mlflow.rsplit(':', 1)[1]} --workers 1"
+        options += f" --backend-store-uri postgresql://mlflow@127.0.0.1:{port}/postgres"
+        command = [str(BIN / "mlflow"), "server", *options.split(), "--artifacts-destination", "s3://fakeface/mlflow"]
         env = environment(**KEYS, MLFLOW_S3_ENDPOINT_URL=s3, MLFLOW_DISABLE_TELEMETRY="true")
         process = stack.enter_context(running(command, logs / "mlflow", env=env, cwd=logs))
         answers(f"{mlflow}/health", process, logs / "mlflow")
