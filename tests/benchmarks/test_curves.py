@@ -41,11 +41,3 @@ def test_views(faces):
     done = run("views.py", "--data", str(faces), "--protocol", "fractions", "--views", "1,2", "--threads", "1")
     assert done.returncode == 0, done.stderr
     assert [row[0] for row in table(done.stdout)] == ["1", "2"]
-
-
-@pytest.mark.parametrize("script", ["time_to_accuracy.py", "views.py"])
-def test_a_missing_folder_is_one_line(script, tmp_path):
-    done = run(script, "--data", str(tmp_path / "nowhere"))
-    assert done.returncode == 1
-    assert done.stderr.startswith("error: ")
-    assert "no such folder" in done.stderr
