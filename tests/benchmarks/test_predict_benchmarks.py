@@ -1,4 +1,4 @@
-"""benchmarks/predict.py and benchmarks/faces.py run and print their figures."""
+"""benchmarks/predict.py, faces.py and augment.py run and print their figures."""
 
 import re
 
@@ -33,3 +33,11 @@ def test_faces_are_counted_by_their_size(tmp_path):
     found = {int(side): int(count) for side, count in re.findall(r"^side +(\d+): (\d+) of \d", out, re.MULTILINE)}
     assert len(found) == 8
     assert found[700] == 1
+
+
+def test_every_augmentation_has_its_line(prepared):
+    out = prepared.run(
+        "python", f"{BENCHMARKS}/augment.py", "--images", "8", "--turns", "1", "--crop-size", "64"
+    ).stdout
+    times = dict(re.findall(r"^(\w+) +([\d.]+) ms an image$", out, re.MULTILINE))
+    assert set(times) == {"none", "crop", "article", "robust"}

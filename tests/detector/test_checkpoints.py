@@ -132,9 +132,6 @@ def test_loading_moves_no_random_numbers(saved):
     assert torch.equal(before, torch.get_rng_state())
 
 
-# ------------------------------------------------------------------ refused
-
-
 @pytest.mark.parametrize("name", ["card.json", "model.safetensors", ""])
 def test_missing_file_or_folder_is_named(folder, name):
     (folder / name).unlink() if name else shutil.rmtree(folder)

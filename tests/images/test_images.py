@@ -32,9 +32,6 @@ def reason(path, size=32, mega=MEGA):
     return message
 
 
-# ------------------------------------------------------------------ find
-
-
 LETTERS = ("a.JPG", "b.Jpeg", "c.pNg", "d.webp", "e.TIF", "f.bmp", "g.tiff")
 FOUND = {
     "reals first, then by path": (["a/2.jpg", "a/10.jpg", "z/b.png", "z/a.png", "z/B.png"], "z", "a",
@@ -77,9 +74,6 @@ def test_missing_folder_or_empty_class_is_named(tmp_path, files, folder, key):
     assert len(str(caught.value).splitlines()) == 1
 
 
-# ------------------------------------------------------------------ geometry
-
-
 @pytest.mark.parametrize("size", [32, 33])
 @pytest.mark.parametrize(("width", "height"), [(32, 32), (101, 67), (32, 35), (178, 218), (7, 5), (31, 90)])
 def test_pixels_are_torchvisions_resize_and_centre_crop(tmp_path, width, height, size):
@@ -107,9 +101,6 @@ def test_decoded_says_what_the_file_is(tmp_path):
     assert image.pixels.flags["C_CONTIGUOUS"]
 
 
-# ------------------------------------------------------------------ modes
-
-
 def test_grey_image_has_three_equal_channels(tmp_path):
     picture(40, 40).convert("L").save(tmp_path / "x.png")
     red, green, blue = decode(tmp_path / "x.png", 32, MEGA).pixels
@@ -123,9 +114,6 @@ def test_16_bit_colour_keeps_its_grey_levels(tmp_path):
     rows = b"".join(b"\0" + struct.pack(">H", value) * 3 * size for _ in range(size))
     (tmp_path / "x.png").write_bytes(png(size, size, 16, 2, zlib.compress(rows)))
     assert (decode(tmp_path / "x.png", 32, MEGA).pixels == 128).all()
-
-
-# ------------------------------------------------------------------ bad files
 
 
 def test_image_above_the_limit_is_refused_before_it_is_decoded(tmp_path):

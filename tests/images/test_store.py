@@ -297,9 +297,6 @@ def test_manifest_with_other_columns_is_refused(folder):
     refused(folder)
 
 
-# ------------------------------------------------------------------ tampered with
-
-
 def rewrite(folder, column, value):
     manifest = pd.read_csv(folder / "manifest.csv", keep_default_na=False)
     manifest[column] = manifest[column].astype(object)

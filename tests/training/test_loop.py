@@ -227,9 +227,6 @@ def test_loss_that_is_not_finite_stops_and_says_where(bad):
         fit(linear(), train, blobs(seed=1), section(lr=1e38 if bad == "lr" else 0.1), FP32)
 
 
-# ------------------------------------------------------------------ optimisers and schedules
-
-
 @pytest.mark.parametrize(("epochs", "decay", "wanted"), [(1, 0.0, -0.05), (2, 0.0, -0.1425021), (2, 0.3, -0.1410021)])
 def test_worked_example_of_sgd_with_momentum(epochs, decay, wanted):
     """One image x = 1 of class 1, weights 0, no bias, lr 0.1: p = (1/2, 1/2), gradient (1/2, -1/2), w0 = -0.05.
