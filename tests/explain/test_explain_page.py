@@ -103,10 +103,6 @@ def test_errors_beyond_the_limit_are_counted_and_their_file_is_named():
     errors = text[text.index("All errors") : text.index("Hardest and easiest")]
     assert errors.count("<figure>") == 3
     assert "3 of 8 shown, the hardest; the other 5 are in <code>errors.csv</code>" in errors
-    none = html(1 - RIGHT, errors_shown=0)
-    errors = none[none.index("All errors") : none.index("Hardest and easiest")]
-    assert "<figure>" not in errors
-    assert "8, none shown" in errors
 
 
 def test_colours_say_which_class_and_how_strong():

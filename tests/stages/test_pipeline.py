@@ -253,7 +253,8 @@ def test_calibration_and_comparisons_are_in_the_reports(built):
     metrics = json.loads((built.path / "reports/evaluate/metrics.json").read_text())
     for approach, row in metrics.items():
         assert row["accuracy"] == table.loc[(approach, "accuracy"), "value"]
-        assert row["accuracy_low"] == table.loc[(approach, "accuracy"), "low"]
+        low = table.loc[(approach, "accuracy"), "low"]  # none where every resample gives the same figure
+        assert row.get("accuracy_low", "none") == (low if low == low else "none")
 
 
 @pytest.mark.exhaustive

@@ -332,9 +332,12 @@ def test_a_server_away_a_damaged_store_and_no_lock_are_one_line_each_and_switche
 
 
 @given(st.permutations([("a", "1"), ("b", "2"), ("c", "3")]), st.sampled_from([0.1, 0.2]))
-def test_the_key_rests_on_dependencies_and_parameters_not_on_their_order_or_the_outputs(deps, lr):
-    entry = {"deps": [{"path": p, "md5": m} for p, m in deps], "params": {"params.yaml": {"lr": lr}}, "outs": [deps[0]]}
-    ordered = {"deps": sorted(entry["deps"], key=lambda d: d["path"]), "params": {"params.yaml": {"lr": 0.1}}}
-    assert (training_key(entry) == training_key(ordered)) == (lr == 0.1)
-    changed = {**ordered, "deps": [*ordered["deps"][:2], {"path": "c", "md5": "4"}]}
-    assert training_key(changed) != training_key(ordered)
+def test_the_key_rests_on_dependencies_parameters_and_outputs_not_on_their_order(deps, lr):
+    paths = [{"path": path, "md5": md5} for path, md5 in deps]
+    entry = {"deps": paths, "params": {"params.yaml": {"lr": lr}}, "outs": paths}
+    ordered = sorted(paths, key=lambda dep: dep["path"])
+    same = {"deps": ordered, "params": {"params.yaml": {"lr": 0.1}}, "outs": ordered}
+    assert (training_key(entry) == training_key(same)) == (lr == 0.1)
+    for side in ("deps", "outs"):
+        changed = same | {side: [*ordered[:2], {"path": "c", "md5": "4"}]}
+        assert training_key(changed) != training_key(same)
