@@ -142,6 +142,7 @@ def test_a_lost_store_is_made_again_with_the_very_same_numbers_and_only_once(pro
     assert (project.path / "mlflow.db").read_bytes() == before
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("how", ["broken off", "mlruns/ deleted"])
 def test_a_run_that_was_broken_off_or_has_lost_its_files_is_made_whole(project, how):
     publish(project)
@@ -171,6 +172,7 @@ def test_a_run_that_was_logged_live_is_linked_and_gets_the_test_figures_it_lacks
     assert len(runs(project)) == 1
 
 
+@pytest.mark.exhaustive
 def test_past_commits_and_experiments_are_published_by_name_also_without_their_models(project, tmp_path):
     train_again(project)
     project.run("dvc", "exp", "run", "-q", "--temp", "-n", "hot", "-S", "train_scratch.lr=0.5", "train_scratch")
@@ -243,6 +245,7 @@ def test_what_is_not_the_locks_is_not_published(project, path, there):
         assert query(project, "select 1 from metrics where key like 'test/%'") == []
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("how", [shutil.copytree, shutil.move])
 def test_a_project_that_was_moved_or_copied_keeps_its_files_with_itself(project, tmp_path, how):
     publish(project)
@@ -265,6 +268,7 @@ def test_a_project_that_was_moved_or_copied_keeps_its_files_with_itself(project,
         assert [path.read_bytes() for path in sorted((project.path / "mlruns").rglob("*.json"))] == before
 
 
+@pytest.mark.exhaustive
 def test_the_champion_is_the_same_model_after_the_store_was_lost(tmp_path):
     project = Project(tmp_path / "project")
     write_pipeline(project, *APPROACHES)
