@@ -4,7 +4,7 @@ Of several processes each yields its part of every batch (`distributed`)."""
 
 import math
 from collections.abc import Iterable, Iterator
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
@@ -15,7 +15,9 @@ from fakeface.detector import distributed
 from fakeface.detector.augment import blur_and_jpeg, boxes_for, degradations_for, native_crop, resized_crop
 from fakeface.detector.device import Compute
 from fakeface.detector.networks import NETWORKS, Network, normalise
-from fakeface.images.store import Dataset
+
+if TYPE_CHECKING:  # the loop and its batches run where no pandas is, as the benchmarks do on a bare GPU machine
+    from fakeface.images.store import Dataset
 
 # Without gradients a larger batch than the training's is faster, and it does not change what is learnt.
 VAL_BATCH = 64
@@ -120,7 +122,7 @@ class PixelBatches(Batches):
 
 
 def pixel_batches(
-    dataset: Dataset,
+    dataset: "Dataset",
     section: Features | TrainScratch | TrainFinetune,
     batch_size: int,
     seed: int,
