@@ -201,7 +201,9 @@ def test_asked_to_stop_it_does_so_at_once_and_can_go_on(split, uninterrupted, nu
     _, said = process.communicate(timeout=10)
     assert process.returncode == code
     assert "Traceback" not in said
-    assert {status for _, status in runs(split, "scratch")} <= {"KILLED"}  # none where it was stopped before it had begun
+    assert {status for _, status in runs(split, "scratch")} <= {
+        "KILLED"
+    }  # none where it was stopped before it had begun
     again = start(split, "scratch")
     assert "going on after epoch" in again.communicate(timeout=120)[1]
     assert outputs(split, "scratch") == uninterrupted["scratch"]

@@ -28,7 +28,7 @@ def test_two_processes_give_the_loss_curve_of_one(trainable):
 
     With SGD: AdamW divides each gradient by its own size, so that those that are all rounding count as much as the others.
     """
-    sgd = {"optimizer": "sgd", "schedule": "step", "step_size": 2, "lr": 0.01, "batch_size": 9}
+    sgd = {"optimizer": "sgd", "schedule": "step", "step_size": 2, "lr": 0.001, "batch_size": 9}
     one = train(trainable, "scratch", 1, epochs=4, **sgd)
     two = train(trainable, "scratch", 2)
     for column in ("train_loss", "val_loss"):
