@@ -1,7 +1,7 @@
 """Train one approach once more under one change, seed-<n> or leak, and score the test images with it.
 
 Reads   data/split or the data folder (split.data), data/features' own copy where the approach needs it, and params.yaml
-Writes  reports/variants/APPROACH/CHANGE/: predictions.csv, metrics.json
+Writes  reports/evaluate/variants/APPROACH/CHANGE/: predictions.csv, metrics.json
 Takes   as long as the approach's training, with the split and the features where they change too
 """
 

@@ -1,6 +1,6 @@
 """Show what other seeds (evaluate.seeds) and a leaky split (evaluate.leak) change, beside the pipeline's own trainings.
 
-Reads   reports/variants/, reports/evaluate/ (metrics.json, predictions.csv), data/split and params.yaml (base, evaluate)
+Reads   reports/evaluate/ (metrics.json, predictions.csv, variants/), data/split and params.yaml (base, evaluate)
 Writes  reports/seeds/ and reports/leak/: seeds.json, leak.json, table.md each
 Takes   about 2 s
 """

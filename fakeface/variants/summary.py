@@ -21,8 +21,8 @@ def summarise_variants(params: Params) -> None:
     """
     base, p = params.base, params.evaluate
     wanted = {f"{name}/seed-{seed}" for name in APPROACHES for seed in p.seeds} | {f"{name}/leak" for name in p.leak}
-    for folder in sorted(Path("reports/variants").glob("*/*/")):
-        if folder.relative_to("reports/variants").as_posix() not in wanted:
+    for folder in sorted(Path("reports/evaluate/variants").glob("*/*/")):
+        if folder.relative_to("reports/evaluate/variants").as_posix() not in wanted:
             print(
                 f"note: {folder} is of a variant that params.yaml does not ask for; delete it, or another clone's lock differs"
             )
@@ -33,7 +33,7 @@ def summarise_variants(params: Params) -> None:
         }
         found = {}
         for name in p.leak:
-            ungrouped = read_scores(f"reports/variants/{name}/leak/predictions.csv")
+            ungrouped = read_scores(f"reports/evaluate/variants/{name}/leak/predictions.csv")
             found[name] = leak.compare(_own_scores(name), ungrouped, resamples=p.resamples, seed=base.seed)
     except FileNotFoundError as error:
         raise UserError(f"{error.filename}: no such file; run `dvc repro variants`") from None
@@ -47,7 +47,7 @@ def summarise_variants(params: Params) -> None:
 
 
 def _accuracy(approach: str, seed: int) -> float:
-    text = Path(f"reports/variants/{approach}/seed-{seed}/metrics.json").read_text(encoding="utf-8")
+    text = Path(f"reports/evaluate/variants/{approach}/seed-{seed}/metrics.json").read_text(encoding="utf-8")
     return float(json.loads(text)["accuracy"])
 
 

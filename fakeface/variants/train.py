@@ -59,7 +59,7 @@ def train_variant(params: Params, approach: str, change: str) -> None:
     table = score_test_images(predictor, dataset)
     right = (table["score"] >= 0.5) == (table["label"] == 1)
     metrics = {"accuracy": round(float(right.mean()), 6), "val_accuracy": predictor.card["metrics"]["val_accuracy"]}
-    out = Path("reports/variants", approach, change)
+    out = Path("reports/evaluate/variants", approach, change)
     write_csv(out / "predictions.csv", table)
     write_json(out / "metrics.json", metrics)
     shutil.rmtree(folder)

@@ -271,7 +271,6 @@ def test_an_experiment_lands_in_the_store_at_the_root(built):
 def test_a_fresh_run_gives_a_byte_identical_lock(built, tmp_path):
     again = copy_project(tmp_path / "again")
     (again.path / "params.yaml").write_bytes((built.path / "params.yaml").read_bytes())
-    again.set(base={"tracking": False})  # no parameter of any stage
     for cost in built.path.glob("reports/cost/*.json"):  # in git: the first measurement counts
         (again.path / cost.relative_to(built.path)).write_bytes(cost.read_bytes())
     (again.path / "dvc.lock").unlink(missing_ok=True)

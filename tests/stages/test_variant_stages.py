@@ -74,9 +74,9 @@ def test_a_further_seed_trains_only_what_is_new_and_a_seed_less_trains_nothing(t
     summary = read(trained, "seeds/seeds.json")
     assert summary["seeds"] == 2
     for name, first in own_accuracies(trained).items():
-        row, of_it = summary["approaches"][name], read(trained, f"variants/{name}/seed-1/metrics.json")
+        row, of_it = summary["approaches"][name], read(trained, f"evaluate/variants/{name}/seed-1/metrics.json")
         assert row["accuracy"] == [first, of_it["accuracy"]]
-        table = pd.read_csv(trained.path / f"reports/variants/{name}/seed-1/predictions.csv")
+        table = pd.read_csv(trained.path / f"reports/evaluate/variants/{name}/seed-1/predictions.csv")
         assert ((table["score"] >= 0.5) == (table["label"] == 1)).mean() == pytest.approx(of_it["accuracy"], abs=1e-6)
     assert not list((trained.path / ".fakeface" / "variants").iterdir())  # nothing but the scores is kept
 
@@ -87,7 +87,10 @@ def test_a_further_seed_trains_only_what_is_new_and_a_seed_less_trains_nothing(t
     trained.set(evaluate={"seeds": []})
     less = trained.run("dvc", "repro", "variants")
     assert started(less.stdout) == ["variants"]
-    assert "note: reports/variants/finetune/seed-1 is of a variant that params.yaml does not ask for" in less.stdout
+    assert (
+        "note: reports/evaluate/variants/finetune/seed-1 is of a variant that params.yaml does not ask for"
+        in less.stdout
+    )
     assert {n: row["accuracy"] for n, row in read(trained, "seeds/seeds.json")["approaches"].items()} == {
         name: [accuracy] for name, accuracy in own_accuracies(trained).items()
     }
@@ -125,7 +128,7 @@ def test_a_variant_is_drawn_pushed_and_pulled_like_any_stage(trained, tmp_path):
     assert all(name in trained.run("dvc", "dag", "--mermaid").stdout for name in SEEDS)
     trained.run("dvc", "remote", "add", "-d", "--local", "storage", str(tmp_path / "remote"))
     trained.run("dvc", "push", SEEDS[0])
-    predictions = trained.path / "reports/variants/scratch/seed-1/predictions.csv"
+    predictions = trained.path / "reports/evaluate/variants/scratch/seed-1/predictions.csv"
     before = predictions.read_bytes()
     predictions.unlink()
     cache = trained.path / ".dvc" / "cache"
@@ -148,7 +151,7 @@ def test_a_fresh_clone_is_told_without_any_data_what_would_run_first(trained, tm
 
 
 def test_killed_with_its_training_it_goes_on_after_the_last_epoch_and_ends_with_the_same_bytes(trained):
-    predictions = trained.path / "reports/variants/scratch/seed-1/predictions.csv"
+    predictions = trained.path / "reports/evaluate/variants/scratch/seed-1/predictions.csv"
     whole = predictions.read_bytes()
     predictions.unlink()
     process = begun(trained, "scratch", "seed-1")
@@ -180,8 +183,8 @@ def test_asked_to_stop_it_takes_the_stage_that_it_runs_with_it(trained):
 def test_several_processes_train_together_here_too(trained):
     trained.set(base={"processes": 2})
     variant(trained, "scratch", "seed-3")
-    assert 0 <= read(trained, "variants/scratch/seed-3/metrics.json")["accuracy"] <= 1
-    shutil.rmtree(trained.path / "reports/variants/scratch/seed-3")
+    assert 0 <= read(trained, "evaluate/variants/scratch/seed-3/metrics.json")["accuracy"] <= 1
+    shutil.rmtree(trained.path / "reports/evaluate/variants/scratch/seed-3")
 
 
 @pytest.mark.parametrize(
@@ -194,7 +197,7 @@ def test_several_processes_train_together_here_too(trained):
 )
 def test_what_goes_wrong_is_one_line_and_what_was_written_before_stays(trained, arguments, reason):
     trained.set(split={"data": "data/nowhere"})
-    written = trained.path / "reports/variants/extractor/leak/predictions.csv"
+    written = trained.path / "reports/evaluate/variants/extractor/leak/predictions.csv"
     before = written.read_bytes()
     result = variant(trained, *arguments, check=False)
     assert result.returncode == 1

@@ -38,6 +38,8 @@ FIRST = """if "logged" in sys.argv:
 HALVES = after_epoch(FIRST).replace("    outputs(2)\n", "")
 HALVES = HALVES.replace('print("stage done")', 'print("stage done after", time.perf_counter() - started, "s")')
 
+PATIENT = HALVES.replace("def until_logged", "live.SERVER = 60.0\n\ndef until_logged")  # however busy this machine is
+
 
 class Server:
     """`mlflow server` on a SQLite file; killed, it can be started again on the same port."""
@@ -202,7 +204,7 @@ def test_a_server_killed_midway_costs_no_byte_and_publish_fills_the_hole(prepare
 
 def test_a_server_slow_at_start_has_the_whole_run(server, tmp_path):
     server.kill()
-    process = halves(tmp_path, MLFLOW_TRACKING_URI=server.uri)
+    process = halves(tmp_path, code=PATIENT, MLFLOW_TRACKING_URI=server.uri)
     time.sleep(3)
     assert process.poll() is None
     before = query(server.store, "select count(*) from runs where status = 'FINISHED'")[0][0]
@@ -250,7 +252,7 @@ def test_a_store_that_is_locked_for_a_while_has_the_whole_run(tmp_path):
     store = tmp_path / "mlflow.db"
     with closing(sqlite3.connect(store, isolation_level=None)) as other:
         other.execute("begin exclusive")
-        process = halves(tmp_path)
+        process = halves(tmp_path, code=PATIENT)
         time.sleep(6)
     until(store, "select 1 from runs where status = 'RUNNING'")
     go_on(process)
