@@ -31,6 +31,22 @@ def recipe(
 
 
 @app.command()
+def use(
+    place: Annotated[
+        Path, typer.Argument(help="The folder that holds both classes, or a CSV, TSV, JSON or JSONL list.")
+    ],
+    real: Annotated[str | None, typer.Option(help="The real class: its folder, or its label in a list.")] = None,
+    fake: Annotated[str | None, typer.Option(help="The fake class: its folder, or its label in a list.")] = None,
+    swapped: Annotated[bool, typer.Option("--swapped", help="A class named after the other one is meant so.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what is there.")] = False,
+) -> None:
+    """Look at a folder or list of faces, and write what fits into params.yaml. Run it from the project's root."""
+    from fakeface.cli.use import use
+
+    use(place, real, fake, swapped=swapped, dry_run=dry_run)
+
+
+@app.command()
 def check() -> None:
     """Check params.yaml and the data folder before a run: a slip is said in one line, in a second."""
     from fakeface.core.load import load_params

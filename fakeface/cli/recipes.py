@@ -26,6 +26,18 @@ def apply_recipe(name: str, data: Path | None, root: Path = Path(".")) -> None:
             raise UserError(f"{data}: no such data folder; --data takes a folder with the two class folders")
         values["split"]["data"] = data.as_posix()
         values["sample"]["count"] = 0
+    write_values(values, root, drop_others=True)
+
+
+def write_values(values: dict[str, Any], root: Path = Path("."), *, drop_others: bool = False) -> None:
+    """Writes values, section -> key -> value, into `params.yaml`, all or none of them; comments and layout stay.
+
+    Args:
+        drop_others: a key that is not among them is a leftover or a slip, and goes.
+
+    Raises:
+        UserError: params.yaml is not readable.
+    """
     path = root / "params.yaml"
     yaml = _round_trip()
     target = read_yaml(path, yaml)
@@ -37,8 +49,10 @@ def apply_recipe(name: str, data: Path | None, root: Path = Path(".")) -> None:
         for key, value in keys.items():
             if key not in target[section] or target[section][key] != value:
                 _set(target[section], key, value)
-        _drop_unknown(target[section], keys)
-    _drop_unknown(target, values)
+        if drop_others:
+            _drop_unknown(target[section], keys)
+    if drop_others:
+        _drop_unknown(target, values)
     with whole(path) as partial:
         yaml.dump(target, partial)
 
@@ -83,6 +97,5 @@ def _set(section: Any, key: str, value: Any) -> None:
 
 
 def _drop_unknown(target: dict[str, Any], known: dict[str, Any]) -> None:
-    """A key that the recipe does not know is a leftover or a slip: a recipe says all there is."""
     for key in [key for key in target if key not in known]:
         del target[key]

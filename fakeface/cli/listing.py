@@ -1,0 +1,147 @@
+"""Faces by a list (CSV, TSV, JSON, JSON lines) or in folders that lie apart, brought together in one folder for the pipeline."""
+
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from fakeface.core.errors import UserError, printable
+from fakeface.core.files import whole
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# What a column may be called; the first that is there counts.
+COLUMNS = {
+    "path": ("path", "file", "filename", "file_name", "image", "image_path", "img"),
+    "label": ("label", "class", "target", "is_fake", "fake"),
+    "generator": ("generator", "method", "source", "model"),
+    "group": ("group", "person", "identity", "id", "video", "original"),
+}
+REAL, FAKE = ("real", "original", "authentic"), ("fake", "generated", "synthetic", "manipulated")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One image: the file, its class, and the folder inside the class that says its generator and group ("" for none)."""
+
+    path: Path
+    fake: bool
+    folder: str = ""
+
+
+def read_list(path: Path, real: str | None, fake: str | None) -> list[Row]:
+    """The rows of a list; file names are relative to the list's folder. DFDC's metadata.json is one: file -> label, original.
+
+    Args:
+        real, fake: the label's values; without them `REAL` and `FAKE`, and 0 and 1 of a column `is_fake` or `fake`.
+
+    Raises:
+        UserError: a column is missing, a label is neither real nor fake, or a file is not there.
+    """
+    table = _table(path)
+    names = {str(name).strip().casefold(): name for name in table.columns}
+    found = {key: names[name] for key, known in COLUMNS.items() if (name := next((n for n in known if n in names), ""))}
+    for key in ("path", "label"):
+        if key not in found:
+            raise UserError(
+                f"{path}: no column for the {key}; name one {' or '.join(COLUMNS[key][:3])} (there are: {', '.join(names)})"
+            )
+    label = str(found["label"]).strip().casefold()
+    ones = label in ("is_fake", "fake")
+    known = {name: False for name in (*REAL, *(("0", "false") if ones else ()))}
+    known |= {name: True for name in (*FAKE, *(("1", "true") if ones else ()))}
+    if real is not None and fake is not None:
+        known = {real.casefold(): False, fake.casefold(): True}
+    rows = []
+    for values in table.to_dict("records"):
+        said = values[found["label"]].strip()
+        if said.casefold() not in known:
+            there = ", ".join(sorted(set(table[found["label"]].str.strip()))[:10])
+            raise UserError(
+                f"{path}: {said!r} in the column {found['label']} is neither real nor fake; say which is which with "
+                f"--real VALUE --fake VALUE (there are: {there})"
+            )
+        file = path.parent / values[found["path"]].strip()
+        if not file.is_file():
+            raise UserError(f"{path}: {printable(file)}: no such file; names are relative to the list's folder")
+        is_fake = known[said.casefold()]
+        group = values[found["group"]] if "group" in found else ""
+        if found.get("group") == "original" and not is_fake:
+            group = file.name  # a fake names its original; the original is of its own group
+        parts = [values[found["generator"]] if is_fake and "generator" in found else "", group]
+        rows.append(Row(file, is_fake, "/".join(_folder_name(part) for part in parts if part.strip())))
+    return rows
+
+
+def rows_of(folder: Path, fake: bool) -> list[Row]:
+    """All files of a class folder, each with its sub-folder."""
+    paths = sorted(Path(parent, name) for parent, _, names in os.walk(folder) for name in names)
+    return [Row(path, fake, path.parent.relative_to(folder).as_posix().removeprefix(".")) for path in paths]
+
+
+def gather(rows: list[Row], into: Path) -> None:
+    """Makes `into` with 0_real/ and 1_fake/ of the rows' files, whole or not at all: hard links, or copies from another disk.
+
+    Files of one name in one folder get the first digits of their path's digest.
+
+    Raises:
+        UserError: `into` holds something already, or a file cannot be read.
+    """
+    if into.is_dir() and any(into.iterdir()):
+        raise UserError(f"{into}: is not empty; move its files away first, so that none is lost")
+    places: dict[PurePosixPath, Path] = {}
+    with whole(into) as partial:
+        for name in ("0_real", "1_fake"):
+            (partial / name).mkdir(parents=True)
+        for row in rows:
+            place = PurePosixPath(("0_real", "1_fake")[row.fake], row.folder, row.path.name)
+            source = row.path.resolve()
+            if place in places and places[place] != source:
+                place = place.with_stem(f"{place.stem}-{hashlib.sha256(str(row.path).encode()).hexdigest()[:8]}")
+            if place in places:  # listed twice
+                continue
+            places[place] = source
+            (partial / place).parent.mkdir(parents=True, exist_ok=True)
+            try:
+                os.link(source, partial / place)
+            except OSError:
+                try:
+                    shutil.copyfile(source, partial / place)
+                except OSError as error:
+                    raise UserError(f"{printable(source)}: cannot be read ({error.strerror})") from None
+
+
+def _table(path: Path) -> "pd.DataFrame":
+    """All cells as text, empty ones as ""."""
+    import pandas as pd
+
+    try:
+        if path.suffix.lower() in (".csv", ".tsv"):
+            separator = "\t" if path.suffix.lower() == ".tsv" else ","
+            table = pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        elif path.suffix.lower() in (".json", ".jsonl"):
+            text = path.read_text(encoding="utf-8-sig")
+            lines = path.suffix.lower() == ".jsonl"
+            values: Any = (
+                [json.loads(line) for line in text.splitlines() if line.strip()] if lines else json.loads(text)
+            )
+            if isinstance(values, dict):  # file -> what is known of it
+                values = [{"path": name} | entry for name, entry in values.items()]
+            table = pd.DataFrame(values).astype(object)
+            table = table.where(table.notna(), "").astype(str)
+        else:
+            raise UserError(f"{path}: is no folder, and as a list it must end in .csv, .tsv, .json or .jsonl")
+    except (ValueError, TypeError, AttributeError) as error:
+        raise UserError(f"{path}: not readable as a list ({' '.join(str(error).split())[:120]})") from None
+    if table.empty:
+        raise UserError(f"{path}: the list has no row")
+    return table
+
+
+def _folder_name(text: str) -> str:
+    """A value as the name of one folder."""
+    return "".join(c if c.isalnum() or c in "-_. " else "_" for c in text.strip()).strip(". ") or "_"

@@ -1,0 +1,180 @@
+"""`fakeface use`: every layout that people have gives the lines of params.yaml, or one line that says what is there."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from conftest import copy_files, write_faces
+from ruamel.yaml import YAML
+from typer.testing import CliRunner
+
+from fakeface.cli.commands import app
+from fakeface.core.errors import UserError
+
+
+@pytest.fixture
+def faces(tmp_path, monkeypatch):
+    """Four pairs of faces in ./a/0_real and ./a/1_fake; the working folder has the project's params.yaml."""
+    copy_files(tmp_path / "project", "params.yaml")
+    monkeypatch.chdir(tmp_path / "project")
+    write_faces(Path("a"), 4)
+    return Path("a")
+
+
+def run(*arguments: object) -> str:
+    result = CliRunner().invoke(app, ["use", *map(str, arguments)], catch_exceptions=False)
+    assert result.exit_code == 0
+    return result.output
+
+
+def split() -> tuple[str, str, str]:
+    values = YAML(typ="safe").load(Path("params.yaml").read_text())
+    assert values["sample"]["count"] == 0
+    return tuple(values["split"][key] for key in ("data", "real", "fake"))
+
+
+def refused(*arguments: object) -> str:
+    before = Path("params.yaml").read_bytes()
+    with pytest.raises(UserError) as caught:
+        run(*arguments)
+    assert Path("params.yaml").read_bytes() == before
+    assert not Path("data/raw").exists()
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("real", "fake"),
+    [("0_real", "1_fake"), ("real", "fake"), ("training_real", "training_fake"), ("Original images", "AI-GENERATED"),
+     ("deep/down/REALS", "deep/down/Fakes")],
+)  # fmt: skip
+def test_class_folders_are_found_by_their_names(faces, real, fake):
+    for old, new in (("0_real", real), ("1_fake", fake)):
+        Path("b", new).parent.mkdir(parents=True, exist_ok=True)
+        (faces / old).rename(Path("b") / new)
+    shutil.rmtree("a")
+    said = run("b")
+    assert split() == (Path("b", real).parent.as_posix(), Path(real).name, Path(fake).name)
+    assert f"real: {Path(real).name}: 4 images" in said
+
+
+def test_a_dry_run_and_what_it_says(faces):
+    before = Path("params.yaml").read_bytes()
+    (faces / "1_fake" / "stargan").mkdir()
+    for path in sorted((faces / "1_fake").glob("*.*"))[:2]:
+        path.rename(faces / "1_fake" / "stargan" / path.name)
+    said = run("a", "--dry-run")
+    assert "fake: 1_fake: 4 images in 1 sub-folders, " in said
+    assert "pixels" in said
+    assert Path("params.yaml").read_bytes() == before
+
+
+def test_a_direction_is_never_guessed(faces):
+    (faces / "0_real").rename(faces / "0")
+    (faces / "1_fake").rename(faces / "1")
+    assert "there is 0, 1" in refused("a")
+    run("a", "--real", "0", "--fake", "1")
+    assert split() == ("a", "0", "1")
+    (faces / "0").rename(faces / "fake")
+    assert "named as the other class" in refused("a", "--real", "fake", "--fake", "1")
+    run("a", "--real", "fake", "--fake", "1", "--swapped")
+    assert split() == ("a", "fake", "1")
+
+
+def test_two_answers_are_none(faces):
+    (faces / "fake_too").mkdir()
+    assert "0_real, a" not in (said := refused("a"))
+    assert "1_fake" in said
+    assert "fake_too" in said
+
+
+def test_classes_that_lie_apart_or_behind_links_are_brought_together(faces, tmp_path):
+    (faces / "0_real").rename(tmp_path / "photos")
+    (faces / "1_fake").rename(tmp_path / "generated")
+    before = Path("params.yaml").read_bytes()
+    run("a", "--real", tmp_path / "photos", "--fake", tmp_path / "generated", "--dry-run")
+    assert not Path("data/raw").exists()
+    assert Path("params.yaml").read_bytes() == before
+    run("a", "--real", tmp_path / "photos", "--fake", tmp_path / "generated")
+    assert split() == ("data/raw", "0_real", "1_fake")
+    assert len(list(Path("data/raw/0_real").iterdir())) == 4
+    Path("b").mkdir()
+    (Path("b") / "real").symlink_to(tmp_path / "photos")
+    (Path("b") / "fake").symlink_to(tmp_path / "generated")
+    with pytest.raises(UserError, match="is not empty"):
+        run("b")
+    shutil.rmtree("data/raw")
+    run("b")
+    assert split() == ("data/raw", "0_real", "1_fake")
+
+
+def write_list(path: Path, faces: Path) -> None:
+    """path, label, generator, group of all faces, in the form that the suffix says."""
+    rows = [
+        {
+            "path": str(file.relative_to(path.parent)),
+            "label": name[2:].upper(),
+            "generator": f"G{i % 2}",
+            "group": f"p {i // 2}",
+        }
+        for name in ("0_real", "1_fake")
+        for i, file in enumerate(sorted((faces / name).iterdir()))
+    ]
+    if path.suffix == ".json":
+        path.write_text(json.dumps({row.pop("path"): row for row in rows}))
+    elif path.suffix == ".jsonl":
+        path.write_text("\n".join(map(json.dumps, rows)))
+    else:
+        lines = [list(rows[0])] + [list(row.values()) for row in rows]
+        path.write_text("\ufeff" + "\r\n".join(("," if path.suffix == ".csv" else "\t").join(line) for line in lines))
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".json", ".jsonl"])
+def test_a_list_says_label_generator_and_group(faces, suffix):
+    write_list(Path(f"list{suffix}"), faces)
+    run(f"list{suffix}")
+    assert split() == ("data/raw", "0_real", "1_fake")
+    folders = {path.parent.relative_to("data/raw").as_posix() for path in Path("data/raw").rglob("*.*")}
+    assert folders == {"0_real/p 0", "0_real/p 1", *(f"1_fake/G{g}/p {p}" for g in "01" for p in "01")}
+    assert len([path for path in Path("data/raw").rglob("*.*") if path.is_file()]) == 8
+
+
+def test_lists_that_do_not_say_which_is_which(faces):
+    names = [f"{name}/{file.name}" for name in ("0_real", "1_fake") for file in sorted((faces / name).iterdir())]
+    table = Path("a/list.csv")
+    table.write_text("file,label\n" + "\n".join(f"{name},{name[0]}" for name in names))
+    assert "--real VALUE --fake VALUE (there are: 0, 1)" in refused(table)
+    run(table, "--real", "0", "--fake", "1")
+    assert len(list(Path("data/raw/1_fake").iterdir())) == 4
+    shutil.rmtree("data/raw")
+    table.write_text("file,is_fake\n" + "\n".join(f"{name},{name[0]}" for name in names))
+    run(table)
+    shutil.rmtree("data/raw")
+    table.write_text("file,is_fake\n" + "\n".join(f"{name}x,{name[0]}" for name in names))
+    assert "no such file" in refused(table)
+    table.write_text("file\nx\n")
+    assert "no column for the label" in refused(table)
+    table.write_text("")
+    assert "not readable as a list" in refused(table)
+
+
+def test_an_original_is_of_its_own_group_and_equal_names_stay_apart(faces):
+    entries = {}
+    for name in ("0_real", "1_fake"):
+        for file in sorted((faces / name).iterdir()):
+            entries[f"{name}/{file.name}"] = {
+                "label": name[2:].upper(),
+                "original": file.name if name == "1_fake" else None,
+            }
+    Path("a/metadata.json").write_text(json.dumps(entries))
+    run("a/metadata.json")
+    groups = {kind: {path.name for path in Path("data/raw", kind).iterdir()} for kind in ("0_real", "1_fake")}
+    assert groups["0_real"] == groups["1_fake"]
+    assert len(groups["0_real"]) == 4
+    shutil.rmtree("data/raw")
+    rows = ["path,label", "0_real/{0},real", "1_fake/{0},real", "0_real/{1},fake", "0_real/{1},fake"]
+    names = sorted(file.name for file in (faces / "0_real").iterdir())
+    Path("a/list.csv").write_text("\n".join(rows).format(*names))
+    run("a/list.csv")
+    assert len(list(Path("data/raw/0_real").iterdir())) == 2
+    assert len(list(Path("data/raw/1_fake").iterdir())) == 1
