@@ -49,12 +49,13 @@ def use(
 @app.command()
 def check() -> None:
     """Check params.yaml and the data folder before a run: a slip is said in one line, in a second."""
-    from fakeface.core.load import load_params
+    from fakeface.core.load import check_machine, load_params
     from fakeface.images.decode import SUFFIXES, find_images
     from fakeface.split.extra import find_extra
     from fakeface.split.protocols import class_sizes
 
     params = load_params()
+    check_machine(params)
     split = params.split
     if Path(split.data) == Path("data/sample"):  # made by the run itself, perhaps not there yet
         if params.sample.count == 0:
@@ -69,12 +70,6 @@ def check() -> None:
         unread = sorted({path.suffix.lower() or path.name for path in others} - SUFFIXES)
         if unread:
             print(f"note: files of other kinds are left out: {printable(', '.join(unread))}")
-    for name, section in params:
-        weights = getattr(section, "weights", "none")
-        if weights not in ("imagenet", "none") and not Path(weights).is_file():
-            raise UserError(
-                f"params.yaml: {name}.weights = {weights!r}: no such file; set it to imagenet, none, or a state dict"
-            )
     for name, folder in params.evaluate.extra_sets.items():
         find_extra(name, folder, split.real, split.fake)
     folders = [f"{split.data}/{split.real}", f"{split.data}/{split.fake}"]

@@ -58,6 +58,25 @@ def check_params(values: Any, path: Path | str) -> Params:
         raise UserError(f"{path}: {_explain(first)}{rest}") from None
 
 
+def check_machine(params: Params) -> None:
+    """Looks for what params.yaml names outside of itself.
+
+    Raises:
+        UserError: a file of weights, or the GPU, is not there.
+    """
+    for name, section in params:
+        weights = getattr(section, "weights", "none")
+        if weights not in ("imagenet", "none") and not Path(weights).is_file():
+            raise UserError(
+                f"params.yaml: {name}.weights = {weights!r}: no such file; set it to imagenet, none, or a state dict"
+            )
+    if params.base.device == "cuda":
+        import torch
+
+        if not torch.cuda.is_available():
+            raise UserError("params.yaml: base.device = cuda, but PyTorch finds no GPU; set it to auto or cpu")
+
+
 def _explain(error: Any) -> str:
     key = ".".join(part if part.isprintable() else repr(part) for part in map(str, error["loc"]))
     value, kind = error["input"], error["type"]

@@ -121,13 +121,13 @@ def test_dvc_stops_before_any_training_and_the_page_is_there(project, tmp_path):
     result = project.run("dvc", "repro", check=False)
     assert result.returncode
     ran = re.findall(r"Running stage '(\w+)'", result.stdout)
-    assert ran == ["sample", "split", "audit"]
+    assert ran == ["check", "sample", "split", "audit"]
     assert "audit.max_metadata" in result.stderr
     for name in OUTPUTS:
         assert (project.path / "reports/audit" / name).is_file()
     assert "audit:" not in (project.path / "dvc.lock").read_text()
     project.set(audit={"on_shortcut": "warn"})
-    assert re.findall(r"Running stage '(\w+)'", project.run("dvc", "repro", "audit").stdout) == ["audit"]
+    assert re.findall(r"Running stage '(\w+)'", project.run("dvc", "repro", "audit").stdout) == ["check", "audit"]
 
 
 @pytest.mark.skipif(not DATA, reason="FAKEFACE_DATA is not set: name the folder that holds stargan-celeba-128")

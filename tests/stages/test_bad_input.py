@@ -80,6 +80,27 @@ def test_a_wrong_parameter_is_named_by_every_stage(project, section, values, wor
             assert word in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("section", "values"),
+    [("train_finetune", {"epochs": 0}), ("train_finetune", {"weights": "missing.pth"}), ("base", {"device": "cuda"}),
+     ("train_finetune", {"epoch": 1})],
+)  # fmt: skip
+def test_a_slip_in_the_parameters_costs_no_model(trainable, section, values, monkeypatch):
+    """DVC removes a stage's outputs before it runs."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    lock = (trainable.path / "dvc.lock").read_bytes()
+    for name in ("models/finetune/card.json", "data/split/manifest.csv"):
+        (trainable.path / name).parent.mkdir(parents=True, exist_ok=True)
+        (trainable.path / name).touch()
+    trainable.set(**{section: values})
+    result = trainable.run("dvc", "repro", "train_finetune", check=False)
+    assert result.returncode
+    assert f"params.yaml: {section}.{next(iter(values))}" in result.stderr
+    assert (trainable.path / "models/finetune/card.json").exists()
+    assert (trainable.path / "data/split/manifest.csv").exists()
+    assert (trainable.path / "dvc.lock").read_bytes() == lock
+
+
 def test_wrong_weights(project, faces):
     """A file that is missing, none, or of another network: named, with what to do."""
     project.set(split={"data": str(faces), **FRACTIONS})
