@@ -4,14 +4,12 @@ photo may stand in train, mostly with the other label.
 The tables are those of `train.score_test_images`: a row for each test image, with the columns label, source, in_train, score.
 """
 
-from collections.abc import Mapping
 from math import hypot
 from typing import Any
 
 import pandas as pd
 
 from fakeface.scoring.intervals import bootstrap, interval
-from fakeface.scoring.markdown import markdown_table
 
 Span = tuple[float, float] | None
 
@@ -46,37 +44,6 @@ def difference_interval(a: float, of_a: Span, b: float, of_b: Span) -> Span:
     return a - b - hypot(a - of_a[0], of_b[1] - b), a - b + hypot(of_a[1] - a, b - of_b[0])
 
 
-def markdown(found: Mapping[str, Mapping[str, Any]]) -> str:
-    """For people: a line an approach, a sentence each, and what the comparison cannot say."""
-    rows = []
-    for name, row in found.items():
-        twin, other = row["none"]["twin_in_train"], row["none"]["no_twin_in_train"]
-        rows.append([name, _with_interval(row["grouped"]), _with_interval(row["none"]), _of(twin), _of(other)])
-    head = ["", "photos kept whole", "random split", "of it: photo also in train", "photo not in train"]
-    lines = [
-        "# What the leak of a random split is worth\n",
-        "Accuracy on the test images; in brackets 95 % intervals.\n",
-        markdown_table(head, rows) + "\n",
-        *(f"- {name}: {_sentence(row)}" for name, row in found.items()),
-        "\nThe leak can cut either way: what stands in train is mostly the twin of a test image, which carries the other label. "
-        "The two columns have other test images, and other training images, so a difference is not the leak's alone; one "
-        "training each.\n",
-    ]
-    return "\n".join(lines)
-
-
-def _sentence(row: Mapping[str, Any]) -> str:
-    points, span = 100 * row["difference"]["accuracy"], row["difference"]["interval"]
-    if span is None:
-        return f"difference {points:+.1f} points; too few photos for an interval."
-    size = f"difference {points:+.1f} points, {100 * span[0]:+.1f} to {100 * span[1]:+.1f}"
-    if span[0] > 0:
-        return f"on the random split it looks better than on photos it never saw ({size})."
-    if span[1] < 0:
-        return f"on the random split it looks worse than on photos it never saw ({size})."
-    return f"no difference shown between the two splits ({size})."
-
-
 def _interval(table: pd.DataFrame, resamples: int, seed: int) -> Span:
     labels, source, scores = table["label"].to_numpy(), table["source"].to_numpy(dtype=str), table["score"].to_numpy()
     drawn = bootstrap(labels, {"it": scores}, {"it": 0.5}, source, resamples=resamples, seed=seed)
@@ -90,13 +57,3 @@ def _accuracy(table: pd.DataFrame) -> dict[str, Any]:
 
 def _rounded(span: Span) -> list[float] | None:
     return [round(value, 6) for value in span] if span else None
-
-
-def _with_interval(part: Mapping[str, Any]) -> str:
-    span = part["interval"]
-    inside = f" ({100 * span[0]:.1f} to {100 * span[1]:.1f})" if span else ""
-    return f"{100 * part['accuracy']:.1f} %{inside}"
-
-
-def _of(part: Mapping[str, Any]) -> str:
-    return f"{100 * part['accuracy']:.1f} % of {part['n']}" if part["n"] else "none"

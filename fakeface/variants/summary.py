@@ -1,20 +1,22 @@
 """The stage `variants`: the further trainings side by side with the pipeline's own."""
 
 import json
+import statistics
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from fakeface.core.errors import UserError
-from fakeface.core.files import write_json, write_text
+from fakeface.core.files import write_json
 from fakeface.core.params import APPROACHES, Params
 from fakeface.images.store import Dataset
-from fakeface.variants import leak, seeds
+from fakeface.variants.leak import compare
 
 
 def summarise_variants(params: Params) -> None:
-    """Writes the tables of evaluate.seeds and evaluate.leak, which say so where no variant was asked for.
+    """Writes the figures of evaluate.seeds and evaluate.leak; the report shows them.
 
     Raises:
         UserError: an output of another stage is missing.
@@ -34,16 +36,28 @@ def summarise_variants(params: Params) -> None:
         found = {}
         for name in p.leak:
             ungrouped = read_scores(f"reports/variants/{name}/leak/predictions.csv")
-            found[name] = leak.compare(_own_scores(name), ungrouped, resamples=p.resamples, seed=base.seed)
+            found[name] = compare(_own_scores(name), ungrouped, resamples=p.resamples, seed=base.seed)
     except FileNotFoundError as error:
         raise UserError(f"{error.filename}: no such file; run `dvc repro variants`") from None
-    photos = {
-        name: (own[name]["accuracy_low"], own[name]["accuracy_high"]) if "accuracy_low" in own[name] else None
-        for name in APPROACHES
-    }
-    _write("seeds", seeds.seed_metrics(accuracies), seeds.markdown(accuracies, [base.seed, *p.seeds], photos))
-    nothing = "evaluate.leak names no approach: nothing was trained under split.group_by: none.\n"
-    _write("leak", found, leak.markdown(found) if found else nothing)
+    write_json("reports/seeds/seeds.json", seed_metrics(accuracies))
+    write_json("reports/leak/leak.json", found)
+    print(
+        f"{1 + len(p.seeds)} trainings of each approach, {len(p.leak)} on a random split; reports/index.html shows them"
+    )
+
+
+def seed_metrics(accuracies: Mapping[str, Sequence[float]]) -> dict[str, Any]:
+    """The number of seeds, and for each approach its accuracies with their mean and sample standard deviation.
+
+    Args:
+        accuracies: approach -> accuracy at 0.5 of each training on the same test images, in the order of the seeds. One alone
+            has no deviation (n - 1 in the denominator).
+    """
+    approaches = {}
+    for name, values in accuracies.items():
+        sd = round(statistics.stdev(values), 6) if len(values) > 1 else None
+        approaches[name] = {"accuracy": list(values), "mean": round(statistics.mean(values), 6), "sd": sd}
+    return {"seeds": len(next(iter(accuracies.values()))), "approaches": approaches}
 
 
 def _accuracy(approach: str, seed: int) -> float:
@@ -65,9 +79,3 @@ def _own_scores(approach: str) -> pd.DataFrame:
     return table.assign(in_train=in_train, score=table[f"score_{approach}"])[
         ["path", "label", "source", "in_train", "score"]
     ]
-
-
-def _write(name: str, figures: dict[str, Any], table: str) -> None:
-    write_json(f"reports/{name}/{name}.json", figures)
-    write_text(f"reports/{name}/table.md", table)
-    print(table)
