@@ -32,9 +32,7 @@ Model = Annotated[
 def predict(
     paths: Annotated[
         list[str],
-        typer.Argument(
-            metavar="PATH...", help="Images, folders, patterns in quotes, or - for a list on standard input."
-        ),
+        typer.Argument(metavar="PATH...", help="Images, folders, or - for a list on standard input."),
     ],
     model: Model = None,
     format: Annotated[
@@ -69,7 +67,7 @@ def predict(
             print(f"note: {warning}", file=sys.stderr)
         size = predictor.card["image_size"]
         draw = _drawer(explain, predictor, detect) if explain is not None else None
-        found = predict_images(predictor, listed, _reader(size, detect), abstain=not fast, band=band)
+        found = predict_images(predictor, listed, _reader(size, detect), None if fast else band)
 
         def rows() -> Iterator[dict[str, Any]]:
             with tqdm(total=len(listed), unit="image", file=sys.stderr, disable=not sys.stderr.isatty()) as bar:
@@ -103,7 +101,7 @@ def predict(
 
 def _entries(name: str, null: bool) -> Iterator[Entry]:
     if name == "-":
-        return entries(split_list(sys.stdin.buffer.read(), null), patterns=False)
+        return entries(split_list(sys.stdin.buffer.read(), null))
     return entries([name])
 
 

@@ -103,7 +103,7 @@ def test_the_program_in_the_docs_gives_the_verdict_of_the_project(tmp_path, monk
     program = (ROOT / "docs" / "export.md").read_text().split("```python\n")[1].split("```")[0]
     exec(program, {})  # noqa: S102
     verdict, score = capsys.readouterr().out.split()
-    expected = predict_table(predictor, ["photo.jpg"], tmp_path).iloc[0]
+    expected = predict_table(predictor, [Path("photo.jpg").read_bytes()]).iloc[0]
     assert verdict == expected["verdict"]
     assert float(score) == pytest.approx(expected["score"], abs=1e-5)
 

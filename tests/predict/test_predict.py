@@ -114,7 +114,7 @@ def test_what_cannot_be_read_is_named_and_the_others_are_answered(root, capsys):
     assert len(said) == 4
     for line, words in zip(
         said,
-        ["empty.png: the image is empty", "no\\x1b[31m.jpg: ", "matches nothing", "known image format"],
+        ["empty.png: the image is empty", "no\\x1b[31m.jpg: ", "cannot be read", "known image format"],
         strict=True,
     ):
         assert words in line

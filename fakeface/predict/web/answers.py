@@ -13,7 +13,7 @@ from fakeface.images.decode import decode_bytes
 from fakeface.pages.render import images_uri
 from fakeface.predict.command import size_notes
 from fakeface.predict.pictures import heat_overlay
-from fakeface.predict.service import MAX_MEGAPIXELS, Prediction, predict_images, read_bytes
+from fakeface.predict.service import BAND, MAX_MEGAPIXELS, Prediction, predict_images
 
 PICTURE = 224  # pixels, height of a picture on the page
 SAYS = {"fake": "looks computer-made", "real": "looks real", "unsure": "unsure", "": "not judged"}
@@ -48,7 +48,7 @@ def answers(predictor: Predictor, files: Sequence[tuple[str, bytes]]) -> list[An
     size = predictor.card["image_size"]
 
     def read(data: bytes) -> list[Any]:
-        return [decode_bytes(read_bytes(data, None), size, MAX_MEGAPIXELS)]
+        return [decode_bytes(data, size, MAX_MEGAPIXELS)]
 
     def answer(name: str, one: Prediction) -> Answer:
         if one.problem:
@@ -59,7 +59,7 @@ def answers(predictor: Predictor, files: Sequence[tuple[str, bytes]]) -> list[An
         picture = images_uri([sides[:, :, :half], sides[:, :, half:]], PICTURE)
         return Answer(name, one.verdict, one.score, one.reason, note, picture)
 
-    predictions = predict_images(predictor, (data for _, data in files), read, abstain=True)
+    predictions = predict_images(predictor, (data for _, data in files), read, BAND)
     return [answer(printable(name), one) for (name, _), (one,) in zip(files, predictions, strict=True)]
 
 
