@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from fakeface.core.errors import UserError
 from fakeface.core.files import sha256, whole
-from fakeface.core.params import Seed
+from fakeface.core.params import MIN_CROP, Seed
 from fakeface.detector.networks import CLASSES, NETWORKS, build
 
 MAX_CARD = 1_000_000  # bytes; a card has some thousand
@@ -27,7 +27,7 @@ class Card(BaseModel):
     approach: str
     network: str
     image_size: Annotated[int, Field(le=1024)]
-    crop_size: Annotated[int, Field(ge=16)]
+    crop_size: int
     threshold: Annotated[float, Field(allow_inf_nan=False)]
     temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     data_hash: str
@@ -41,7 +41,7 @@ class Card(BaseModel):
     def _check_network(self) -> "Card":
         if self.network not in NETWORKS:
             raise ValueError(f"network is none of {', '.join(NETWORKS)}")
-        if self.crop_size > self.image_size:
+        if not MIN_CROP[self.network] <= self.crop_size <= self.image_size:
             raise ValueError(f"crop_size {self.crop_size} of image_size {self.image_size} is impossible")
         network = NETWORKS[self.network]
         for key, value in (("classes", CLASSES), ("mean", network.mean), ("std", network.std)):

@@ -91,8 +91,8 @@ def predict_images(
     Args:
         read: gives the squares of an image, none or several, with `pixels` uint8 [3, S, S], S the detector's image size; or
             raises BadImage, which gives one `Prediction` with a problem.
-        band: say `unsure` where the score lies nearer than that to the threshold, or one of ENSEMBLE on its other side; None: never.
-            The score stays the plain image's.
+        band: say `unsure` where the score lies nearer than that to the threshold, or one of ENSEMBLE on its other side. The score
+            stays the plain image's. None: never say it.
     """
 
     def one(value: Any) -> list[Any] | str:
