@@ -186,7 +186,8 @@ def _rows(entry: Entry, predictions: Sequence[Any], size: int, detect: bool) -> 
             row["problem"] = entry.problem or one.problem
         elif detect:
             row |= {"face": face, **dict(zip(FACE_COLUMNS[1:], one.square.box, strict=True))}
-            row["note"] = _joined(one.reason, face_note(one.square.width, size))
+            side = one.square.width
+            row["note"] = _joined(one.reason, *(size_notes(side, side, size) if side < size else ()))
         else:
             row["note"] = _joined(one.reason, *size_notes(one.square.width, one.square.height, size))
         yield row
@@ -212,8 +213,3 @@ def size_notes(width: int, height: int, size: int) -> list[str]:
         return []
     notes = [f"{width} x {height} pixels: {', '.join(done)}"]
     return notes if done[0].startswith("enlarged") else [*notes, "--detect judges the faces in it"]
-
-
-def face_note(side: int, size: int) -> str:
-    """What was done to a face of `side` pixels that is smaller than the detector's `size`."""
-    return f"{side} x {side} pixels: enlarged to {size}" if side < size else ""

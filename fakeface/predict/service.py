@@ -23,7 +23,6 @@ from fakeface.images.decode import MAX_BYTES, BadImage, decode_bytes, quiet
 
 MAX_MEGAPIXELS = 50.0
 BATCH = 64  # images decoded at once: bounds the memory
-NETWORK_BATCH = 8  # as evaluate's default; a larger one is no faster on a CPU
 DECODERS = 4  # threads at most
 UNSURE = "unsure"
 BAND = 0.1  # of scores around the threshold
@@ -59,7 +58,7 @@ def open_checkpoint(folder: Path) -> Predictor:
     """
     card = read_card(folder)
     compute = configure(card.get("seed", 0), card.get("threads", 1), "auto", card.get("precision", "auto"))
-    return Predictor.load(folder, compute, NETWORK_BATCH)
+    return Predictor.load(folder, compute)
 
 
 def predict_table(predictor: Predictor, images: Iterable[Any]) -> pd.DataFrame:

@@ -102,12 +102,7 @@ class State:
         except NotThere:
             return {}
         scored = metrics.get(approach, {}).get("model_sha256")
-        if scored is None:  # as in commits before metrics.json named the model: dependencies say which one it was
-            deps = [(dep["path"], dep["md5"]) for dep in self.stages[stage].get("deps", [])]
-            same = self.out(f"train_{approach}", approach) in deps
-        else:
-            same = scored == trained.get("model_sha256")
-        return runs.figures(stage, approach, metrics) if same else {}
+        return runs.figures(stage, approach, metrics) if scored and scored == trained.get("model_sha256") else {}
 
     def training(self, approach: str) -> tuple[runs.Training, str]:
         """All that is kept of a training, and why it is without its model, if it is.
@@ -117,7 +112,8 @@ class State:
         """
         stage = f"train_{approach}"
         files = {name: self.text(*self.out(stage, name)) for name in ("history.csv", "metrics.json")}
-        training, lacking = runs.Training(approach, flat_params(self, approach), files), ""
+        read = [self.stages.get(name, {}).get("params", {}).get("params.yaml", {}) for name in ("split", stage)]
+        training, lacking = runs.Training(approach, runs.flatten(read[0] | read[1]), files), ""
         try:
             files["card.json"] = self.card(approach)
             training.card = json.loads(files["card.json"])
@@ -171,15 +167,6 @@ def experiments() -> Iterator[State]:
         # refs/exps/<2 digits>/<38 digits>/<name>; others are DVC's own: exec, stash, queues
         if len(parts) == 5 and len(parts[2]) == 2:
             yield commit(rev, parts[4])
-
-
-def flat_params(state: State, approach: str) -> dict[str, Any]:
-    """The parameters of a training and of the split that it rests on, by dotted name."""
-    flat: dict[str, Any] = {}
-    for name in ("split", f"train_{approach}"):
-        for key, value in state.stages.get(name, {}).get("params", {}).get("params.yaml", {}).items():
-            flat |= {f"{key}.{k}": v for k, v in value.items()} if isinstance(value, dict) else {key: value}
-    return flat
 
 
 def _why(path: str, error: Exception) -> str:

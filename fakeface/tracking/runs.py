@@ -90,8 +90,6 @@ def write(client: Any, run_id: str, training: Training) -> set[int]:
     tags = {tag: str(training.card[key]) for key, tag in CARD.items() if training.card.get(key)}
     tags = {tag: value for tag, value in tags.items() if run.data.tags.get(tag) != value}
     client.log_batch(run_id, params=params, tags=[RunTag(*item) for item in tags.items()])
-    if "data_hash" in tags:
-        _log_data(client, run_id, tags["data_hash"])
     known = {metric.step for metric in client.get_metric_history(run_id, CURVES["val_loss"])}
     if "history.csv" in training.files:
         rows = csv.DictReader(io.StringIO(training.files["history.csv"]))
@@ -138,12 +136,3 @@ def log_pictures(client: Any, run_id: str, approach: str, folder: Path, others: 
     for path in sorted(folder.glob("*.png")):
         if not any(path.stem.endswith(f"_{name}") for name in others if name != approach):
             client.log_artifact(run_id, str(path), folder.parent.name)
-
-
-def _log_data(client: Any, run_id: str, data_hash: str) -> None:
-    """Logs the split as the run's dataset: trainings on the same images in the same parts have one digest."""
-    from mlflow.entities import Dataset, DatasetInput, InputTag
-
-    source = json.dumps({"dvc": "data/split", "manifest_sha256": data_hash})
-    dataset = Dataset(name="split", digest=data_hash[:32], source_type="local", source=source)
-    client.log_inputs(run_id, datasets=[DatasetInput(dataset, tags=[InputTag("mlflow.data.context", "training")])])

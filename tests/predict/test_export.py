@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from fakeface.core.errors import UserError
+from fakeface.core.errors import UserError, require_packages
 from fakeface.detector import checkpoints
 from fakeface.detector.device import Compute
 from fakeface.detector.networks import NETWORKS, build
@@ -140,4 +140,4 @@ def test_a_missing_package_is_named_with_the_remedy(monkeypatch):
     found = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "onnxruntime" else found(name))
     with pytest.raises(UserError, match=r"needs onnxruntime: run `pip install -e '\.\[export\]'`"):
-        export.require_packages()
+        require_packages("export", "onnx", "onnxruntime")

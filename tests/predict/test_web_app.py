@@ -14,13 +14,13 @@ from fakeface.detector.device import Compute
 from fakeface.detector.networks import build
 from fakeface.detector.predictor import Predictor
 from fakeface.images import decode as images
-from fakeface.predict.facts import GENERAL, Facts
+from fakeface.predict.facts import Facts
 from fakeface.predict.service import predict_images
 from fakeface.predict.web import answers as module
 from fakeface.predict.web import app as pages
 from fakeface.predict.web.answers import Answer, answers, table_uri
 
-FACTS = Facts("Judged by scratch.", "", "scratch sees faces.", ["It errs."], GENERAL)
+FACTS = Facts("Judged by scratch.", "", "scratch sees faces.", ["It errs."])
 
 
 def detector() -> Predictor:
@@ -55,7 +55,7 @@ def send(app, *files, **headers):
 
 
 def test_a_warning_stands_above_the_form_and_then_beside_the_answers(predictor):
-    app = pages.make_app(predictor, Facts("Judged by scratch.", "Drawings & <b>code</b>.", "", [], GENERAL))
+    app = pages.make_app(predictor, Facts("Judged by scratch.", "Drawings & <b>code</b>.", "", []))
     said = '<p class="verdict warn">Drawings &amp; &lt;b&gt;code&lt;/b&gt;.</p>'
     asked = app.test_client().get("/", base_url="http://127.0.0.1:7860").text
     answered = send(app, ("a.png", photo(0))).text
