@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from fakeface.core.errors import UserError, printable, require_packages
+from fakeface.core.errors import UserError, one_line, printable, require_packages
 from fakeface.core.run import run_app
 from fakeface.predict.command import Model, predict
 
@@ -90,7 +90,7 @@ def experiments() -> None:
     try:
         rows = dvc.api.exp_show()
     except DvcException as error:
-        raise UserError(f"dvc exp show: {' '.join(str(error).split())}; run it in the project's root") from None
+        raise UserError(f"dvc exp show: {one_line(error)}; run it in the project's root") from None
     print(table(rows).to_string(index=False))
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, unquote, urlparse
 
-from fakeface.core.errors import UserError
+from fakeface.core.errors import UserError, one_line
 from fakeface.core.load import load_params
 from fakeface.core.params import Params
 
@@ -112,9 +112,8 @@ def _torch(params: Params | None) -> Iterator[Finding]:
 
         torch.ops.torchvision.nms  # noqa: B018  a torchvision built for another torch imports, and lacks its operators
     except Exception as error:
-        said = " ".join(str(error).split())[:200]
         remedy = "install a pair that fits: `pip install -r requirements.lock`"
-        yield Finding("torch", f"torch and torchvision do not work together ({said})", remedy)
+        yield Finding("torch", f"torch and torchvision do not work together ({one_line(error)})", remedy)
         return
     yield Finding("torch", f"{torch.__version__} with torchvision {torchvision.__version__}")
     if params is None:

@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from fakeface.core.errors import UserError
+from fakeface.core.errors import UserError, one_line
 from fakeface.core.files import sha256, whole
 from fakeface.core.params import MIN_CROP, Seed
 from fakeface.detector.networks import CLASSES, NETWORKS, build
@@ -78,8 +78,7 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, 
         with whole(path) as partial:
             save_file(ready, partial, metadata)
     except SafetensorError as error:  # from Rust, where even a full disk is not an OSError
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{path}: cannot be written ({reason}); free disk space and run again") from None
+        raise UserError(f"{path}: cannot be written ({one_line(error)}); free disk space and run again") from None
 
 
 def load(folder: Path | str) -> tuple[nn.Module, dict[str, Any]]:
@@ -110,8 +109,7 @@ def load(folder: Path | str) -> tuple[nn.Module, dict[str, Any]]:
                 raise ValueError(f"{name} holds NaN or infinite values")
     # whoever writes a file's header may name shapes and types that torch does not have
     except (SafetensorError, RuntimeError, LookupError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{weights}: does not fit {card['network']}: {reason}; run `dvc checkout`") from None
+        raise UserError(f"{weights}: does not fit {card['network']}: {one_line(error)}; run `dvc checkout`") from None
     return model.eval(), card
 
 

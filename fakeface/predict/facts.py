@@ -1,12 +1,12 @@
 """What a detector was trained on and how often it errs: from its card, and from reports that are about this very model."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from fakeface.core.files import read_json
 from fakeface.report.limits import SAMPLE
 from fakeface.report.results import Figure, figure_of
 
@@ -39,7 +39,7 @@ def facts(card: dict[str, Any], root: Path = Path(".")) -> Facts:
     try:
         # the lock says what the split was made from; params.yaml may have been edited since
         stages = YAML(typ="safe", pure=True).load(root / "dvc.lock")["stages"]
-        split = _json(root / "reports/split/summary.json")
+        split = read_json(root / "reports/split/summary.json")
         if split["data_hash"] != card["data_hash"]:
             raise ValueError("another split")
         params = stages["split"]["params"]["params.yaml"]["split"]
@@ -48,7 +48,7 @@ def facts(card: dict[str, Any], root: Path = Path(".")) -> Facts:
     except (YAMLError, OSError, ValueError, KeyError, TypeError, AttributeError):
         return Facts(unknown, "", _trained(card, None, ""), [])
     try:
-        if _json(root / "reports/evaluate/metrics.json")[card["approach"]]["model_sha256"] != card["sha256"]:
+        if read_json(root / "reports/evaluate/metrics.json")[card["approach"]]["model_sha256"] != card["sha256"]:
             raise ValueError("the figures are about another model")
         figures = pd.read_csv(root / "reports/evaluate/figures.csv")
         right = f"{100 * _figure(figures, card, 'accuracy_at_threshold')[0]:.1f} % of {sum(split['test'].values())}"
@@ -86,7 +86,3 @@ def _figure(figures: pd.DataFrame, card: dict[str, Any], key: str) -> Figure:
     if found is None:
         raise ValueError(f"{key} is not among the figures")
     return found
-
-
-def _json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from fakeface.core.errors import UserError
+from fakeface.core.errors import UserError, one_line
 from fakeface.tracking.store import address, import_mlflow, require_store
 
 
@@ -32,9 +32,8 @@ def fetched(uri: str) -> Iterator[Path]:
             flavours = mlflow.models.Model.load(str(folder)).flavors
             inside = flavours["python_function"]["artifacts"]["checkpoint"]["path"]
         except (MlflowException, SQLAlchemyError, OSError, ValueError) as error:
-            reason = " ".join(str(error).split())[:200]
             raise UserError(
-                f"{uri}: {reason}; `fakeface publish` makes versions, MLFLOW_TRACKING_URI names the store"
+                f"{uri}: {one_line(error)}; `fakeface publish` makes versions, MLFLOW_TRACKING_URI names the store"
             ) from None
         except (KeyError, TypeError):
             raise UserError(

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from fakeface.core.errors import UserError
+from fakeface.core.errors import UserError, one_line
 from fakeface.core.params import APPROACHES
 from fakeface.tracking import runs
 from fakeface.tracking.store import git
@@ -61,7 +61,7 @@ class State:
         try:
             content = self.files.read_bytes(path)
         except Exception as error:  # DVC and its remotes raise many kinds
-            raise NotThere(_why(path, error)) from None
+            raise NotThere(f"{path}: {one_line(error)}") from None
         if md5 and hashlib.md5(content, usedforsecurity=False).hexdigest() != md5:
             raise NotThere(f"{path} is not what dvc.lock says")
         return str(content.decode())
@@ -81,7 +81,7 @@ class State:
             try:
                 self.files.get(path, str(found), recursive=True)
             except Exception as error:
-                raise NotThere(_why(path, error)) from None
+                raise NotThere(f"{path}: {one_line(error)}") from None
         if self._md5(found) != md5:
             raise NotThere(f"{path} is not what dvc.lock says; `dvc checkout` puts it back")
         return found
@@ -113,7 +113,7 @@ class State:
         stage = f"train_{approach}"
         files = {name: self.text(*self.out(stage, name)) for name in ("history.csv", "metrics.json")}
         read = [self.stages.get(name, {}).get("params", {}).get("params.yaml", {}) for name in ("split", stage)]
-        training, lacking = runs.Training(approach, runs.flatten(read[0] | read[1]), files), ""
+        training, lacking = runs.Training(runs.flatten(read[0] | read[1]), files), ""
         try:
             files["card.json"] = self.card(approach)
             training.card = json.loads(files["card.json"])
@@ -167,10 +167,6 @@ def experiments() -> Iterator[State]:
         # refs/exps/<2 digits>/<38 digits>/<name>; others are DVC's own: exec, stash, queues
         if len(parts) == 5 and len(parts[2]) == 2:
             yield commit(rev, parts[4])
-
-
-def _why(path: str, error: Exception) -> str:
-    return f"{path}: {' '.join(str(error).split())[:150] or type(error).__name__}"
 
 
 def _stages(text: str) -> dict[str, Entry]:

@@ -5,14 +5,13 @@ tried becomes a version when somebody applies it and publishes. Who the champion
 that is made again has the same one; version numbers and other versions are the store's own.
 """
 
-import json
 import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from fakeface.core.errors import UserError
-from fakeface.core.files import write_text
+from fakeface.core.files import read_json, write_json
 from fakeface.report.results import best_on_val
 from fakeface.tracking.package import save_detector
 from fakeface.tracking.store import opened, require_store
@@ -34,7 +33,7 @@ def register_best(client: Any, experiment: str, models: dict[str, Path], hashes:
     Returns:
         What was done, in a line.
     """
-    best = best_on_val({name: _card(folder) for name, folder in models.items()})
+    best = best_on_val({name: read_json(folder / "card.json") for name, folder in models.items()})
     version = register(client, experiment, models[best], hashes[best])
     if version is None:
         return f"{best} is the best on val, but has no whole run to be registered from"
@@ -66,7 +65,7 @@ def register(client: Any, experiment: str, model: Path, md5: str) -> Any:
     """
     from mlflow.exceptions import MlflowException
 
-    card = _card(model)
+    card = read_json(model / "card.json")
     whole = f"tags.model_sha256 = '{card['sha256']}' and attributes.status = 'FINISHED'"
     runs = client.search_runs([experiment], whole, order_by=["attributes.start_time ASC"])
     if not runs:
@@ -105,7 +104,7 @@ def crown(client: Any, version: Any) -> None:
     """Makes a version the champion, in the store and in `KEPT`."""
     client.set_registered_model_alias(NAME, CHAMPION, version.version)
     names = ("approach", "model_sha256", "data_hash", "val_accuracy", "md5")
-    write_text(KEPT, json.dumps({name: version.tags.get(name, "") for name in names}, indent=2) + "\n")
+    write_json(KEPT, {name: version.tags.get(name, "") for name in names})
 
 
 def lost_champion(client: Any) -> dict[str, str] | None:
@@ -117,7 +116,7 @@ def lost_champion(client: Any) -> dict[str, str] | None:
     if not KEPT.is_file() or champion(client) is not None:
         return None
     try:
-        kept = json.loads(KEPT.read_text(encoding="utf-8"))
+        kept = read_json(KEPT)
         return {name: str(kept[name]) for name in ("approach", "model_sha256", "md5")}
     except (ValueError, KeyError, TypeError):
         raise UserError(f"{KEPT}: names no champion; `git checkout {KEPT}`, or remove it") from None
@@ -144,7 +143,3 @@ def promote(version: str) -> None:
 def _versions(client: Any, sha256: str) -> list[Any]:
     found = client.search_model_versions(f"name = '{NAME}'")
     return sorted((v for v in found if v.tags.get("model_sha256") == sha256), key=lambda v: int(v.version))
-
-
-def _card(model: Path) -> dict[str, Any]:
-    return dict(json.loads((model / "card.json").read_text(encoding="utf-8")))

@@ -32,14 +32,12 @@ class Training:
     """What is known of one training; what is not, as long as it runs or where the model is not at hand, is empty.
 
     Attributes:
-        approach: its name.
         params: by dotted name.
         files: texts of history.csv, metrics.json and card.json.
         card: of the model; while the training runs those of its entries that are known.
         figures: of this very model by the names that the run shows, from `figures`.
     """
 
-    approach: str
     params: dict[str, Any]
     files: dict[str, str] = field(default_factory=dict)
     card: dict[str, Any] = field(default_factory=dict)

@@ -1,6 +1,5 @@
 """The stage `variants`: the further trainings side by side with the pipeline's own."""
 
-import json
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from fakeface.core.errors import UserError
-from fakeface.core.files import write_json
+from fakeface.core.files import read_json, write_json
 from fakeface.core.params import APPROACHES, Params
 from fakeface.images.store import Dataset
 from fakeface.variants.leak import compare
@@ -29,7 +28,7 @@ def summarise_variants(params: Params) -> None:
                 f"note: {folder} is of a variant that params.yaml does not ask for; delete it, or another clone's lock differs"
             )
     try:
-        own = json.loads(Path("reports/evaluate/metrics.json").read_text(encoding="utf-8"))
+        own = read_json("reports/evaluate/metrics.json")
         accuracies = {
             name: [own[name]["accuracy"], *(_accuracy(name, seed) for seed in p.seeds)] for name in APPROACHES
         }
@@ -61,8 +60,7 @@ def seed_metrics(accuracies: Mapping[str, Sequence[float]]) -> dict[str, Any]:
 
 
 def _accuracy(approach: str, seed: int) -> float:
-    text = Path(f"reports/variants/{approach}/seed-{seed}/metrics.json").read_text(encoding="utf-8")
-    return float(json.loads(text)["accuracy"])
+    return float(read_json(f"reports/variants/{approach}/seed-{seed}/metrics.json")["accuracy"])
 
 
 def read_scores(path: Path | str) -> pd.DataFrame:
