@@ -6,15 +6,16 @@ that is made again has the same one; version numbers and other versions are the 
 """
 
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from fakeface.core.errors import UserError
+from fakeface.core.errors import UserError, one_line
 from fakeface.core.files import read_json, write_json
 from fakeface.report.results import best_on_val
 from fakeface.tracking.package import save_detector
-from fakeface.tracking.store import opened, require_store
+from fakeface.tracking.store import address, import_mlflow, opened, require_store
 
 NAME = "fakeface"
 CHAMPION = "champion"
@@ -138,6 +139,42 @@ def promote(version: str) -> None:
             numbers = sorted(int(v.version) for v in client.search_model_versions(f"name = '{NAME}'"))
             allowed = ", ".join(map(str, numbers)) or "none yet: run `fakeface publish`"
             raise UserError(f"{NAME} has no version {version}; it has {allowed}") from None
+
+
+@contextmanager
+def fetched(uri: str) -> Iterator[Path]:
+    """Yields a copy of the checkpoint folder of `models:/<name>@<alias>` or `models:/<name>/<version>`.
+
+    The store is the one that `store.open_store` would open; none is made.
+
+    Raises:
+        UserError: there is no store, no such version, or it is none of fakeface's.
+    """
+    require_store(uri)
+    store = address()
+    import_mlflow()
+    import mlflow
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    mlflow.set_tracking_uri(store)
+    with tempfile.TemporaryDirectory() as temporary:
+        try:
+            folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=temporary))
+            flavours = mlflow.models.Model.load(str(folder)).flavors
+            inside = flavours["python_function"]["artifacts"]["checkpoint"]["path"]
+        except (MlflowException, SQLAlchemyError, OSError, ValueError) as error:
+            raise UserError(
+                f"{uri}: {one_line(error)}; `fakeface publish` makes versions, MLFLOW_TRACKING_URI names the store"
+            ) from None
+        except (KeyError, TypeError):
+            raise UserError(
+                f"{uri}: is no detector of fakeface; give the name of one, such as models:/fakeface@champion"
+            ) from None
+        checkpoint = (folder / inside).resolve()
+        if not checkpoint.is_relative_to(folder.resolve()):
+            raise UserError(f"{uri}: its checkpoint lies outside of the model ({inside})")
+        yield checkpoint
 
 
 def _versions(client: Any, sha256: str) -> list[Any]:

@@ -1,7 +1,13 @@
-"""The stage `variants`: the further trainings side by side with the pipeline's own."""
+"""The stage `variants`: the further trainings side by side with the pipeline's own.
+
+What a random split's leak is worth: an approach tested on photos it never saw, and trained and tested where a test image's photo
+may stand in train, mostly with the other label.
+"""
 
 import statistics
 from collections.abc import Mapping, Sequence
+from itertools import product
+from math import hypot
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +17,9 @@ from fakeface.core.errors import UserError
 from fakeface.core.files import read_json, write_json
 from fakeface.core.params import APPROACHES, Params
 from fakeface.images.store import Dataset
-from fakeface.variants.leak import compare
+from fakeface.scoring.intervals import bootstrap, interval
+
+Span = tuple[float, float] | None
 
 
 def summarise_variants(params: Params) -> None:
@@ -29,9 +37,9 @@ def summarise_variants(params: Params) -> None:
             )
     try:
         own = read_json("reports/evaluate/metrics.json")
-        accuracies = {
-            name: [own[name]["accuracy"], *(_accuracy(name, seed) for seed in p.seeds)] for name in APPROACHES
-        }
+        accuracies = {name: [own[name]["accuracy"]] for name in APPROACHES}
+        for name, seed in product(APPROACHES, p.seeds):
+            accuracies[name].append(read_json(f"reports/variants/{name}/seed-{seed}/metrics.json")["accuracy"])
         found = {}
         for name in p.leak:
             ungrouped = read_scores(f"reports/variants/{name}/leak/predictions.csv")
@@ -59,10 +67,6 @@ def seed_metrics(accuracies: Mapping[str, Sequence[float]]) -> dict[str, Any]:
     return {"seeds": len(next(iter(accuracies.values()))), "approaches": approaches}
 
 
-def _accuracy(approach: str, seed: int) -> float:
-    return float(read_json(f"reports/variants/{approach}/seed-{seed}/metrics.json")["accuracy"])
-
-
 def read_scores(path: Path | str) -> pd.DataFrame:
     """What `train.score_test_images` gave; names of photos are text, also where they look like numbers or like nothing."""
     return pd.read_csv(path, dtype={"path": str, "source": str}, keep_default_na=False)
@@ -77,3 +81,48 @@ def _own_scores(approach: str) -> pd.DataFrame:
     return table.assign(in_train=in_train, score=table[f"score_{approach}"])[
         ["path", "label", "source", "in_train", "score"]
     ]
+
+
+def compare(grouped: pd.DataFrame, ungrouped: pd.DataFrame, *, resamples: int, seed: int) -> dict[str, Any]:
+    """Accuracies at 0.5 with 95 % intervals by photo, of the random split's test images also by whether their photo is in train.
+
+    The tables are those of `train.score_test_images`: a row for each test image. `difference` is random split less whole photos.
+    """
+    spans = [_interval(table, resamples, seed) for table in (grouped, ungrouped)]
+    whole, leaky = (
+        _accuracy(table) | {"interval": _rounded(s)} for table, s in zip((grouped, ungrouped), spans, strict=True)
+    )
+    seen = ungrouped["in_train"].to_numpy(dtype=bool)
+    parts = {"twin_in_train": _accuracy(ungrouped[seen]), "no_twin_in_train": _accuracy(ungrouped[~seen])}
+    step = leaky["accuracy"] - whole["accuracy"]
+    span = difference_interval(leaky["accuracy"], spans[1], whole["accuracy"], spans[0])
+    return {
+        "grouped": whole,
+        "none": leaky | parts,
+        "difference": {"accuracy": round(step, 6), "interval": _rounded(span)},
+    }
+
+
+def difference_interval(a: float, of_a: Span, b: float, of_b: Span) -> Span:
+    """The interval of a - b from those of `a` and `b`, measured on different images (Newcombe 1998, method 10).
+
+    Not from resamples: where all images are right they do not vary, and the difference would seem surer than it is.
+    """
+    if of_a is None or of_b is None:
+        return None
+    return a - b - hypot(a - of_a[0], of_b[1] - b), a - b + hypot(of_a[1] - a, b - of_b[0])
+
+
+def _interval(table: pd.DataFrame, resamples: int, seed: int) -> Span:
+    labels, source, scores = table["label"].to_numpy(), table["source"].to_numpy(dtype=str), table["score"].to_numpy()
+    drawn = bootstrap(labels, {"it": scores}, {"it": 0.5}, source, resamples=resamples, seed=seed)
+    return interval("accuracy", drawn["it"]["accuracy"], labels, source)
+
+
+def _accuracy(table: pd.DataFrame) -> dict[str, Any]:
+    right = (table["score"] >= 0.5) == (table["label"] == 1)
+    return {"accuracy": round(float(right.mean()), 6) if len(table) else None, "n": len(table)}
+
+
+def _rounded(span: Span) -> list[float] | None:
+    return [round(value, 6) for value in span] if span else None

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fakeface.variants.leak import compare, difference_interval
+from fakeface.variants.summary import compare, difference_interval
 
 
 def table(right: list[bool], in_train: list[bool] | None = None, photo: list[int] | None = None) -> pd.DataFrame:
