@@ -180,7 +180,7 @@ def scoring(stage: str, params: Params) -> Iterator[None]:
     """Brings what `evaluate` or `robustness` finds to the runs of the models that it scored.
 
     Args:
-        stage: whose `reports/<stage>/` has metrics.json and figures/.
+        stage: whose `reports/<stage>/` has metrics.json.
     """
     worker = Worker() if params.base.tracking else None
     yield  # a stage that fails found nothing
@@ -192,5 +192,4 @@ def _log_scores(client: Any, experiment: str, stage: str) -> None:
     metrics = read_json(Path("reports", stage, "metrics.json"))
     for approach, own in metrics.items():
         for run in client.search_runs([experiment], f"tags.model_sha256 = '{own['model_sha256']}'"):
-            if runs.log_figures(client, run, runs.figures(stage, approach, metrics)):
-                runs.log_pictures(client, run.info.run_id, approach, Path("reports", stage, "figures"), metrics)
+            runs.log_figures(client, run, runs.figures(stage, approach, metrics))

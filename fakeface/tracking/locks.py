@@ -86,13 +86,6 @@ class State:
             raise NotThere(f"{path} is not what dvc.lock says; `dvc checkout` puts it back")
         return found
 
-    def card(self, approach: str) -> str:
-        """Text of the model's card. Raises NotThere, also where the model beside it is not the lock's."""
-        path, _ = self.out(f"train_{approach}", approach)
-        if not self.rev and Path(path).is_dir():
-            self.folder(f"train_{approach}", approach, None)
-        return self.text(f"{path}/card.json")
-
     def figures(self, stage: str, approach: str) -> dict[str, float]:
         """What `evaluate` or `robustness` found for this lock's model; empty where it has not scored that one."""
         try:
@@ -115,7 +108,10 @@ class State:
         read = [self.stages.get(name, {}).get("params", {}).get("params.yaml", {}) for name in ("split", stage)]
         training, lacking = runs.Training(runs.flatten(read[0] | read[1]), files), ""
         try:
-            files["card.json"] = self.card(approach)
+            path, _ = self.out(stage, approach)
+            if not self.rev and Path(path).is_dir():
+                self.folder(stage, approach, None)  # raises where the model beside the card is not the lock's
+            files["card.json"] = self.text(f"{path}/card.json")
             training.card = json.loads(files["card.json"])
             training.figures |= runs.cost(self.text(f"reports/cost/{approach}.json"), training.card)
         except NotThere as error:

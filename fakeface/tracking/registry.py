@@ -38,10 +38,8 @@ def register_best(client: Any, experiment: str, models: dict[str, Path], hashes:
     version = register(client, experiment, models[best], hashes[best])
     if version is None:
         return f"{best} is the best on val, but has no whole run to be registered from"
-    said, now = (
-        f"version {version.version} ({best}, val accuracy {float(version.tags['val_accuracy']):.4f})",
-        champion(client),
-    )
+    said = f"version {version.version} ({best}, val accuracy {float(version.tags['val_accuracy']):.4f})"
+    now = champion(client)
     if now is None:
         crown(client, version)
         return f"{said} is the new champion"

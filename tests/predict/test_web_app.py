@@ -1,7 +1,6 @@
 """The page's application: what is answered, what is refused, and that nothing of the machine can be reached through it."""
 
 import base64
-import csv
 import io
 
 import flask
@@ -18,7 +17,7 @@ from fakeface.predict.facts import Facts
 from fakeface.predict.service import predict_images
 from fakeface.predict.web import answers as module
 from fakeface.predict.web import app as pages
-from fakeface.predict.web.answers import Answer, answers, table_uri
+from fakeface.predict.web.answers import Answer, answers
 
 FACTS = Facts("Judged by scratch.", "", "scratch sees faces.", ["It errs."])
 
@@ -83,16 +82,6 @@ def test_a_doubt_is_said_with_its_reason_and_a_strip_with_its_cut(predictor, mon
     (doubtful,) = answers(predictor, [("a.png", photo(1))])
     assert doubtful.verdict == "unsure"
     assert "threshold" in doubtful.why
-
-
-def test_the_table_is_whole_and_no_formula():
-    names = ["a,b.png", '"q".png', "=1+1.png", "@x", "-y", "ü.png"]
-    found = [Answer(name, "fake", 0.25, "") for name in names] + [Answer("z", "", None, "the image is empty")]
-    text = base64.b64decode(table_uri(found).partition("base64,")[2]).decode()
-    rows = list(csv.DictReader(io.StringIO(text)))
-    assert [row["name"] for row in rows] == ["a,b.png", '"q".png', "'=1+1.png", "'@x", "'-y", "ü.png", "z"]
-    assert rows[0] == {"name": "a,b.png", "score": "0.250000", "verdict": "fake", "why": "", "note": ""}
-    assert rows[-1] == {"name": "z", "score": "", "verdict": "", "why": "the image is empty", "note": ""}
 
 
 def test_a_name_is_shown_as_text(app):

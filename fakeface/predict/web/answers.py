@@ -1,8 +1,5 @@
-"""From uploaded files to what the page says of each: verdict, score, the picture beside its heat map, and a table to download."""
+"""From uploaded files to what the page says of each: verdict, score, the picture beside its heat map."""
 
-import base64
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -61,16 +58,3 @@ def answers(predictor: Predictor, files: Sequence[tuple[str, bytes]]) -> list[An
 
     predictions = predict_images(predictor, (data for _, data in files), read, BAND)
     return [answer(printable(name), one) for (name, _), (one,) in zip(files, predictions, strict=True)]
-
-
-def table_uri(found: Sequence[Answer]) -> str:
-    """The answers as CSV (name, score, verdict, why, note) in a data URI, so that the server need not remember them."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["name", "score", "verdict", "why", "note"])
-    for one in found:
-        score = "" if one.score is None else f"{one.score:.6f}"
-        # a spreadsheet would compute a name that begins so, and names come from strangers
-        name = f"'{one.name}" if one.name[:1] in ("=", "+", "-", "@") else one.name
-        writer.writerow([name, score, one.verdict, one.why, one.note])
-    return f"data:text/csv;charset=utf-8;base64,{base64.b64encode(text.getvalue().encode()).decode()}"
