@@ -5,6 +5,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Literal, TextIO
 
@@ -57,7 +58,8 @@ def predict(
     from fakeface.predict.facts import facts
     from fakeface.predict.service import predict_images
 
-    listed = [entry for name in paths for entry in _entries(name, null)]
+    lists = [split_list(sys.stdin.buffer.read(), null) if name == "-" else [name] for name in paths]
+    listed = list(entries(chain(*lists)))
     if not listed:
         print("note: no names on standard input", file=sys.stderr)
     counts: Counter[str] = Counter()
@@ -97,12 +99,6 @@ def predict(
         print(f"{predictor.card['approach']}: {said or 'nothing judged'}{unread}", file=sys.stderr)
     if counts["problem"]:
         raise typer.Exit(1)
-
-
-def _entries(name: str, null: bool) -> Iterator[Entry]:
-    if name == "-":
-        return entries(split_list(sys.stdin.buffer.read(), null))
-    return entries([name])
 
 
 def _format(output: Path | None) -> str:

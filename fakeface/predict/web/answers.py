@@ -13,7 +13,6 @@ from fakeface.predict.pictures import heat_overlay
 from fakeface.predict.service import BAND, MAX_MEGAPIXELS, Prediction, predict_images
 
 PICTURE = 224  # pixels, height of a picture on the page
-SAYS = {"fake": "looks computer-made", "real": "looks real", "unsure": "unsure", "": "not judged"}
 
 
 @dataclass(frozen=True)
@@ -30,10 +29,6 @@ class Answer:
     why: str
     note: str = ""
     picture: str = ""
-
-    @property
-    def says(self) -> str:
-        return SAYS[self.verdict]
 
 
 def answers(predictor: Predictor, files: Sequence[tuple[str, bytes]]) -> list[Answer]:
