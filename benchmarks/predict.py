@@ -41,7 +41,7 @@ def main(
         return predictor.scores(pixels, np.arange(len(pixels)))
 
     def predict() -> np.ndarray:
-        return np.array([one.score for found in predict_images(predictor, paths, read) for one in found])
+        return np.array([one.score for found in predict_images(predictor, paths, read, None) for one in found])
 
     if np.abs(evaluate() - predict()).max() > 1e-6:
         raise SystemExit("the scores differ")

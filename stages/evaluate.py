@@ -6,19 +6,7 @@ Writes  reports/evaluate/: metrics.json, figures.csv, pairs.csv, table.md, predi
 Takes   about 30 s on the sample (240 images, three approaches, two cores)
 """
 
-from fakeface.core.load import load_params
-from fakeface.core.run import run
-
-
-def evaluate() -> None:
-    params = load_params()  # first: a wrong value is answered before the heavy imports
-
-    from fakeface.scoring import evaluate
-    from fakeface.tracking import live
-
-    with live.scoring("evaluate", params):
-        evaluate.evaluate(params)
-
+from fakeface.core.run import run_stage
 
 if __name__ == "__main__":
-    run(evaluate, __doc__)
+    run_stage("fakeface.scoring.evaluate:evaluate", __doc__, "fakeface.tracking.live:scoring")

@@ -8,19 +8,7 @@ Takes   about 30 s on the sample (64 images, 17 perturbations, three approaches,
 Fails when robustness.budget is broken; what it wrote stays there to be read.
 """
 
-from fakeface.core.load import load_params
-from fakeface.core.run import run
-
-
-def robustness() -> None:
-    params = load_params()  # first: a wrong value is answered before the heavy imports
-
-    from fakeface.robustness import stage
-    from fakeface.tracking import live
-
-    with live.scoring("robustness", params):
-        stage.robustness(params)
-
+from fakeface.core.run import run_stage
 
 if __name__ == "__main__":
-    run(robustness, __doc__)
+    run_stage("fakeface.robustness.stage:robustness", __doc__, "fakeface.tracking.live:scoring")

@@ -23,8 +23,8 @@ def sample() -> None:
 
         from fakeface.sample.generator import make_sample
 
-        facts = make_sample(folder, count=params.sample.count, threads=params.base.threads, progress=print)
-    print(", ".join(f"{name} {value}" for name, value in facts.items()))
+        make_sample(folder, count=params.sample.count, threads=params.base.threads)
+    print(f"drew {params.sample.count} portraits and made a fake of each")
 
 
 if __name__ == "__main__":

@@ -12,11 +12,6 @@ from fakeface.core.run import run
 def train_extractor() -> None:
     params = load_params()  # first: a wrong value is answered before the heavy imports
 
-    from fakeface.detector.distributed import launch
-
-    if launch(params.base.processes, "stages.train_extractor"):
-        return
-
     import torch
     from torch import nn
 
@@ -53,7 +48,7 @@ def train_extractor() -> None:
         return Task(head, train_features, val_features, f, with_head, inputs)
 
     sections = ("features", "train_extractor")
-    with live.training_run("extractor", params, sections) as tracker:
+    with live.TrainingRun("extractor", params, sections) as tracker:
         train_approach("extractor", params, prepare, sections, tracker)
 
 

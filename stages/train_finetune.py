@@ -12,11 +12,6 @@ from fakeface.core.run import run
 def train_finetune() -> None:
     params = load_params()  # first: a wrong value is answered before the heavy imports
 
-    from fakeface.detector.distributed import launch
-
-    if launch(params.base.processes, "stages.train_finetune"):
-        return
-
     from fakeface.detector.batches import pixel_batches
     from fakeface.detector.device import Compute
     from fakeface.detector.weights import build_pretrained
@@ -31,7 +26,7 @@ def train_finetune() -> None:
         return Task(build_pretrained(p.network, p.weights), train, val, p, with_mirrored=p.with_mirrored)
 
     sections = ("train_finetune",)
-    with live.training_run("finetune", params, sections) as tracker:
+    with live.TrainingRun("finetune", params, sections) as tracker:
         train_approach("finetune", params, prepare, sections, tracker)
 
 

@@ -12,11 +12,6 @@ from fakeface.core.run import run
 def train_scratch() -> None:
     params = load_params()  # first: a wrong value is answered before the heavy imports
 
-    from fakeface.detector.distributed import launch
-
-    if launch(params.base.processes, "stages.train_scratch"):
-        return
-
     from fakeface.detector.batches import pixel_batches
     from fakeface.detector.device import Compute
     from fakeface.detector.networks import build, he_init
@@ -34,7 +29,7 @@ def train_scratch() -> None:
         return Task(model, train, val, p)
 
     sections = ("train_scratch",)
-    with live.training_run("scratch", params, sections) as tracker:
+    with live.TrainingRun("scratch", params, sections) as tracker:
         train_approach("scratch", params, prepare, sections, tracker)
 
 

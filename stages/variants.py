@@ -1,7 +1,7 @@
 """Show what other seeds (evaluate.seeds) and a leaky split (evaluate.leak) change, beside the pipeline's own trainings.
 
 Reads   reports/evaluate/ (metrics.json, predictions.csv, variants/), data/split and params.yaml (base, evaluate)
-Writes  reports/seeds/ and reports/leak/: seeds.json, leak.json, table.md each
+Writes  reports/seeds/seeds.json, reports/leak/leak.json; the report shows both as tables
 Takes   about 2 s
 """
 

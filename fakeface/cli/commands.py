@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from fakeface.core.errors import UserError, printable
+from fakeface.core.errors import UserError, one_line, printable, require_packages
 from fakeface.core.run import run_app
 from fakeface.predict.command import Model, predict
 
@@ -101,7 +101,7 @@ def experiments() -> None:
     try:
         rows = dvc.api.exp_show()
     except DvcException as error:
-        raise UserError(f"dvc exp show: {' '.join(str(error).split())}; run it in the project's root") from None
+        raise UserError(f"dvc exp show: {one_line(error)}; run it in the project's root") from None
     print(table(rows).to_string(index=False))
 
 
@@ -155,10 +155,10 @@ def export(
     if output is not None and output.suffix != ".onnx":
         raise UserError(f"{output}: --output takes a file name that ends in .onnx")
     from fakeface.predict.detector import open_detector
-    from fakeface.predict.export import export_onnx, require_packages
+    from fakeface.predict.export import export_onnx
     from fakeface.predict.facts import facts
 
-    require_packages()
+    require_packages("export", "onnx", "onnxscript", "onnxruntime")
     predictor = open_detector(model)
     path = output or Path(f"{predictor.card['approach']}.onnx")
     difference = export_onnx(predictor, path)
@@ -187,18 +187,12 @@ def card(
     approach: Annotated[
         str | None, typer.Argument(help="A folder in models/; the best one by val if left out.")
     ] = None,
-    output: Annotated[Path | None, typer.Option(help="File to write; standard output if left out.")] = None,
 ) -> None:
     """Write a model card in Markdown: what a detector is for, what it was trained on, and how often it errs."""
-    from fakeface.core.files import write_text
     from fakeface.core.load import load_params
     from fakeface.report.model_card import card_of
 
-    text = card_of(approach, load_params().split.data)
-    if output is None:
-        print(text, end="")
-    else:
-        write_text(output, text)
+    print(card_of(approach, load_params().split.data), end="")
 
 
 def main() -> None:

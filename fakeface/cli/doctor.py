@@ -3,13 +3,11 @@
 import importlib.util
 import os
 import shutil
-import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote, unquote, urlparse
 
-from fakeface.core.errors import UserError
+from fakeface.core.errors import UserError, one_line
 from fakeface.core.load import load_params
 from fakeface.core.params import Params
 
@@ -40,7 +38,6 @@ def examine(root: Path = Path(".")) -> Iterator[Finding]:
         "memory": _memory,
         "disk": lambda: _disk(root),
         "dvc": lambda: _dvc(root),
-        "mlflow": lambda: _mlflow(root),
         "torch": lambda: _torch(params),
     }
     for name, check in checks.items():
@@ -85,26 +82,6 @@ def _dvc(root: Path) -> Iterator[Finding]:
     yield Finding("dvc", state)
 
 
-def _mlflow(root: Path) -> Iterator[Finding]:
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root / 'mlflow.db'}"
-    if not uri.startswith("sqlite:///"):
-        yield Finding("mlflow", f"MLFLOW_TRACKING_URI names {urlparse(uri).hostname or uri}; it is not asked here")
-        return
-    path = Path(unquote(uri.removeprefix("sqlite:///")))
-    if not path.exists():
-        yield Finding("mlflow", f"no {path.name} yet: the first training makes it")
-        return
-    try:
-        # read only: a store that is in use stays as it is, and none is made
-        with sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=2) as store:
-            runs = store.execute("SELECT count(*) FROM runs").fetchone()[0]
-    except sqlite3.Error as error:
-        remedy = f"move {path} away; `fakeface publish` makes it again from what DVC keeps"
-        yield Finding("mlflow", f"{path} cannot be read ({error})", remedy)
-        return
-    yield Finding("mlflow", f"{path.name} opens, runs: {runs}")
-
-
 def _torch(params: Params | None) -> Iterator[Finding]:
     try:
         import torch
@@ -112,9 +89,8 @@ def _torch(params: Params | None) -> Iterator[Finding]:
 
         torch.ops.torchvision.nms  # noqa: B018  a torchvision built for another torch imports, and lacks its operators
     except Exception as error:
-        said = " ".join(str(error).split())[:200]
         remedy = "install a pair that fits: `pip install -r requirements.lock`"
-        yield Finding("torch", f"torch and torchvision do not work together ({said})", remedy)
+        yield Finding("torch", f"torch and torchvision do not work together ({one_line(error)})", remedy)
         return
     yield Finding("torch", f"{torch.__version__} with torchvision {torchvision.__version__}")
     if params is None:

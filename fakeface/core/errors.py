@@ -1,8 +1,22 @@
 """What the user did wrong, said in one line."""
 
+import importlib.util
+
 
 class UserError(Exception):
     """A mistake in data, parameters or files; the message names the file, the key and the remedy."""
+
+
+def one_line(error: Exception) -> str:
+    """What an exception says in one line of at most 200 characters; its name where it says nothing."""
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+def require_packages(command: str, *names: str) -> None:
+    """Raises UserError with the remedy when a package is missing that `fakeface <command>` needs, whose extra has its name."""
+    missing = [name for name in names if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UserError(f"fakeface {command} needs {', '.join(missing)}: run `pip install -e '.[{command}]'`")
 
 
 def readable(name: str) -> str:

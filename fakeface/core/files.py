@@ -41,6 +41,11 @@ def write_text(path: Path | str, text: str) -> None:
         partial.write_text(text, encoding="utf-8", newline="")
 
 
+def read_json(path: Path | str) -> Any:
+    """The values in a JSON file. Raises OSError and ValueError."""
+    return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
 def write_json(path: Path | str, value: Any) -> None:
     """Writes JSON values whole, indented."""
     write_text(path, json.dumps(value, indent=2) + "\n")

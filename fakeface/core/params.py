@@ -4,12 +4,11 @@ No key has a default here: what stands in params.yaml is all there is, so DVC se
 """
 
 import difflib
-import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import PurePosixPath
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from fakeface.core.perturbations import CELLS
 
@@ -30,9 +29,25 @@ def nearest(name: str, names: Sequence[str]) -> str:
     return f"did you mean {close[0]}?" if close else f"allowed here: {', '.join(names)}"
 
 
-def _check_name(where: str, what: str, name: str, names: Sequence[str]) -> None:
-    if name not in names:
-        raise ValueError(f"{where}: {name!r} is no {what}; {nearest(name, names)}")
+def _one_of(what: str, names: Callable[[], Sequence[str]]) -> AfterValidator:
+    def check(name: str) -> str:
+        if name not in names():
+            raise ValueError(f"{name!r} is no {what}; {nearest(name, names())}")
+        return name
+
+    return AfterValidator(check)
+
+
+def _once(values: list[Any]) -> list[Any]:
+    for value in values:
+        if values.count(value) > 1:
+            raise ValueError(f"{value!r} stands there twice; once is enough")
+    return values
+
+
+Approach = Annotated[str, _one_of("approach", lambda: APPROACHES)]
+Perturbation = Annotated[str, _one_of("perturbation", lambda: [cell.name for cell in CELLS if cell.steps])]
+FolderName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
 
 
 class Section(BaseModel):
@@ -140,44 +155,14 @@ class TrainFinetune(Training):
 
 class Evaluate(Section):
     resamples: Annotated[int, Field(ge=100, le=100_000)]
-    seeds: list[Seed]
-    leak: list[str]
-    extra_sets: dict[str, Annotated[str, Field(min_length=1)]]
-
-    @model_validator(mode="after")
-    def _names_are_safe(self) -> "Evaluate":
-        for name in self.extra_sets:
-            if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,39}", name):
-                raise ValueError(
-                    f"extra_sets: the name {name!r} is also a folder's: write it in lower-case letters, digits, - and _, "
-                    "40 at most"
-                )
-        return self
-
-    @model_validator(mode="after")
-    def _variants_are_distinct(self) -> "Evaluate":
-        for name in self.leak:
-            _check_name("leak", "approach", name, APPROACHES)
-        for key in ("leak", "seeds"):
-            values = getattr(self, key)
-            for value in values:
-                if values.count(value) > 1:
-                    raise ValueError(f"{key}: {value!r} stands there twice; once is enough")
-        return self
+    seeds: Annotated[list[Seed], AfterValidator(_once)]
+    leak: Annotated[list[Approach], AfterValidator(_once)]
+    extra_sets: dict[FolderName, Annotated[str, Field(min_length=1)]]
 
 
 class Robustness(Section):
     images: Annotated[int, Field(ge=0, le=1_000_000)]
-    budget: dict[str, dict[str, Annotated[float, Field(ge=0, le=1)]]]
-
-    @model_validator(mode="after")
-    def _budget_names_are_known(self) -> "Robustness":
-        cells = [cell.name for cell in CELLS if cell.steps]
-        for approach, losses in self.budget.items():
-            _check_name("budget", "approach", approach, APPROACHES)
-            for cell in losses:
-                _check_name("budget", "perturbation", cell, cells)
-        return self
+    budget: dict[Approach, dict[Perturbation, Annotated[float, Field(ge=0, le=1)]]]
 
 
 class Registry(Section):

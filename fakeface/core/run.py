@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 from fakeface.core.errors import UserError, printable
@@ -28,14 +29,21 @@ def run(stage: Callable[..., None], description: str | None) -> None:
     run_app(app)
 
 
-def run_stage(body: str, description: str | None) -> None:
-    """Runs `body` ("module:function") as a stage; it gets the parameters. `description`: as in `run`."""
+def run_stage(body: str, description: str | None, around: str = "") -> None:
+    """Runs `body` ("module:function") as a stage; it gets the parameters.
+
+    Args:
+        description: as in `run`.
+        around: "module:function" of a context manager that the body runs in; it gets the body's name and the parameters.
+    """
 
     def stage() -> None:
         from fakeface.core.load import load_params
 
         params = load_params()  # first: a wrong value is answered before the heavy imports
-        pkgutil.resolve_name(body)(params)
+        work = pkgutil.resolve_name(body)
+        with pkgutil.resolve_name(around)(work.__name__, params) if around else nullcontext():
+            work(params)
 
     run(stage, description)
 

@@ -11,9 +11,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from fakeface.core.errors import UserError
+from fakeface.core.errors import UserError, one_line
 from fakeface.core.files import sha256, whole
-from fakeface.core.params import Seed
+from fakeface.core.params import MIN_CROP, Seed
 from fakeface.detector.networks import CLASSES, NETWORKS, build
 
 MAX_CARD = 1_000_000  # bytes; a card has some thousand
@@ -27,7 +27,7 @@ class Card(BaseModel):
     approach: str
     network: str
     image_size: Annotated[int, Field(le=1024)]
-    crop_size: Annotated[int, Field(ge=16)]
+    crop_size: int
     threshold: Annotated[float, Field(allow_inf_nan=False)]
     temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     data_hash: str
@@ -41,7 +41,7 @@ class Card(BaseModel):
     def _check_network(self) -> "Card":
         if self.network not in NETWORKS:
             raise ValueError(f"network is none of {', '.join(NETWORKS)}")
-        if self.crop_size > self.image_size:
+        if not MIN_CROP[self.network] <= self.crop_size <= self.image_size:
             raise ValueError(f"crop_size {self.crop_size} of image_size {self.image_size} is impossible")
         network = NETWORKS[self.network]
         for key, value in (("classes", CLASSES), ("mean", network.mean), ("std", network.std)):
@@ -78,8 +78,7 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, 
         with whole(path) as partial:
             save_file(ready, partial, metadata)
     except SafetensorError as error:  # from Rust, where even a full disk is not an OSError
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{path}: cannot be written ({reason}); free disk space and run again") from None
+        raise UserError(f"{path}: cannot be written ({one_line(error)}); free disk space and run again") from None
 
 
 def load(folder: Path | str) -> tuple[nn.Module, dict[str, Any]]:
@@ -110,8 +109,7 @@ def load(folder: Path | str) -> tuple[nn.Module, dict[str, Any]]:
                 raise ValueError(f"{name} holds NaN or infinite values")
     # whoever writes a file's header may name shapes and types that torch does not have
     except (SafetensorError, RuntimeError, LookupError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{weights}: does not fit {card['network']}: {reason}; run `dvc checkout`") from None
+        raise UserError(f"{weights}: does not fit {card['network']}: {one_line(error)}; run `dvc checkout`") from None
     return model.eval(), card
 
 

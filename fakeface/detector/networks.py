@@ -6,7 +6,6 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
-from fakeface.core.errors import UserError
 from fakeface.detector.efficientnet import EfficientNetLite0
 
 CLASSES = ("real", "fake")  # index = label; the score is the probability of class 1, fake
@@ -50,10 +49,6 @@ class MyNet(nn.Sequential):
             # Pooling first gives the same values and gradients as the article's ReLU first, on a quarter of the numbers
             layers += [nn.Conv2d(channels, out, kernel), nn.MaxPool2d(2), nn.ReLU()]
             side, channels = (side - kernel + 1) // 2, out
-        if side < 1:
-            raise UserError(
-                f"params.yaml: train_scratch.crop_size = {crop_size} is too small for mynet; use 96 or more"
-            )
         super().__init__()
         self.features = nn.Sequential(*layers)
         self.hidden = nn.Sequential(

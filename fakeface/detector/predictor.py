@@ -82,13 +82,13 @@ class Predictor:
         return scores_from_logits(logits.numpy()[:count], self.card["temperature"])
 
 
-def load_all(approaches: Iterable[str], data_hash: str, compute: Compute, batch_size: int = 0) -> dict[str, Predictor]:
+def load_all(approaches: Iterable[str], data_hash: str, compute: Compute) -> dict[str, Predictor]:
     """The detectors of `approaches`, from `models/<approach>`.
 
     Raises:
         UserError: as `Predictor`, or one was not trained on the split that `data_hash` names.
     """
-    predictors = {name: Predictor.load(f"models/{name}", compute, batch_size) for name in approaches}
+    predictors = {name: Predictor.load(f"models/{name}", compute) for name in approaches}
     for name, predictor in predictors.items():
         if predictor.card["data_hash"] != data_hash:
             raise UserError(f"models/{name}: was trained on another split (data_hash differs); run `dvc repro`")

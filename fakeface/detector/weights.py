@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from fakeface.core.errors import UserError
+from fakeface.core.errors import UserError, one_line
 from fakeface.detector.networks import build_1000, replace_head, with_new_head
 
 
@@ -53,7 +53,7 @@ def _imagenet(name: str, model: nn.Module) -> Mapping[str, Tensor]:
             url, progress=True, check_hash=True, map_location="cpu", weights_only=True
         )
     except Exception as error:  # no network, wrong hash, or a damaged file in torchvision's cache
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        reason = one_line(error)
         if cached.exists():
             raise UserError(f"{cached}: not a readable state dict ({reason}); remove it to download it again") from None
         raise UserError(
@@ -84,8 +84,8 @@ def _read(path: Path) -> Mapping[str, Tensor]:
             f"{path}: no such weights file; set weights in params.yaml to imagenet, none, or a state dict"
         ) from None
     except Exception as error:  # torch and safetensors raise many kinds on a file that is none of theirs
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{path}: not a readable state dict ({reason}); give a .safetensors or a plain .pth") from None
+        said = f"{path}: not a readable state dict ({one_line(error)}); give a .safetensors or a plain .pth"
+        raise UserError(said) from None
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         raise UserError(f"{path}: holds no state dict (a mapping of names to tensors); save model.state_dict()")
     return state

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fakeface.core.errors import UserError
+from fakeface.core.errors import UserError, one_line
 from fakeface.detector.networks import CLASSES
 from fakeface.images.store import Dataset
 
@@ -84,8 +84,7 @@ def read_test_scores(path: Path | str, dataset: Dataset, approaches: tuple[str, 
     except KeyError as error:
         raise UserError(f"{path}: has no column {error.args[0]}; {remedy}") from None
     except ValueError as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{path}: not readable as scores ({reason}); {remedy}") from None
+        raise UserError(f"{path}: not readable as scores ({one_line(error)}); {remedy}") from None
     if paths != dataset.manifest["path"].to_numpy()[dataset.rows("test")].tolist():
         raise UserError(f"{path}: its test images are not those of {dataset.folder}; {remedy}")
     if not all(((values >= 0) & (values <= 1)).all() for values in scores.values()):

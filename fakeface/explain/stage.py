@@ -23,7 +23,7 @@ def explain(params: Params) -> None:
     rows = dataset.rows("test")
     paths, labels = dataset.manifest["path"].to_numpy()[rows], dataset.labels[rows]
     scores = read_test_scores("reports/evaluate/predictions.csv", dataset, APPROACHES)
-    predictors = load_all(APPROACHES, dataset.data_hash, compute, gradcam.BATCH)
+    predictors = load_all(APPROACHES, dataset.data_hash, compute)
 
     found: dict[str, page.Explained] = {}
     for name, predictor in predictors.items():

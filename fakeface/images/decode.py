@@ -195,24 +195,20 @@ def opened(data: bytes, max_megapixels: float) -> Iterator[tuple[Image.Image, st
 
 
 def square_pixels(image: Image.Image, size: int) -> np.ndarray:
-    """`centre_square` as uint8 [3, size, size]."""
-    return np.ascontiguousarray(np.asarray(centre_square(image, size), dtype=np.uint8).transpose(2, 0, 1))
+    """RGB image -> uint8 [3, size, size]: shorter side resized, centre cropped, rounding as torchvision does."""
+    short, long = sorted(image.size)
+    if short != size:
+        other = max(size, int(size * long / short))
+        image = image.resize((size, other) if image.width <= image.height else (other, size), Image.Resampling.BILINEAR)
+    left, top = round((image.width - size) / 2), round((image.height - size) / 2)
+    square = image.crop((left, top, left + size, top + size))
+    return np.ascontiguousarray(np.asarray(square, dtype=np.uint8).transpose(2, 0, 1))
 
 
 def quiet() -> None:
     """Silences Pillow's warnings and log lines about odd files: they name no file. Global: call it before threads start."""
     warnings.filterwarnings("ignore", module=r"PIL\.")
     logging.getLogger("PIL").setLevel(logging.CRITICAL)
-
-
-def centre_square(image: Image.Image, size: int) -> Image.Image:
-    """RGB image -> RGB image of `size` x `size`: shorter side resized, centre cropped, rounding as torchvision does."""
-    short, long = sorted(image.size)
-    if short != size:
-        other = max(size, int(size * long / short))
-        image = image.resize((size, other) if image.width <= image.height else (other, size), Image.Resampling.BILINEAR)
-    left, top = round((image.width - size) / 2), round((image.height - size) / 2)
-    return image.crop((left, top, left + size, top + size))
 
 
 def _check_parts(data: bytes) -> None:
@@ -265,7 +261,7 @@ def _rgb(image: Image.Image) -> Image.Image:
         method = ORIENTATIONS.get(image.getexif().get(0x0112, 1))
     except Exception:  # an EXIF block may hold anything; the picture is there all the same
         method = None
-    if method is not None:
+    if method is not None:  # ImageOps.exif_transpose takes 100 MB more for the largest WebP
         image = image.transpose(method)
     if image.mode.startswith("I;16"):  # Pillow would cut every level above 255 to white
         return _eight_bits(image).convert("RGB")

@@ -13,7 +13,7 @@ from zipfile import BadZipFile
 import numpy as np
 import pandas as pd
 
-from fakeface.core.errors import UserError
+from fakeface.core.errors import UserError, one_line
 from fakeface.core.files import sha256
 from fakeface.images.decode import BadImage, Decoded, Found, decode, quiet
 
@@ -92,8 +92,7 @@ class Dataset:
             manifest = pd.read_csv(folder / "manifest.csv", dtype={"path": str, "source": str}, keep_default_na=False)
             pixels = PixelFile(folder / "pixels.npy")
         except (OSError, ValueError, EOFError, BadZipFile) as error:
-            reason = " ".join(str(error).split())
-            raise UserError(f"{folder}: no whole split there ({reason}); run `dvc repro split`") from None
+            raise UserError(f"{folder}: no whole split there ({one_line(error)}); run `dvc repro split`") from None
         if list(manifest.columns) != COLUMNS or len(manifest) != len(pixels):
             raise UserError(f"{folder}: manifest.csv and pixels.npy do not fit each other; run `dvc repro -f split`")
         if not manifest["label"].isin([0, 1]).all() or not manifest["split"].isin([*SPLITS, UNUSED]).all():
@@ -129,7 +128,7 @@ class Dataset:
             for name in ("train", "val"):
                 stored[name] = np.load(folder / f"{name}.npy", allow_pickle=False)
         except (OSError, ValueError, EOFError, BadZipFile) as error:
-            raise UserError(f"{folder}: no whole features there ({' '.join(str(error).split())}); {again}") from None
+            raise UserError(f"{folder}: no whole features there ({one_line(error)}); {again}") from None
         if not same:
             raise UserError(f"{folder}: were computed for another split; run `dvc repro features`")
         for name, values in stored.items():

@@ -5,6 +5,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Literal, TextIO
 
@@ -32,9 +33,7 @@ Model = Annotated[
 def predict(
     paths: Annotated[
         list[str],
-        typer.Argument(
-            metavar="PATH...", help="Images, folders, patterns in quotes, or - for a list on standard input."
-        ),
+        typer.Argument(metavar="PATH...", help="Images, folders, or - for a list on standard input."),
     ],
     model: Model = None,
     format: Annotated[
@@ -59,7 +58,8 @@ def predict(
     from fakeface.predict.facts import facts
     from fakeface.predict.service import predict_images
 
-    listed = [entry for name in paths for entry in _entries(name, null)]
+    lists = [split_list(sys.stdin.buffer.read(), null) if name == "-" else [name] for name in paths]
+    listed = list(entries(chain(*lists)))
     if not listed:
         print("note: no names on standard input", file=sys.stderr)
     counts: Counter[str] = Counter()
@@ -69,7 +69,7 @@ def predict(
             print(f"note: {warning}", file=sys.stderr)
         size = predictor.card["image_size"]
         draw = _drawer(explain, predictor, detect) if explain is not None else None
-        found = predict_images(predictor, listed, _reader(size, detect), abstain=not fast, band=band)
+        found = predict_images(predictor, listed, _reader(size, detect), None if fast else band)
 
         def rows() -> Iterator[dict[str, Any]]:
             with tqdm(total=len(listed), unit="image", file=sys.stderr, disable=not sys.stderr.isatty()) as bar:
@@ -99,12 +99,6 @@ def predict(
         print(f"{predictor.card['approach']}: {said or 'nothing judged'}{unread}", file=sys.stderr)
     if counts["problem"]:
         raise typer.Exit(1)
-
-
-def _entries(name: str, null: bool) -> Iterator[Entry]:
-    if name == "-":
-        return entries(split_list(sys.stdin.buffer.read(), null), patterns=False)
-    return entries([name])
 
 
 def _format(output: Path | None) -> str:
@@ -188,7 +182,8 @@ def _rows(entry: Entry, predictions: Sequence[Any], size: int, detect: bool) -> 
             row["problem"] = entry.problem or one.problem
         elif detect:
             row |= {"face": face, **dict(zip(FACE_COLUMNS[1:], one.square.box, strict=True))}
-            row["note"] = _joined(one.reason, face_note(one.square.width, size))
+            side = one.square.width
+            row["note"] = _joined(one.reason, *(size_notes(side, side, size) if side < size else ()))
         else:
             row["note"] = _joined(one.reason, *size_notes(one.square.width, one.square.height, size))
         yield row
@@ -214,8 +209,3 @@ def size_notes(width: int, height: int, size: int) -> list[str]:
         return []
     notes = [f"{width} x {height} pixels: {', '.join(done)}"]
     return notes if done[0].startswith("enlarged") else [*notes, "--detect judges the faces in it"]
-
-
-def face_note(side: int, size: int) -> str:
-    """What was done to a face of `side` pixels that is smaller than the detector's `size`."""
-    return f"{side} x {side} pixels: enlarged to {size}" if side < size else ""

@@ -23,7 +23,7 @@ def open_detector(model: str | None = None) -> Predictor:
     if model is None:
         return open_checkpoint(_best())
     if model.startswith("models:/"):
-        from fakeface.tracking.fetch import fetched
+        from fakeface.tracking.registry import fetched
 
         with fetched(model) as folder:
             return open_checkpoint(folder)

@@ -6,7 +6,6 @@ metadata describes them.
 """
 
 import copy
-import importlib.util
 import json
 import logging
 import warnings
@@ -23,7 +22,6 @@ from fakeface.detector.augment import centre_boxes
 from fakeface.detector.networks import NETWORKS
 from fakeface.detector.predictor import Predictor
 
-PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 TOLERANCE = 1e-4  # of a score, between the file and PyTorch in fp32
 
 
@@ -56,13 +54,6 @@ class WholeDetector(nn.Module):
         else:
             logits = self.model(images)
         return torch.sigmoid((logits[:, 1] - logits[:, 0]) / self.temperature)
-
-
-def require_packages() -> None:
-    """Raises UserError with the remedy when a package that the export needs is missing."""
-    missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
-    if missing:
-        raise UserError(f"fakeface export needs {', '.join(missing)}: run `pip install -e '.[export]'`")
 
 
 def export_onnx(predictor: Predictor, path: Path) -> float:

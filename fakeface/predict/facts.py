@@ -1,42 +1,30 @@
 """What a detector was trained on and how often it errs: from its card, and from reports that are about this very model."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from fakeface.report.limits import SAMPLE, limits
-from fakeface.report.results import Figure, accuracy_of, figure_of
+from fakeface.core.files import read_json
+from fakeface.report.limits import SAMPLE
+from fakeface.report.results import Figure, figure_of
 
 DRAWINGS = "This detector was trained on drawings made by code. What it says about a photograph means nothing."
-# What holds of every detector, for a model whose reports are not here.
-GENERAL = [
-    (
-        "A score proves nothing",
-        "It is no evidence about one picture, and none about a person: real photos are called fake, too.",
-    ),
-    (
-        "Other pictures",
-        "A detector knows the kind of pictures it was trained on. Of other cameras, faces and generators it may know nothing.",
-    ),
-    ("Fragile", "Saving as JPEG again, resizing, blur or a screenshot can change the score."),
-]
 
 
 @dataclass(frozen=True)
 class Facts:
     """Sentences for the page. `errors` is empty where no test figures of this very model were found.
 
-    `short`: who judges and how well; `warning`: said beside every verdict, mostly empty.
+    `short`: who judges and how well; `warning`: said beside every verdict, mostly empty. The limits of a detector in figures are
+    the report's.
     """
 
     short: str
     warning: str
     trained: str
     errors: list[str]
-    limits: list[tuple[str, str]]
 
 
 def facts(card: dict[str, Any], root: Path = Path(".")) -> Facts:
@@ -51,26 +39,23 @@ def facts(card: dict[str, Any], root: Path = Path(".")) -> Facts:
     try:
         # the lock says what the split was made from; params.yaml may have been edited since
         stages = YAML(typ="safe", pure=True).load(root / "dvc.lock")["stages"]
-        split = _json(root / "reports/split/summary.json")
+        split = read_json(root / "reports/split/summary.json")
         if split["data_hash"] != card["data_hash"]:
             raise ValueError("another split")
         params = stages["split"]["params"]["params.yaml"]["split"]
         trained = _trained(card, split, params["data"])
         warning = DRAWINGS if params["data"] == SAMPLE else ""
     except (YAMLError, OSError, ValueError, KeyError, TypeError, AttributeError):
-        return Facts(unknown, "", _trained(card, None, ""), [], GENERAL)
+        return Facts(unknown, "", _trained(card, None, ""), [])
     try:
-        figures, cells = _reports(card, root)
+        if read_json(root / "reports/evaluate/metrics.json")[card["approach"]]["model_sha256"] != card["sha256"]:
+            raise ValueError("the figures are about another model")
+        figures = pd.read_csv(root / "reports/evaluate/figures.csv")
         right = f"{100 * _figure(figures, card, 'accuracy_at_threshold')[0]:.1f} % of {sum(split['test'].values())}"
         short = f"Judged by {card['approach']}, which called {right} test pictures right."
-        errors = _errors(figures, split["test"], card)
-        sets = sorted(key.partition("@")[2] for key in stages if key.startswith("extra@"))
-        shown = {"split": params, "evaluate": {"extra_sets": sets}}
-        seeds = _json(root / "reports/seeds/seeds.json")["seeds"]
-        found = limits(card["approach"], shown, split, figures, cells, seeds)
-        return Facts(short, warning, trained, errors, found)
+        return Facts(short, warning, trained, _errors(figures, split["test"], card))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError):
-        return Facts(unknown, warning, trained, [], GENERAL)
+        return Facts(unknown, warning, trained, [])
 
 
 def _trained(card: dict[str, Any], split: dict[str, Any] | None, data: str) -> str:
@@ -101,20 +86,3 @@ def _figure(figures: pd.DataFrame, card: dict[str, Any], key: str) -> Figure:
     if found is None:
         raise ValueError(f"{key} is not among the figures")
     return found
-
-
-def _reports(card: dict[str, Any], root: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """figures.csv and table.csv. Raises OSError, KeyError or ValueError where one is missing or about another model."""
-    name = card["approach"]
-    scored, perturbed = (_json(root / "reports" / stage / "metrics.json")[name] for stage in ("evaluate", "robustness"))
-    if {scored["model_sha256"], perturbed["model_sha256"]} != {card["sha256"]}:
-        raise ValueError("the reports are about another model")
-    cells = pd.read_csv(root / "reports/robustness/table.csv")
-    # git brings metrics.json, and DVC this table: after a checkout of one alone they may be of two models
-    if round(float(accuracy_of(cells, name).mean()), 6) != perturbed["accuracy"]["mean"]:
-        raise ValueError("table.csv is not the one of metrics.json")
-    return pd.read_csv(root / "reports/evaluate/figures.csv"), cells
-
-
-def _json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))

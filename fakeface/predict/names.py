@@ -1,6 +1,5 @@
 """Which files were meant: names on the command line and on standard input, in a fixed order. Nothing is opened here."""
 
-import glob
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -24,37 +23,13 @@ class Entry:
     others: int = 0
 
 
-def entries(names: Iterable[str], patterns: bool = True) -> Iterator[Entry]:
-    """Files stand for themselves, whatever their suffix; folders for the images in them at any depth, by path; a pattern
-    (`'faces/**/*.jpg'`) for what it matches, if no file has that very name.
-
-    Args:
-        patterns: False takes every name as it is, for lists that a program wrote.
-    """
+def entries(names: Iterable[str]) -> Iterator[Entry]:
+    """Files stand for themselves, whatever their suffix; folders for the images in them at any depth, by path."""
     for name in names:
         if os.path.isdir(name):
             yield from _in_folder(name)
-        elif os.path.lexists(name) or not (patterns and glob.has_magic(name)):
-            yield Entry(name)
-        elif found := _matches(name):
-            yield from entries(found, patterns=False)
         else:
-            yield Entry(name, problem="no such file, and as a pattern it matches nothing")
-
-
-def _matches(pattern: str) -> list[str]:
-    """What a pattern matches, in order: files and folders, with `**` files alone, for it matches what lies in the folders too.
-
-    By pathlib, for glob.glob follows links to folders, in circles as well.
-    """
-    parts = Path(pattern).parts
-    first = next(i for i, part in enumerate(parts) if glob.has_magic(part))
-    rest = [*parts[first:], *(["*"] if parts[-1] == "**" else [])]
-    try:
-        found = sorted(str(path) for path in Path(*parts[:first]).glob("/".join(rest)))
-    except ValueError:  # such as a**
-        return []
-    return [path for path in found if not os.path.isdir(path)] if "**" in rest else found
+            yield Entry(name)
 
 
 def _in_folder(folder: str) -> Iterator[Entry]:

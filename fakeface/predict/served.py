@@ -1,10 +1,9 @@
 """The registered model as MLflow loads it, from this code and a checkpoint folder: nothing is unpickled.
 
-Input: a table whose column `image` holds bytes of image files, such bytes as base64 text, or paths. Paths are read only in the
-folder that the environment variable FAKEFACE_IMAGES names. Output: score, label, verdict, problem (`service.predict_table`).
+Input: a table whose column `image` holds bytes of image files, or such bytes as base64 text. Output: score, label, verdict,
+problem (`service.predict_table`).
 """
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -24,8 +23,7 @@ class Detector(PythonModel):
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         from fakeface.predict.service import predict_table
 
-        named = os.environ.get("FAKEFACE_IMAGES")
-        return predict_table(self.predictor, _images(model_input), Path(named) if named else None)
+        return predict_table(self.predictor, _images(model_input))
 
 
 def _images(model_input: pd.DataFrame) -> Iterable[Any]:

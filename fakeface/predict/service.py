@@ -1,8 +1,7 @@
-"""Images from outside, as bytes, base64 text or paths, and what a detector predicts. It goes with the registered model, so it
-imports only packages that `tracking.package` ships. No image is trusted."""
+"""Images from outside and what a detector predicts. It goes with the registered model, so it imports only packages that
+`tracking.package` ships. No image is trusted."""
 
 import base64
-import binascii
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,15 +19,14 @@ from fakeface.detector.device import configure
 from fakeface.detector.networks import CLASSES
 from fakeface.detector.predictor import Predictor
 from fakeface.images import degrade
-from fakeface.images.decode import MAX_BYTES, BadImage, decode_bytes, quiet, read_file
+from fakeface.images.decode import MAX_BYTES, BadImage, decode_bytes, quiet
 
 MAX_MEGAPIXELS = 50.0
 BATCH = 64  # images decoded at once: bounds the memory
-NETWORK_BATCH = 8  # as evaluate's default; a larger one is no faster on a CPU
 DECODERS = 4  # threads at most
 UNSURE = "unsure"
 BAND = 0.1  # of scores around the threshold
-# With `abstain` a verdict must survive these: number in its batch (unused), uint8 [3, S, S] -> uint8 [3, S, S].
+# What a verdict must survive not to be unsure: number in its batch (unused), uint8 [3, S, S] -> uint8 [3, S, S].
 ENSEMBLE: dict[str, Callable[[int, np.ndarray], np.ndarray]] = {
     "mirrored": lambda _, image: image[:, :, ::-1],
     "as JPEG 75": lambda _, image: degrade.jpeg(image, 75),
@@ -60,38 +58,30 @@ def open_checkpoint(folder: Path) -> Predictor:
     """
     card = read_card(folder)
     compute = configure(card.get("seed", 0), card.get("threads", 1), "auto", card.get("precision", "auto"))
-    return Predictor.load(folder, compute, NETWORK_BATCH)
+    return Predictor.load(folder, compute)
 
 
-def predict_table(
-    predictor: Predictor, images: Iterable[Any], folder: Path | None, *, abstain: bool = False, band: float = BAND
-) -> pd.DataFrame:
+def predict_table(predictor: Predictor, images: Iterable[Any]) -> pd.DataFrame:
     """One row an image, in order: `score` (probability of fake), `label` (1 fake, 0 real, at the card's threshold), `verdict`
-    (`real`, `fake`, or with `abstain` also `unsure`), `problem` (empty, or why the image could not be read; the others are then
-    None, -1 and empty). None and not NaN, which JSON does not have: `score` is a column of objects.
+    (`real` or `fake`), `problem` (empty, or why the image could not be read; the others are then None, -1 and empty). None and
+    not NaN, which JSON does not have: `score` is a column of objects.
 
     Args:
-        images: bytes of an image file, such bytes as base64 text, or a path.
-        folder: where paths may lead to; None refuses all of them, so that whoever reaches a server cannot try its files.
-        abstain, band: as `predict_images`.
+        images: bytes of an image file, or such bytes as base64 text. A path is neither: whoever reaches a server cannot try its
+            files.
     """
     size = predictor.card["image_size"]
 
     def read(value: Any) -> list[Any]:
-        return [decode_bytes(read_bytes(value, folder), size, MAX_MEGAPIXELS)]
+        return [decode_bytes(read_bytes(value), size, MAX_MEGAPIXELS)]
 
-    found = [one for (one,) in predict_images(predictor, images, read, abstain=abstain, band=band)]
+    found = [one for (one,) in predict_images(predictor, images, read, None)]
     columns = {name: [getattr(one, name) for one in found] for name in ("score", "label", "verdict", "problem")}
     return pd.DataFrame(columns | {"score": pd.Series(columns["score"], dtype=object)})
 
 
 def predict_images(
-    predictor: Predictor,
-    images: Iterable[Any],
-    read: Callable[[Any], Sequence[Any]],
-    *,
-    abstain: bool = False,
-    band: float = BAND,
+    predictor: Predictor, images: Iterable[Any], read: Callable[[Any], Sequence[Any]], band: float | None
 ) -> Iterator[list[Prediction]]:
     """For each image, in order, a prediction for each of its squares. Holds 2 * BATCH images at a time, however many there are.
 
@@ -100,8 +90,8 @@ def predict_images(
     Args:
         read: gives the squares of an image, none or several, with `pixels` uint8 [3, S, S], S the detector's image size; or
             raises BadImage, which gives one `Prediction` with a problem.
-        abstain: say `unsure` where the score lies nearer than `band` to the threshold, or where one of ENSEMBLE falls on the
-            other side of it. The score stays the plain image's.
+        band: say `unsure` where the score lies nearer than that to the threshold, or one of ENSEMBLE on its other side. The score
+            stays the plain image's. None: never say it.
     """
 
     def one(value: Any) -> list[Any] | str:
@@ -122,20 +112,18 @@ def predict_images(
             if not ahead:
                 return
             if len(ahead) == 2 or not chunk:
-                yield from _predictions(predictor, [future.result() for future in ahead.popleft()], abstain, band)
+                yield from _predictions(predictor, [future.result() for future in ahead.popleft()], band)
     finally:  # also when nobody asks for more
         pool.shutdown(cancel_futures=True)
 
 
-def _predictions(
-    predictor: Predictor, images: list[list[Any] | str], abstain: bool, band: float
-) -> Iterator[list[Prediction]]:
+def _predictions(predictor: Predictor, images: list[list[Any] | str], band: float | None) -> Iterator[list[Prediction]]:
     squares = [square for found in images if not isinstance(found, str) for square in found]
     pixels = np.stack([square.pixels for square in squares]) if squares else None
     scores = np.empty(0) if pixels is None else predictor.scores(pixels, np.arange(len(pixels)))
     fake = scores >= predictor.card["threshold"]
     reasons = [""] * len(squares)
-    if abstain and pixels is not None:
+    if band is not None and pixels is not None:
         reasons = _abstain_reasons(predictor, pixels, scores, fake, band)
     scored = iter(zip(scores.tolist(), fake.tolist(), reasons, squares, strict=True))
     for found in images:
@@ -165,33 +153,17 @@ def _abstain_reasons(
     return reasons
 
 
-def read_bytes(value: Any, folder: Path | None) -> bytes:
+def read_bytes(value: Any) -> bytes:
     """The bytes of an image file from what a caller sent. Raises BadImage with the reason, which repeats nothing of the value."""
     if isinstance(value, bytes | bytearray | memoryview):
-        data = bytes(value)
-    elif not isinstance(value, str):
-        raise BadImage(f"is of type {type(value).__name__}; send bytes, base64 text or a path")
-    elif (path := _inside(value, folder)) is not None:
-        data = read_file(path)
-    elif len(value) > 2 * MAX_BYTES:  # base64 takes 4/3 of the bytes, and line breaks
+        return bytes(value)
+    if not isinstance(value, str):
+        raise BadImage(f"is of type {type(value).__name__}; send bytes or base64 text")
+    if len(value) > 2 * MAX_BYTES:  # base64 takes 4/3 of the bytes, and line breaks
         raise BadImage(
             f"is base64 text of {len(value):,} characters, too long for the {MAX_BYTES:,} bytes that are read"
         )
-    else:
-        try:
-            data = base64.b64decode("".join(value.split()), validate=True)
-        except (binascii.Error, ValueError):
-            files = "a path (FAKEFACE_IMAGES names no folder)" if folder is None else "a file in FAKEFACE_IMAGES"
-            raise BadImage(f"is neither base64 text nor {files}") from None
-    return data
-
-
-def _inside(value: str, folder: Path | None) -> Path | None:
-    """The file that `value` names, if it lies in `folder`, links followed; None where it does not."""
-    if folder is None or len(value) > 4096 or "\0" in value:
-        return None
     try:
-        path = (folder / value).resolve()
-        return path if path.is_relative_to(folder.resolve()) and path.is_file() else None
-    except (OSError, RuntimeError, ValueError):  # a name too long, a circle of links, half a character
-        return None
+        return base64.b64decode("".join(value.split()), validate=True)
+    except ValueError:
+        raise BadImage("is no base64 text; send the bytes of its file, as they are or as base64 text") from None

@@ -1,5 +1,8 @@
 """The stage `robustness`: scores perturbed test images, block by block."""
 
+import zlib
+from collections.abc import Callable, Sequence
+
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
@@ -7,15 +10,16 @@ from tqdm import tqdm
 from fakeface.core.errors import UserError
 from fakeface.core.files import write_csv, write_json, write_text
 from fakeface.core.params import APPROACHES, Params
-from fakeface.core.perturbations import CELLS, KINDS
+from fakeface.core.perturbations import CELLS, KINDS, Cell
 from fakeface.detector.device import configure
 from fakeface.detector.predictor import load_all
+from fakeface.images import degrade
 from fakeface.images.store import Dataset
-from fakeface.robustness.perturb import perturb
 from fakeface.robustness.table import FIGURES, broken, choose_images, markdown, worst_cases
 from fakeface.scoring import figures, metrics
 
 BLOCK = 64  # images in memory at a time
+STEPS: dict[str, Callable[..., np.ndarray]] = {"jpeg": degrade.jpeg, "blur": degrade.blur, "resize": degrade.resize}
 
 
 def robustness(params: Params) -> None:
@@ -63,3 +67,26 @@ def robustness(params: Params) -> None:
             f"params.yaml: robustness.budget is broken: {excess[0]}{more}; train with augment: robust, or allow more; "
             "figures: reports/robustness/table.md"
         )
+
+
+def perturb(pixels: np.ndarray, cell: Cell, keys: Sequence[str], seed: int, threads: int = 1) -> np.ndarray:
+    """All images of both classes through one cell.
+
+    Args:
+        pixels: uint8 [N, 3, S, S], whole images as they lie in the store, before any crop.
+        keys: a name for each image, such as its sha256: with `seed` and the cell it fixes the noise.
+
+    Returns:
+        uint8 [N, 3, S, S].
+    """
+
+    def change(i: int, image: np.ndarray) -> np.ndarray:
+        for kind, strength in cell.steps:
+            if kind == "noise":
+                stream = [seed, *(zlib.crc32(name.encode()) for name in (cell.name, keys[i]))]
+                image = degrade.noise(image, strength, np.random.default_rng(stream))
+            else:
+                image = STEPS[kind](image, strength)
+        return image
+
+    return degrade.each(pixels, change, threads)

@@ -14,6 +14,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
+from fakeface.core.files import read_json
 from fakeface.core.params import Params
 from fakeface.tracking import runs
 from fakeface.tracking.store import import_mlflow, open_store, over_network, provenance, set_environment
@@ -98,7 +99,13 @@ class Worker:
 
 
 class TrainingRun:
-    """A training's run, as `training.approach.Tracker` wants it: its curves grow while it trains."""
+    """One MLflow run for a training, as `training.approach.Tracker` wants it: its curves grow while it trains.
+
+    Without `base.tracking` mlflow is not imported.
+
+    Args:
+        sections: of params.yaml that it shows, beside `base` and `split`.
+    """
 
     def __init__(self, approach: str, params: Params, sections: tuple[str, ...]) -> None:
         self.approach, self.enabled = approach, params.base.tracking
@@ -127,8 +134,13 @@ class TrainingRun:
         if self.worker:
             self.worker.actions.put(log)
 
-    def close(self, status: str) -> None:
+    def __enter__(self) -> "TrainingRun":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Completes the run from the stage's outputs, or says how it ended."""
+        stopped = kind is not None and issubclass(kind, (KeyboardInterrupt, SystemExit))
+        status = "KILLED" if stopped else "FAILED" if kind else "FINISHED"
         if self.worker is None or (status == "KILLED" and not self.run_id):
             return
         whole = status == "FINISHED"
@@ -151,7 +163,7 @@ class TrainingRun:
         elif found[0].info.status != "FINISHED":
             client.update_run(found[0].info.run_id, status="RUNNING")
         self.run_id = found[0].info.run_id
-        self.known = runs.write(client, self.run_id, runs.Training(self.approach, self.params, card=facts))
+        self.known = runs.write(client, self.run_id, runs.Training(self.params, card=facts))
 
     def _training(self) -> runs.Training:
         """All that the stage's outputs say."""
@@ -160,25 +172,7 @@ class TrainingRun:
         files = {path.name: path.read_text(encoding="utf-8") for path in paths}
         cost = Path(f"reports/cost/{self.approach}.json").read_text(encoding="utf-8")
         card = json.loads(files["card.json"])
-        return runs.Training(self.approach, self.params, files, card, runs.cost(cost, card))
-
-
-@contextmanager
-def training_run(approach: str, params: Params, sections: tuple[str, ...]) -> Iterator[TrainingRun]:
-    """One MLflow run for a training; without `base.tracking` mlflow is not imported.
-
-    Args:
-        sections: of params.yaml that it shows, beside `base` and `split`.
-    """
-    run, status = TrainingRun(approach, params, sections), "FAILED"
-    try:
-        yield run
-        status = "FINISHED"
-    except (KeyboardInterrupt, SystemExit):
-        status = "KILLED"
-        raise
-    finally:
-        run.close(status)
+        return runs.Training(self.params, files, card, runs.cost(cost, card))
 
 
 @contextmanager
@@ -186,7 +180,7 @@ def scoring(stage: str, params: Params) -> Iterator[None]:
     """Brings what `evaluate` or `robustness` finds to the runs of the models that it scored.
 
     Args:
-        stage: whose `reports/<stage>/` has metrics.json and figures/.
+        stage: whose `reports/<stage>/` has metrics.json.
     """
     worker = Worker() if params.base.tracking else None
     yield  # a stage that fails found nothing
@@ -195,8 +189,7 @@ def scoring(stage: str, params: Params) -> Iterator[None]:
 
 
 def _log_scores(client: Any, experiment: str, stage: str) -> None:
-    metrics = json.loads(Path("reports", stage, "metrics.json").read_text(encoding="utf-8"))
+    metrics = read_json(Path("reports", stage, "metrics.json"))
     for approach, own in metrics.items():
         for run in client.search_runs([experiment], f"tags.model_sha256 = '{own['model_sha256']}'"):
-            if runs.log_figures(client, run, runs.figures(stage, approach, metrics)):
-                runs.log_pictures(client, run.info.run_id, approach, Path("reports", stage, "figures"), metrics)
+            runs.log_figures(client, run, runs.figures(stage, approach, metrics))

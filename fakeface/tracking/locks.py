@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from fakeface.core.errors import UserError
+from fakeface.core.errors import UserError, one_line
 from fakeface.core.params import APPROACHES
 from fakeface.tracking import runs
 from fakeface.tracking.store import git
@@ -61,7 +61,7 @@ class State:
         try:
             content = self.files.read_bytes(path)
         except Exception as error:  # DVC and its remotes raise many kinds
-            raise NotThere(_why(path, error)) from None
+            raise NotThere(f"{path}: {one_line(error)}") from None
         if md5 and hashlib.md5(content, usedforsecurity=False).hexdigest() != md5:
             raise NotThere(f"{path} is not what dvc.lock says")
         return str(content.decode())
@@ -81,17 +81,10 @@ class State:
             try:
                 self.files.get(path, str(found), recursive=True)
             except Exception as error:
-                raise NotThere(_why(path, error)) from None
+                raise NotThere(f"{path}: {one_line(error)}") from None
         if self._md5(found) != md5:
             raise NotThere(f"{path} is not what dvc.lock says; `dvc checkout` puts it back")
         return found
-
-    def card(self, approach: str) -> str:
-        """Text of the model's card. Raises NotThere, also where the model beside it is not the lock's."""
-        path, _ = self.out(f"train_{approach}", approach)
-        if not self.rev and Path(path).is_dir():
-            self.folder(f"train_{approach}", approach, None)
-        return self.text(f"{path}/card.json")
 
     def figures(self, stage: str, approach: str) -> dict[str, float]:
         """What `evaluate` or `robustness` found for this lock's model; empty where it has not scored that one."""
@@ -102,12 +95,7 @@ class State:
         except NotThere:
             return {}
         scored = metrics.get(approach, {}).get("model_sha256")
-        if scored is None:  # as in commits before metrics.json named the model: dependencies say which one it was
-            deps = [(dep["path"], dep["md5"]) for dep in self.stages[stage].get("deps", [])]
-            same = self.out(f"train_{approach}", approach) in deps
-        else:
-            same = scored == trained.get("model_sha256")
-        return runs.figures(stage, approach, metrics) if same else {}
+        return runs.figures(stage, approach, metrics) if scored and scored == trained.get("model_sha256") else {}
 
     def training(self, approach: str) -> tuple[runs.Training, str]:
         """All that is kept of a training, and why it is without its model, if it is.
@@ -117,9 +105,13 @@ class State:
         """
         stage = f"train_{approach}"
         files = {name: self.text(*self.out(stage, name)) for name in ("history.csv", "metrics.json")}
-        training, lacking = runs.Training(approach, flat_params(self, approach), files), ""
+        read = [self.stages.get(name, {}).get("params", {}).get("params.yaml", {}) for name in ("split", stage)]
+        training, lacking = runs.Training(runs.flatten(read[0] | read[1]), files), ""
         try:
-            files["card.json"] = self.card(approach)
+            path, _ = self.out(stage, approach)
+            if not self.rev and Path(path).is_dir():
+                self.folder(stage, approach, None)  # raises where the model beside the card is not the lock's
+            files["card.json"] = self.text(f"{path}/card.json")
             training.card = json.loads(files["card.json"])
             training.figures |= runs.cost(self.text(f"reports/cost/{approach}.json"), training.card)
         except NotThere as error:
@@ -171,19 +163,6 @@ def experiments() -> Iterator[State]:
         # refs/exps/<2 digits>/<38 digits>/<name>; others are DVC's own: exec, stash, queues
         if len(parts) == 5 and len(parts[2]) == 2:
             yield commit(rev, parts[4])
-
-
-def flat_params(state: State, approach: str) -> dict[str, Any]:
-    """The parameters of a training and of the split that it rests on, by dotted name."""
-    flat: dict[str, Any] = {}
-    for name in ("split", f"train_{approach}"):
-        for key, value in state.stages.get(name, {}).get("params", {}).get("params.yaml", {}).items():
-            flat |= {f"{key}.{k}": v for k, v in value.items()} if isinstance(value, dict) else {key: value}
-    return flat
-
-
-def _why(path: str, error: Exception) -> str:
-    return f"{path}: {' '.join(str(error).split())[:150] or type(error).__name__}"
 
 
 def _stages(text: str) -> dict[str, Entry]:

@@ -4,9 +4,8 @@ The code goes with the model, since `fakeface` is on no package index: a require
 whoever registers it there.
 """
 
-import base64
-import io
 import shutil
+import warnings
 from collections.abc import Collection
 from importlib.metadata import version
 from pathlib import Path
@@ -24,7 +23,8 @@ def save_detector(folder: Path, checkpoint: Path, card: dict[str, Any]) -> None:
     """Writes the model's folder, as MLflow loads and serves it, from a checkpoint folder and its card."""
     import mlflow
 
-    with TemporaryDirectory() as temporary:
+    # without warnings: MLflow wants an example beside the signature
+    with TemporaryDirectory() as temporary, warnings.catch_warnings(action="ignore"):
         code = Path(temporary, PACKAGE.name)
         shutil.copytree(PACKAGE, code, ignore=_left_out)
         mlflow.pyfunc.save_model(
@@ -33,7 +33,6 @@ def save_detector(folder: Path, checkpoint: Path, card: dict[str, Any]) -> None:
             code_paths=[str(code)],
             artifacts={"checkpoint": str(checkpoint.resolve())},
             signature=_signature(),
-            input_example=_example(card["image_size"]),
             pip_requirements=requirements(card["network"]),
             metadata={"approach": card["approach"], "classes": card["classes"], "score": card["score"]},
         )
@@ -62,12 +61,3 @@ def _signature() -> Any:
         ColSpec(DataType.string, "problem"),
     ]
     return ModelSignature(Schema([ColSpec(AnyType(), "image")]), Schema(outputs))
-
-
-def _example(size: int) -> Any:
-    import pandas as pd
-    from PIL import Image
-
-    file = io.BytesIO()
-    Image.new("RGB", (size, size), (128, 128, 128)).save(file, "PNG")
-    return pd.DataFrame({"image": [base64.b64encode(file.getvalue()).decode()]})

@@ -87,9 +87,8 @@ def _publish(client: Any, experiment: str, state: State, approach: str, key: str
             if run is None:
                 tags = {"dvc.stage": f"train_{approach}", "training_key": key, **_origin(state)}
                 run = client.create_run(experiment, run_name=name, tags=tags)
-                client.set_terminated(
-                    run.info.run_id, "FAILED"
-                )  # until it is whole; broken off it is not RUNNING for ever
+                # until it is whole; broken off it is not RUNNING for ever
+                client.set_terminated(run.info.run_id, "FAILED")
         runs.write(client, run.info.run_id, training)
         run = _find(client, experiment, key)
     if not state.rev or "test/accuracy" not in run.data.metrics:  # scored since, or by a stage that could not log

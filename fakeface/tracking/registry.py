@@ -5,17 +5,17 @@ tried becomes a version when somebody applies it and publishes. Who the champion
 that is made again has the same one; version numbers and other versions are the store's own.
 """
 
-import json
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from fakeface.core.errors import UserError
-from fakeface.core.files import write_text
+from fakeface.core.errors import UserError, one_line
+from fakeface.core.files import read_json, write_json
 from fakeface.report.results import best_on_val
 from fakeface.tracking.package import save_detector
-from fakeface.tracking.store import opened, require_store
+from fakeface.tracking.store import address, import_mlflow, opened, require_store
 
 NAME = "fakeface"
 CHAMPION = "champion"
@@ -34,14 +34,12 @@ def register_best(client: Any, experiment: str, models: dict[str, Path], hashes:
     Returns:
         What was done, in a line.
     """
-    best = best_on_val({name: _card(folder) for name, folder in models.items()})
+    best = best_on_val({name: read_json(folder / "card.json") for name, folder in models.items()})
     version = register(client, experiment, models[best], hashes[best])
     if version is None:
         return f"{best} is the best on val, but has no whole run to be registered from"
-    said, now = (
-        f"version {version.version} ({best}, val accuracy {float(version.tags['val_accuracy']):.4f})",
-        champion(client),
-    )
+    said = f"version {version.version} ({best}, val accuracy {float(version.tags['val_accuracy']):.4f})"
+    now = champion(client)
     if now is None:
         crown(client, version)
         return f"{said} is the new champion"
@@ -66,7 +64,7 @@ def register(client: Any, experiment: str, model: Path, md5: str) -> Any:
     """
     from mlflow.exceptions import MlflowException
 
-    card = _card(model)
+    card = read_json(model / "card.json")
     whole = f"tags.model_sha256 = '{card['sha256']}' and attributes.status = 'FINISHED'"
     runs = client.search_runs([experiment], whole, order_by=["attributes.start_time ASC"])
     if not runs:
@@ -105,7 +103,7 @@ def crown(client: Any, version: Any) -> None:
     """Makes a version the champion, in the store and in `KEPT`."""
     client.set_registered_model_alias(NAME, CHAMPION, version.version)
     names = ("approach", "model_sha256", "data_hash", "val_accuracy", "md5")
-    write_text(KEPT, json.dumps({name: version.tags.get(name, "") for name in names}, indent=2) + "\n")
+    write_json(KEPT, {name: version.tags.get(name, "") for name in names})
 
 
 def lost_champion(client: Any) -> dict[str, str] | None:
@@ -117,7 +115,7 @@ def lost_champion(client: Any) -> dict[str, str] | None:
     if not KEPT.is_file() or champion(client) is not None:
         return None
     try:
-        kept = json.loads(KEPT.read_text(encoding="utf-8"))
+        kept = read_json(KEPT)
         return {name: str(kept[name]) for name in ("approach", "model_sha256", "md5")}
     except (ValueError, KeyError, TypeError):
         raise UserError(f"{KEPT}: names no champion; `git checkout {KEPT}`, or remove it") from None
@@ -141,10 +139,42 @@ def promote(version: str) -> None:
             raise UserError(f"{NAME} has no version {version}; it has {allowed}") from None
 
 
+@contextmanager
+def fetched(uri: str) -> Iterator[Path]:
+    """Yields a copy of the checkpoint folder of `models:/<name>@<alias>` or `models:/<name>/<version>`.
+
+    The store is the one that `store.open_store` would open; none is made.
+
+    Raises:
+        UserError: there is no store, no such version, or it is none of fakeface's.
+    """
+    require_store(uri)
+    store = address()
+    import_mlflow()
+    import mlflow
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    mlflow.set_tracking_uri(store)
+    with tempfile.TemporaryDirectory() as temporary:
+        try:
+            folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=temporary))
+            flavours = mlflow.models.Model.load(str(folder)).flavors
+            inside = flavours["python_function"]["artifacts"]["checkpoint"]["path"]
+        except (MlflowException, SQLAlchemyError, OSError, ValueError) as error:
+            raise UserError(
+                f"{uri}: {one_line(error)}; `fakeface publish` makes versions, MLFLOW_TRACKING_URI names the store"
+            ) from None
+        except (KeyError, TypeError):
+            raise UserError(
+                f"{uri}: is no detector of fakeface; give the name of one, such as models:/fakeface@champion"
+            ) from None
+        checkpoint = (folder / inside).resolve()
+        if not checkpoint.is_relative_to(folder.resolve()):
+            raise UserError(f"{uri}: its checkpoint lies outside of the model ({inside})")
+        yield checkpoint
+
+
 def _versions(client: Any, sha256: str) -> list[Any]:
     found = client.search_model_versions(f"name = '{NAME}'")
     return sorted((v for v in found if v.tags.get("model_sha256") == sha256), key=lambda v: int(v.version))
-
-
-def _card(model: Path) -> dict[str, Any]:
-    return dict(json.loads((model / "card.json").read_text(encoding="utf-8")))

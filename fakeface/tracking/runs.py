@@ -32,14 +32,12 @@ class Training:
     """What is known of one training; what is not, as long as it runs or where the model is not at hand, is empty.
 
     Attributes:
-        approach: its name.
         params: by dotted name.
         files: texts of history.csv, metrics.json and card.json.
         card: of the model; while the training runs those of its entries that are known.
         figures: of this very model by the names that the run shows, from `figures`.
     """
 
-    approach: str
     params: dict[str, Any]
     files: dict[str, str] = field(default_factory=dict)
     card: dict[str, Any] = field(default_factory=dict)
@@ -90,8 +88,6 @@ def write(client: Any, run_id: str, training: Training) -> set[int]:
     tags = {tag: str(training.card[key]) for key, tag in CARD.items() if training.card.get(key)}
     tags = {tag: value for tag, value in tags.items() if run.data.tags.get(tag) != value}
     client.log_batch(run_id, params=params, tags=[RunTag(*item) for item in tags.items()])
-    if "data_hash" in tags:
-        _log_data(client, run_id, tags["data_hash"])
     known = {metric.step for metric in client.get_metric_history(run_id, CURVES["val_loss"])}
     if "history.csv" in training.files:
         rows = csv.DictReader(io.StringIO(training.files["history.csv"]))
@@ -122,15 +118,14 @@ def log_epochs(client: Any, run_id: str, rows: Iterable[dict[Any, Any]], at: int
         client.log_batch(run_id, metrics=metrics[start : start + BATCH])
 
 
-def log_figures(client: Any, run: Any, values: dict[str, float]) -> bool:
-    """Logs those of the single figures that the run does not show yet; whether there were any."""
+def log_figures(client: Any, run: Any, values: dict[str, float]) -> None:
+    """Logs those of the single figures that the run does not show yet."""
     from mlflow.entities import Metric
 
     at = int(time.time() * 1000)
     new = [Metric(name, value, at, 0) for name, value in values.items() if run.data.metrics.get(name) != value]
     if new:
         client.log_batch(run.info.run_id, metrics=new)
-    return bool(new)
 
 
 def log_pictures(client: Any, run_id: str, approach: str, folder: Path, others: Iterable[str]) -> None:
@@ -138,12 +133,3 @@ def log_pictures(client: Any, run_id: str, approach: str, folder: Path, others: 
     for path in sorted(folder.glob("*.png")):
         if not any(path.stem.endswith(f"_{name}") for name in others if name != approach):
             client.log_artifact(run_id, str(path), folder.parent.name)
-
-
-def _log_data(client: Any, run_id: str, data_hash: str) -> None:
-    """Logs the split as the run's dataset: trainings on the same images in the same parts have one digest."""
-    from mlflow.entities import Dataset, DatasetInput, InputTag
-
-    source = json.dumps({"dvc": "data/split", "manifest_sha256": data_hash})
-    dataset = Dataset(name="split", digest=data_hash[:32], source_type="local", source=source)
-    client.log_inputs(run_id, datasets=[DatasetInput(dataset, tags=[InputTag("mlflow.data.context", "training")])])

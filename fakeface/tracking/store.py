@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from fakeface.core.errors import UserError
+from fakeface.core.errors import UserError, one_line
 from fakeface.core.files import root
 
 EXPERIMENT = "fakeface"
@@ -103,10 +103,8 @@ def opened() -> Iterator[tuple[Any, str]]:
     try:
         yield open_store()
     except (MlflowException, SQLAlchemyError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(
-            f"MLflow: {reason}; set MLFLOW_TRACKING_URI to a server that answers, or move mlflow.db away, and publish again"
-        ) from None
+        remedy = "set MLFLOW_TRACKING_URI to a server that answers, or move mlflow.db away, and publish again"
+        raise UserError(f"MLflow: {one_line(error)}; {remedy}") from None
 
 
 def open_store() -> tuple[Any, str]:

@@ -42,10 +42,8 @@ def _trained(row: dict[str, Any], approach: str, name: str) -> Any:
 
 
 def _tested(row: dict[str, Any], approach: str) -> Any:
-    names = (
-        f"{approach}.accuracy",
-        f"{approach}.model_sha256",
-    )  # DVC puts the file before a key that several files have
+    # DVC puts the file before a key that several files have
+    names = (f"{approach}.accuracy", f"{approach}.model_sha256")
     accuracy, model = (row.get(f"reports/evaluate/metrics.json:{name}", row.get(name)) for name in names)
     return accuracy if model is not None and model == _trained(row, approach, "model_sha256") else None
 

@@ -1,6 +1,5 @@
 """What all training stages share: set up, train or go on training, and write checkpoint, history, metrics and cost."""
 
-import json
 import time
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
@@ -14,7 +13,7 @@ import torch
 from torch import nn
 
 from fakeface.core.errors import UserError
-from fakeface.core.files import root, sha256, write_csv, write_json
+from fakeface.core.files import read_json, root, sha256, write_csv, write_json
 from fakeface.core.params import Features, Params, TrainFinetune, TrainScratch
 from fakeface.detector import checkpoints, distributed
 from fakeface.detector.batches import Batches
@@ -77,6 +76,8 @@ def train_approach(
     Raises:
         UserError: the loss is no longer finite, or something cannot be written.
     """
+    if distributed.launch(params.base.processes, f"stages.train_{approach}"):
+        return
     base, section = params.base, getattr(params, f"train_{approach}")
     started = time.perf_counter()
     compute = configure(base.seed, base.threads, base.device, base.precision)
@@ -164,7 +165,7 @@ def keep_cost(path: Path | str, model_sha256: str, seconds: float, epochs: int, 
     never takes the same time, has the same bytes, and the report that shows them too.
     """
     with suppress(OSError, ValueError, TypeError, KeyError):  # none yet, or edited
-        if json.loads(Path(path).read_text(encoding="utf-8"))["model_sha256"] == model_sha256:
+        if read_json(path)["model_sha256"] == model_sha256:
             return
     cost = {"model_sha256": model_sha256, "minutes": round(seconds / 60, 1), "epochs": epochs, "machine": machine}
     write_json(path, cost)

@@ -10,6 +10,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from fakeface.core.errors import one_line
+
 Outputs = tuple[Tensor, ...]
 Passes = Callable[[Tensor, Tensor, int], Outputs]
 WARM_UP = 3  # cuDNN and cuBLAS choose and allocate in their first calls
@@ -77,8 +79,8 @@ class GraphedPasses:
                 self.outputs, self.replay = record(work)
             self.gradients = [p.grad for p in self.parameters]
         except RuntimeError as error:
-            reason = " ".join(str(error).split())[:200]
-            print(f"note: no CUDA graph of this network, it trains more slowly without ({reason})", file=sys.stderr)
+            said = f"note: no CUDA graph of this network, it trains more slowly without ({one_line(error)})"
+            print(said, file=sys.stderr)
         with torch.no_grad():
             for buffer, value in zip(self.model.buffers(), before, strict=True):
                 buffer.copy_(value)

@@ -1,20 +1,29 @@
-"""The stage `variants`: the further trainings side by side with the pipeline's own."""
+"""The stage `variants`: the further trainings side by side with the pipeline's own.
 
-import json
+What a random split's leak is worth: an approach tested on photos it never saw, and trained and tested where a test image's photo
+may stand in train, mostly with the other label.
+"""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from itertools import product
+from math import hypot
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from fakeface.core.errors import UserError
-from fakeface.core.files import write_json, write_text
+from fakeface.core.files import read_json, write_json
 from fakeface.core.params import APPROACHES, Params
 from fakeface.images.store import Dataset
-from fakeface.variants import leak, seeds
+from fakeface.scoring.intervals import bootstrap, interval
+
+Span = tuple[float, float] | None
 
 
 def summarise_variants(params: Params) -> None:
-    """Writes the tables of evaluate.seeds and evaluate.leak, which say so where no variant was asked for.
+    """Writes the figures of evaluate.seeds and evaluate.leak; the report shows them.
 
     Raises:
         UserError: an output of another stage is missing.
@@ -27,28 +36,35 @@ def summarise_variants(params: Params) -> None:
                 f"note: {folder} is of a variant that params.yaml does not ask for; delete it, or another clone's lock differs"
             )
     try:
-        own = json.loads(Path("reports/evaluate/metrics.json").read_text(encoding="utf-8"))
-        accuracies = {
-            name: [own[name]["accuracy"], *(_accuracy(name, seed) for seed in p.seeds)] for name in APPROACHES
-        }
+        own = read_json("reports/evaluate/metrics.json")
+        accuracies = {name: [own[name]["accuracy"]] for name in APPROACHES}
+        for name, seed in product(APPROACHES, p.seeds):
+            accuracies[name].append(read_json(f"reports/evaluate/variants/{name}/seed-{seed}/metrics.json")["accuracy"])
         found = {}
         for name in p.leak:
             ungrouped = read_scores(f"reports/evaluate/variants/{name}/leak/predictions.csv")
-            found[name] = leak.compare(_own_scores(name), ungrouped, resamples=p.resamples, seed=base.seed)
+            found[name] = compare(_own_scores(name), ungrouped, resamples=p.resamples, seed=base.seed)
     except FileNotFoundError as error:
         raise UserError(f"{error.filename}: no such file; run `dvc repro variants`") from None
-    photos = {
-        name: (own[name]["accuracy_low"], own[name]["accuracy_high"]) if "accuracy_low" in own[name] else None
-        for name in APPROACHES
-    }
-    _write("seeds", seeds.seed_metrics(accuracies), seeds.markdown(accuracies, [base.seed, *p.seeds], photos))
-    nothing = "evaluate.leak names no approach: nothing was trained under split.group_by: none.\n"
-    _write("leak", found, leak.markdown(found) if found else nothing)
+    write_json("reports/seeds/seeds.json", seed_metrics(accuracies))
+    write_json("reports/leak/leak.json", found)
+    print(
+        f"{1 + len(p.seeds)} trainings of each approach, {len(p.leak)} on a random split; reports/index.html shows them"
+    )
 
 
-def _accuracy(approach: str, seed: int) -> float:
-    text = Path(f"reports/evaluate/variants/{approach}/seed-{seed}/metrics.json").read_text(encoding="utf-8")
-    return float(json.loads(text)["accuracy"])
+def seed_metrics(accuracies: Mapping[str, Sequence[float]]) -> dict[str, Any]:
+    """The number of seeds, and for each approach its accuracies with their mean and sample standard deviation.
+
+    Args:
+        accuracies: approach -> accuracy at 0.5 of each training on the same test images, in the order of the seeds. One alone
+            has no deviation (n - 1 in the denominator).
+    """
+    approaches = {}
+    for name, values in accuracies.items():
+        sd = round(statistics.stdev(values), 6) if len(values) > 1 else None
+        approaches[name] = {"accuracy": list(values), "mean": round(statistics.mean(values), 6), "sd": sd}
+    return {"seeds": len(next(iter(accuracies.values()))), "approaches": approaches}
 
 
 def read_scores(path: Path | str) -> pd.DataFrame:
@@ -67,7 +83,46 @@ def _own_scores(approach: str) -> pd.DataFrame:
     ]
 
 
-def _write(name: str, figures: dict[str, Any], table: str) -> None:
-    write_json(f"reports/{name}/{name}.json", figures)
-    write_text(f"reports/{name}/table.md", table)
-    print(table)
+def compare(grouped: pd.DataFrame, ungrouped: pd.DataFrame, *, resamples: int, seed: int) -> dict[str, Any]:
+    """Accuracies at 0.5 with 95 % intervals by photo, of the random split's test images also by whether their photo is in train.
+
+    The tables are those of `train.score_test_images`: a row for each test image. `difference` is random split less whole photos.
+    """
+    spans = [_interval(table, resamples, seed) for table in (grouped, ungrouped)]
+    whole, leaky = (
+        _accuracy(table) | {"interval": _rounded(s)} for table, s in zip((grouped, ungrouped), spans, strict=True)
+    )
+    seen = ungrouped["in_train"].to_numpy(dtype=bool)
+    parts = {"twin_in_train": _accuracy(ungrouped[seen]), "no_twin_in_train": _accuracy(ungrouped[~seen])}
+    step = leaky["accuracy"] - whole["accuracy"]
+    span = difference_interval(leaky["accuracy"], spans[1], whole["accuracy"], spans[0])
+    return {
+        "grouped": whole,
+        "none": leaky | parts,
+        "difference": {"accuracy": round(step, 6), "interval": _rounded(span)},
+    }
+
+
+def difference_interval(a: float, of_a: Span, b: float, of_b: Span) -> Span:
+    """The interval of a - b from those of `a` and `b`, measured on different images (Newcombe 1998, method 10).
+
+    Not from resamples: where all images are right they do not vary, and the difference would seem surer than it is.
+    """
+    if of_a is None or of_b is None:
+        return None
+    return a - b - hypot(a - of_a[0], of_b[1] - b), a - b + hypot(of_a[1] - a, b - of_b[0])
+
+
+def _interval(table: pd.DataFrame, resamples: int, seed: int) -> Span:
+    labels, source, scores = table["label"].to_numpy(), table["source"].to_numpy(dtype=str), table["score"].to_numpy()
+    drawn = bootstrap(labels, {"it": scores}, {"it": 0.5}, source, resamples=resamples, seed=seed)
+    return interval("accuracy", drawn["it"]["accuracy"], labels, source)
+
+
+def _accuracy(table: pd.DataFrame) -> dict[str, Any]:
+    right = (table["score"] >= 0.5) == (table["label"] == 1)
+    return {"accuracy": round(float(right.mean()), 6) if len(table) else None, "n": len(table)}
+
+
+def _rounded(span: Span) -> list[float] | None:
+    return [round(value, 6) for value in span] if span else None

@@ -9,7 +9,6 @@ import os
 import shutil
 import subprocess
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +23,13 @@ from fakeface.detector.device import configure
 from fakeface.detector.predictor import Predictor
 from fakeface.images.store import Dataset
 
-STOP_SECONDS = 20  # for a stage to tidy up
-
 
 def train_variant(params: Params, approach: str, change: str) -> None:
     """Trains `approach` under `change`: `seed-<n>`, another base.seed on the same split; `leak`, split.group_by: none.
 
     Raises:
-        UserError: no such approach or change, or one of the stages failed; with its own reason.
+        UserError: no such approach or change, or a signal ended one of the stages.
+        SystemExit: one of them failed, and has said why.
     """
     if approach not in APPROACHES:
         raise UserError(f"{approach}: no such approach; allowed here: {', '.join(APPROACHES)}")
@@ -100,28 +98,12 @@ def _lay_out(folder: Path, values: dict[str, Any], *, own_split: bool) -> None:
 
 
 def _run_stage(name: str, folder: Path, what: str) -> None:
-    """Runs a stage in `folder` and ends it when this process is ended; its notes are passed on, its error is raised."""
+    """Runs a stage in `folder`, which says itself what goes wrong; it is killed where this process is stopped."""
     code = [str(Path.cwd()), *filter(None, [os.environ.get("PYTHONPATH")])]
     # DVC_STAGE: then it also ends, by itself, when this process is killed and can end nothing
     environ = os.environ | {"DVC_ROOT": str(root()), "DVC_STAGE": name, "PYTHONPATH": os.pathsep.join(code)}
-    command = [sys.executable, "-m", f"stages.{name}"]
-    said = ""
-    with subprocess.Popen(
-        command, cwd=folder, env=environ, stderr=subprocess.PIPE, text=True, errors="replace"
-    ) as process:
-        try:
-            for line in process.stderr or ():
-                if line.startswith("error: "):
-                    said = line.removeprefix("error: ").strip()
-                else:
-                    print(line, end="", file=sys.stderr, flush=True)
-            process.wait()
-        finally:
-            if process.poll() is None:
-                process.terminate()
-                with suppress(subprocess.TimeoutExpired):
-                    process.wait(STOP_SECONDS)
-                process.kill()
-    if process.returncode:
-        ended = f"signal {-process.returncode}" if process.returncode < 0 else f"exit code {process.returncode}"
-        raise UserError(f"{name}, {what}: {said or f'ended with {ended}'}")
+    ended = subprocess.run([sys.executable, "-m", f"stages.{name}"], cwd=folder, env=environ).returncode
+    if ended < 0:
+        raise UserError(f"{name}, {what}: was ended by signal {-ended}")
+    if ended:
+        sys.exit(ended)

@@ -214,7 +214,7 @@ WRONG = {
     "format": [1, 3, "1"],
     "network": ["resnet50", 3],
     "image_size": [90, True],
-    "crop_size": ["96", 96.0, 0, -5, 10_000_000],
+    "crop_size": ["96", 96.0, 0, -5, 95, 10_000_000],
     "threshold": ["0.5", float("nan"), float("inf")],
     "temperature": [0.0, -1.0, float("nan"), float("inf")],
     "sha256": [5],

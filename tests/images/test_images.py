@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torchvision.transforms import CenterCrop, Compose, Resize
 
 from fakeface.core.errors import UserError
-from fakeface.images.decode import BadImage, centre_square, decode, find_images
+from fakeface.images.decode import BadImage, decode, find_images, square_pixels
 
 MEGA = 50.0
 
@@ -88,7 +88,7 @@ def test_pixels_are_torchvisions_resize_and_centre_crop(tmp_path, width, height,
 def test_any_size_is_cut_as_torchvision_cuts(width, height, size):
     image = picture(width, height)
     wanted = Compose([Resize(size), CenterCrop(size)])(image)
-    assert np.array_equal(np.asarray(centre_square(image, size)), np.asarray(wanted))
+    assert np.array_equal(square_pixels(image, size), np.asarray(wanted).transpose(2, 0, 1))
 
 
 def test_decoded_says_what_the_file_is(tmp_path):

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from fakeface.core.errors import UserError
+from fakeface.core.errors import UserError, require_packages
 from fakeface.detector import checkpoints
 from fakeface.detector.device import Compute
 from fakeface.detector.networks import NETWORKS, build
@@ -103,7 +103,7 @@ def test_the_program_in_the_docs_gives_the_verdict_of_the_project(tmp_path, monk
     program = (ROOT / "docs" / "export.md").read_text().split("```python\n")[1].split("```")[0]
     exec(program, {})  # noqa: S102
     verdict, score = capsys.readouterr().out.split()
-    expected = predict_table(predictor, ["photo.jpg"], tmp_path).iloc[0]
+    expected = predict_table(predictor, [Path("photo.jpg").read_bytes()]).iloc[0]
     assert verdict == expected["verdict"]
     assert float(score) == pytest.approx(expected["score"], abs=1e-5)
 
@@ -140,4 +140,4 @@ def test_a_missing_package_is_named_with_the_remedy(monkeypatch):
     found = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "onnxruntime" else found(name))
     with pytest.raises(UserError, match=r"needs onnxruntime: run `pip install -e '\.\[export\]'`"):
-        export.require_packages()
+        require_packages("export", "onnx", "onnxruntime")

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,7 +21,8 @@ from fakeface.detector.checkpoints import save
 from fakeface.detector.networks import NETWORKS, build, he_init, normalise
 from fakeface.images.decode import decode
 from fakeface.predict import command, facts, service
-from fakeface.predict.command import face_note, predict, size_notes
+from fakeface.predict.command import predict, size_notes
+from fakeface.predict.names import Entry
 from fakeface.predict.service import open_checkpoint
 from fakeface.sample.portraits import draw_portrait
 
@@ -114,7 +116,7 @@ def test_what_cannot_be_read_is_named_and_the_others_are_answered(root, capsys):
     assert len(said) == 4
     for line, words in zip(
         said,
-        ["empty.png: the image is empty", "no\\x1b[31m.jpg: ", "matches nothing", "known image format"],
+        ["empty.png: the image is empty", "no\\x1b[31m.jpg: ", "cannot be read", "known image format"],
         strict=True,
     ):
         assert words in line
@@ -246,8 +248,10 @@ def test_a_picture_that_is_no_square_of_the_detectors_size_is_told_so(width, hei
 
 
 def test_a_small_face_is_told_so():
-    assert face_note(100, 100) == ""
-    assert "99 x 99" in face_note(99, 100)
+    squares = [SimpleNamespace(width=side, height=side, box=(0, 0, side, side)) for side in (100, 99, 900)]
+    found = [service.Prediction(0.5, 1, "fake", "", square) for square in squares]
+    notes = [row["note"] for row in command._rows(Entry("a.png"), found, 100, detect=True)]
+    assert notes == ["", "99 x 99 pixels: enlarged to 100", ""]
 
 
 def run(root, *arguments, stdin=b"", **options):
@@ -263,7 +267,7 @@ def run(root, *arguments, stdin=b"", **options):
 
 
 def test_a_detector_of_drawings_says_so_beside_the_rows_and_an_empty_list_is_told(root, capsys, monkeypatch):
-    known = facts.Facts("", facts.DRAWINGS, "", [], [])
+    known = facts.Facts("", facts.DRAWINGS, "", [])
     monkeypatch.setattr(facts, "facts", lambda card: known)
     assert ask("faces/0_real/0000.jpg") == 0
     told = capsys.readouterr()

@@ -1,7 +1,6 @@
 """The page's application: what is answered, what is refused, and that nothing of the machine can be reached through it."""
 
 import base64
-import csv
 import io
 
 import flask
@@ -14,13 +13,13 @@ from fakeface.detector.device import Compute
 from fakeface.detector.networks import build
 from fakeface.detector.predictor import Predictor
 from fakeface.images import decode as images
-from fakeface.predict.facts import GENERAL, Facts
-from fakeface.predict.service import predict_table
+from fakeface.predict.facts import Facts
+from fakeface.predict.service import predict_images
 from fakeface.predict.web import answers as module
 from fakeface.predict.web import app as pages
-from fakeface.predict.web.answers import Answer, answers, table_uri
+from fakeface.predict.web.answers import Answer, answers
 
-FACTS = Facts("Judged by scratch.", "", "scratch sees faces.", ["It errs."], GENERAL)
+FACTS = Facts("Judged by scratch.", "", "scratch sees faces.", ["It errs."])
 
 
 def detector() -> Predictor:
@@ -55,7 +54,7 @@ def send(app, *files, **headers):
 
 
 def test_a_warning_stands_above_the_form_and_then_beside_the_answers(predictor):
-    app = pages.make_app(predictor, Facts("Judged by scratch.", "Drawings & <b>code</b>.", "", [], GENERAL))
+    app = pages.make_app(predictor, Facts("Judged by scratch.", "Drawings & <b>code</b>.", "", []))
     said = '<p class="verdict warn">Drawings &amp; &lt;b&gt;code&lt;/b&gt;.</p>'
     asked = app.test_client().get("/", base_url="http://127.0.0.1:7860").text
     answered = send(app, ("a.png", photo(0))).text
@@ -66,11 +65,11 @@ def test_a_warning_stands_above_the_form_and_then_beside_the_answers(predictor):
 
 def test_the_answers_are_those_of_judge_and_have_both_pictures(predictor):
     files = [(f"{seed}.png", photo(seed)) for seed in range(5)] + [("text.png", b"no image")]
-    table = predict_table(predictor, [data for _, data in files], None, abstain=True)
+    read = lambda data: [images.decode_bytes(data, predictor.card["image_size"], 50)]  # noqa: E731
+    expected = [one for (one,) in predict_images(predictor, [data for _, data in files], read, 0.1)]
     found = answers(predictor, files)
-    assert [one.verdict for one in found] == table["verdict"].tolist()
-    assert [one.score for one in found[:5]] == table["score"].tolist()[:5]
-    assert found[5] == Answer("text.png", "", None, table["problem"][5])
+    assert [(one.verdict, one.score) for one in found] == [(one.verdict, one.score) for one in expected]
+    assert found[5] == Answer("text.png", "", None, expected[5].problem)
     for one in found[:5]:
         with Image.open(io.BytesIO(base64.b64decode(one.picture.partition(",")[2]))) as picture:
             assert picture.size == (2 * module.PICTURE, module.PICTURE)
@@ -83,16 +82,6 @@ def test_a_doubt_is_said_with_its_reason_and_a_strip_with_its_cut(predictor, mon
     (doubtful,) = answers(predictor, [("a.png", photo(1))])
     assert doubtful.verdict == "unsure"
     assert "threshold" in doubtful.why
-
-
-def test_the_table_is_whole_and_no_formula():
-    names = ["a,b.png", '"q".png', "=1+1.png", "@x", "-y", "ü.png"]
-    found = [Answer(name, "fake", 0.25, "") for name in names] + [Answer("z", "", None, "the image is empty")]
-    text = base64.b64decode(table_uri(found).partition("base64,")[2]).decode()
-    rows = list(csv.DictReader(io.StringIO(text)))
-    assert [row["name"] for row in rows] == ["a,b.png", '"q".png', "'=1+1.png", "'@x", "'-y", "ü.png", "z"]
-    assert rows[0] == {"name": "a,b.png", "score": "0.250000", "verdict": "fake", "why": "", "note": ""}
-    assert rows[-1] == {"name": "z", "score": "", "verdict": "", "why": "the image is empty", "note": ""}
 
 
 def test_a_name_is_shown_as_text(app):

@@ -1,6 +1,5 @@
 """The page in headless Chromium, with real clicks, drops and uploads, from a real server."""
 
-import csv
 import threading
 from urllib.parse import urlsplit
 
@@ -67,20 +66,12 @@ def test_one_photo_is_judged(page, photos):
     assert page.said == []
 
 
-def test_a_batch_with_a_wrong_file_gives_a_table_to_download(page, photos):
+def test_a_batch_with_a_wrong_file_gives_a_table(page, photos):
     choose(page, *sorted(photos.iterdir()))
     rows = page.locator("tbody tr").all_inner_texts()
     assert [row.split("\t")[0] for row in rows] == ["letter.jpg", "photo 0.png", "photo 1.png", "photo 2.png"]
     assert "not judged" in rows[0]
     assert "known image format" in page.locator(".answer").first.inner_text()
-    with page.expect_download() as download:
-        page.get_by_text("Download as CSV").click()
-    assert download.value.suggested_filename == "verdicts.csv"
-    with open(download.value.path(), newline="", encoding="utf-8") as file:
-        table = list(csv.DictReader(file))
-    assert [row["name"] for row in table] == [row.split("\t")[0] for row in rows]
-    assert [row["verdict"] for row in table[1:]] == [row.split("\t")[1] for row in rows[1:]]
-    assert "known image format" in table[0]["why"]
     assert page.said == []
 
 

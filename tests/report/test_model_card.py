@@ -40,7 +40,7 @@ def card() -> dict:
 
 
 def test_the_committed_card_is_that_of_the_committed_results(card):
-    """`fakeface card --output docs/model_card.md` writes it; here without the model's folder, which only DVC has."""
+    """`fakeface card > docs/model_card.md` writes it; here without the model's folder, which only DVC has."""
     assert (ROOT / "docs/model_card.md").read_text() == model_card(card, "data/sample", *reports())
     name = card["approach"]
     assert card["sha256"] == json.loads((ROOT / f"reports/cost/{name}.json").read_text())["model_sha256"]

@@ -5,7 +5,7 @@ import pytest
 
 from fakeface.core.perturbations import CELLS, KINDS, of_kind
 from fakeface.images import degrade
-from fakeface.robustness.perturb import perturb
+from fakeface.robustness.stage import perturb
 
 N, SIZE = 7, 48
 PIXELS = np.random.default_rng(0).integers(0, 256, (N, 3, SIZE, SIZE), dtype=np.uint8)

@@ -35,7 +35,7 @@ def outputs(epochs):
     write(Path("reports/cost/scratch.json"), json.dumps({"model_sha256": "123", "minutes": 0.5}))
 
 params, facts = load_params(sys.argv[1]), {"data_hash": "a" * 64, "network": "mynet", "precision": "fp32"}
-with live.training_run("scratch", params, ("train_scratch",)) as run:
+with live.TrainingRun("scratch", params, ("train_scratch",)) as run:
     run.start(os.environ.get("KEY", "key"), facts)
     for epoch in (1, 2):
         run.epoch({"epoch": epoch, "lr": 0.1, "val_loss": 1 / epoch})

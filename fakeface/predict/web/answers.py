@@ -1,8 +1,5 @@
-"""From uploaded files to what the page says of each: verdict, score, the picture beside its heat map, and a table to download."""
+"""From uploaded files to what the page says of each: verdict, score, the picture beside its heat map."""
 
-import base64
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,10 +10,9 @@ from fakeface.images.decode import decode_bytes
 from fakeface.pages.render import images_uri
 from fakeface.predict.command import size_notes
 from fakeface.predict.pictures import heat_overlay
-from fakeface.predict.service import MAX_MEGAPIXELS, Prediction, predict_images, read_bytes
+from fakeface.predict.service import BAND, MAX_MEGAPIXELS, Prediction, predict_images
 
 PICTURE = 224  # pixels, height of a picture on the page
-SAYS = {"fake": "looks computer-made", "real": "looks real", "unsure": "unsure", "": "not judged"}
 
 
 @dataclass(frozen=True)
@@ -34,10 +30,6 @@ class Answer:
     note: str = ""
     picture: str = ""
 
-    @property
-    def says(self) -> str:
-        return SAYS[self.verdict]
-
 
 def answers(predictor: Predictor, files: Sequence[tuple[str, bytes]]) -> list[Answer]:
     """One answer a file, in order; whatever the bytes are.
@@ -48,7 +40,7 @@ def answers(predictor: Predictor, files: Sequence[tuple[str, bytes]]) -> list[An
     size = predictor.card["image_size"]
 
     def read(data: bytes) -> list[Any]:
-        return [decode_bytes(read_bytes(data, None), size, MAX_MEGAPIXELS)]
+        return [decode_bytes(data, size, MAX_MEGAPIXELS)]
 
     def answer(name: str, one: Prediction) -> Answer:
         if one.problem:
@@ -59,18 +51,5 @@ def answers(predictor: Predictor, files: Sequence[tuple[str, bytes]]) -> list[An
         picture = images_uri([sides[:, :, :half], sides[:, :, half:]], PICTURE)
         return Answer(name, one.verdict, one.score, one.reason, note, picture)
 
-    predictions = predict_images(predictor, (data for _, data in files), read, abstain=True)
+    predictions = predict_images(predictor, (data for _, data in files), read, BAND)
     return [answer(printable(name), one) for (name, _), (one,) in zip(files, predictions, strict=True)]
-
-
-def table_uri(found: Sequence[Answer]) -> str:
-    """The answers as CSV (name, score, verdict, why, note) in a data URI, so that the server need not remember them."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["name", "score", "verdict", "why", "note"])
-    for one in found:
-        score = "" if one.score is None else f"{one.score:.6f}"
-        # a spreadsheet would compute a name that begins so, and names come from strangers
-        name = f"'{one.name}" if one.name[:1] in ("=", "+", "-", "@") else one.name
-        writer.writerow([name, score, one.verdict, one.why, one.note])
-    return f"data:text/csv;charset=utf-8;base64,{base64.b64encode(text.getvalue().encode()).decode()}"

@@ -18,7 +18,7 @@ from fakeface.detector.predictor import Predictor
 from fakeface.images.decode import MAX_BYTES
 from fakeface.pages.render import loader
 from fakeface.predict.facts import Facts
-from fakeface.predict.web.answers import Answer, answers, table_uri
+from fakeface.predict.web.answers import Answer, answers
 
 MAX_FILES = 50
 MAX_TOTAL = 200_000_000  # bytes of all files together
@@ -64,7 +64,6 @@ def make_app(predictor: Predictor, facts: Facts) -> Flask:
             found=found,
             says=says,
             counts=Counter(one.verdict for one in found),
-            table=table_uri(found) if found else "",
             card=predictor.card,
             facts=facts,
             max_files=MAX_FILES,

@@ -1,22 +1,15 @@
 """Opens the page on this machine and serves it until Ctrl-C."""
 
 import errno
-import importlib.util
 import logging
 import os
 import socket
 import threading
 import webbrowser
 
-from fakeface.core.errors import UserError
+from fakeface.core.errors import UserError, require_packages
 
 HOST = "127.0.0.1"  # this machine alone: there is no password
-
-
-def require_packages() -> None:
-    """Raises UserError with the remedy when Flask is missing."""
-    if importlib.util.find_spec("flask") is None:
-        raise UserError("fakeface web needs flask: run `pip install -e '.[web]'`")
 
 
 def serve(model: str | None, port: int, browser: bool) -> None:
@@ -28,7 +21,7 @@ def serve(model: str | None, port: int, browser: bool) -> None:
     Raises:
         UserError: Flask is missing, no such detector, or the port is taken.
     """
-    require_packages()
+    require_packages("web", "flask")
     from werkzeug.serving import make_server
 
     from fakeface.images.decode import quiet
