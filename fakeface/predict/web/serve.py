@@ -52,6 +52,5 @@ def _listening(port: int) -> socket.socket:
     try:
         return socket.create_server((HOST, port))
     except OSError as error:
-        raise UserError(
-            f"port {port}: {os.strerror(error.errno or 0)}; choose another with --port, 0 for any"
-        ) from None
+        reason = os.strerror(error.errno or 0)
+        raise UserError(f"port {port}: {reason}; choose another with --port, 0 for any") from None
