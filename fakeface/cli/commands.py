@@ -184,9 +184,7 @@ app.command()(predict)
 
 @app.command()
 def card(
-    approach: Annotated[
-        str | None, typer.Argument(help="A folder in models/; the best one by val if left out.")
-    ] = None,
+    approach: Annotated[str | None, typer.Argument(help="A folder in models/; without it the best on val.")] = None,
 ) -> None:
     """Write a model card in Markdown: what a detector is for, what it was trained on, and how often it errs."""
     from fakeface.core.load import load_params

@@ -38,8 +38,7 @@ def read_yaml(path: Path | str, yaml: Any = None) -> Any:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
     # ruamel's constructors raise ValueError on an impossible date or integer, and recurse as deep as the brackets
     except (YAMLError, ValueError, RecursionError) as error:
-        line = " ".join(str(error).split())
-        raise UserError(f"{path}: not readable as YAML: {line}") from None
+        raise UserError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
 
 
 def check_params(values: Any, path: Path | str) -> Params:

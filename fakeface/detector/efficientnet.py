@@ -5,6 +5,7 @@ names, so its state dicts fit.
 """
 
 import math
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,7 @@ from torch.nn.functional import pad
 
 # repeats, kernel, stride of the first, channels; before them stands `Separable`
 BLOCKS = ((2, 3, 2, 24), (2, 5, 2, 40), (3, 3, 2, 80), (3, 5, 1, 112), (4, 5, 2, 192), (1, 3, 1, 320))
+norm = partial(nn.BatchNorm2d, eps=0.001)
 
 
 class SameConv2d(nn.Conv2d):
@@ -33,10 +35,6 @@ def convolution(inputs: int, outputs: int, kernel: int, stride: int = 1, groups:
         conv = SameConv2d(inputs, outputs, kernel, stride, groups=groups, bias=False)
     nn.init.normal_(conv.weight, std=math.sqrt(2 * groups / (kernel * kernel * outputs)))
     return conv
-
-
-def norm(channels: int) -> nn.BatchNorm2d:
-    return nn.BatchNorm2d(channels, eps=0.001)
 
 
 class Separable(nn.Module):

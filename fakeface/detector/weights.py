@@ -27,9 +27,8 @@ def build_pretrained(name: str, weights: str) -> nn.Module:
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
-        reason = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
-        reason = reason if len(reason) <= 200 else f"{reason[:200]} ..."
-        raise UserError(f"{weights}: these weights do not fit {name}: {reason}; set weights in params.yaml") from None
+        said = f"{weights}: these weights do not fit {name}: {one_line(error)}; set weights in params.yaml"
+        raise UserError(said) from None
     return with_new_head(model, name)
 
 

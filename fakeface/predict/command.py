@@ -178,19 +178,17 @@ def _rows(entry: Entry, predictions: Sequence[Any], size: int, detect: bool) -> 
         yield {"path": entry.path, **empty, "note": "no face found"}
     for face, one in enumerate(predictions, 1):
         row: dict[str, Any] = {"path": entry.path, **empty, "score": one.score, "verdict": one.verdict}
+        notes: list[str] = []
         if one.problem:
             row["problem"] = entry.problem or one.problem
         elif detect:
             row |= {"face": face, **dict(zip(FACE_COLUMNS[1:], one.square.box, strict=True))}
             side = one.square.width
-            row["note"] = _joined(one.reason, *(size_notes(side, side, size) if side < size else ()))
+            notes = size_notes(side, side, size) if side < size else []
         else:
-            row["note"] = _joined(one.reason, *size_notes(one.square.width, one.square.height, size))
+            notes = size_notes(one.square.width, one.square.height, size)
+        row["note"] = "; ".join(filter(None, [one.reason, *notes]))
         yield row
-
-
-def _joined(*notes: str) -> str:
-    return "; ".join(filter(None, notes))
 
 
 def size_notes(width: int, height: int, size: int) -> list[str]:

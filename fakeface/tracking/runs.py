@@ -94,9 +94,8 @@ def write(client: Any, run_id: str, training: Training) -> set[int]:
         log_epochs(client, run_id, [row for row in rows if int(row["epoch"]) not in known], run.info.start_time)
     if "metrics.json" in training.files:
         metrics = json.loads(training.files["metrics.json"])
-        log_figures(
-            client, run, {name: metrics[key] for key, name in KEPT.items() if key in metrics} | training.figures
-        )
+        kept = {name: metrics[key] for key, name in KEPT.items() if key in metrics}
+        log_figures(client, run, kept | training.figures)
         stored = {file.path for file in client.list_artifacts(run_id)}
         for name in sorted(set(training.files) - stored):
             client.log_text(run_id, training.files[name], name)

@@ -15,18 +15,13 @@ from typing import Any
 
 from fakeface.core.errors import UserError, one_line
 from fakeface.core.files import root
+from fakeface.tracking.runs import TEST
 
 EXPERIMENT = "fakeface"
 VIEW = "fakeface"  # name of the view that the page opens with, see `page`
-FIGURES = (
-    "val/kept_accuracy",
-    "test/accuracy",
-    "test/accuracy_real",
-    "test/accuracy_fake",
-    "test/roc_auc",
-    "robustness/mean",
-)
-COLUMNS = [f"metrics.`{name}`" for name in (*FIGURES, "robustness/worst", "cost/minutes")] + ["tags.`network`"]
+# of the test figures all but the last, average precision, which every run has on its own page
+SHOWN = ["val/kept_accuracy", *(f"test/{name}" for name in TEST[:-1]), "robustness/mean", "robustness/worst"]
+COLUMNS = [f"metrics.`{name}`" for name in (*SHOWN, "cost/minutes")] + ["tags.`network`"]
 STATE = {"selectedColumns": COLUMNS, "columnOrder": COLUMNS, "columnWidths": dict.fromkeys(COLUMNS, 145)}  # pixels
 EXPERIMENT_TAGS = {
     "mlflow.note.content": "Real or computer-made faces: a run for each training. val/kept_accuracy chooses, test/accuracy "

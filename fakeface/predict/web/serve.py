@@ -1,6 +1,5 @@
 """Opens the page on this machine and serves it until Ctrl-C."""
 
-import errno
 import logging
 import os
 import socket
@@ -53,6 +52,5 @@ def _listening(port: int) -> socket.socket:
     try:
         return socket.create_server((HOST, port))
     except OSError as error:
-        if error.errno not in (errno.EADDRINUSE, errno.EACCES):
-            raise
-        raise UserError(f"port {port}: {os.strerror(error.errno)}; choose another with --port, 0 for any") from None
+        reason = os.strerror(error.errno or 0)
+        raise UserError(f"port {port}: {reason}; choose another with --port, 0 for any") from None
