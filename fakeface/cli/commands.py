@@ -47,6 +47,22 @@ def use(
 
 
 @app.command()
+def normalise(
+    source: Annotated[Path, typer.Argument(help="A folder of images, such as the one with both class folders.")],
+    target: Annotated[Path, typer.Argument(help="The folder to make.")],
+    size: Annotated[int, typer.Option(min=16, max=4096, help="Side of the squares, in pixels.")] = 256,
+    quality: Annotated[int, typer.Option(min=1, max=95, help="Of JPEG.")] = 90,
+    png: Annotated[bool, typer.Option("--png", help="PNG, without loss, in place of JPEG.")] = False,
+) -> None:
+    """Write all images of a folder in one format, size and quality, so that a file says nothing about its class."""
+    from fakeface.cli.normalise import normalise
+    from fakeface.core.load import load_params
+
+    limit = load_params().split.max_megapixels if Path("params.yaml").is_file() else 50
+    raise typer.Exit(int(normalise(source, target, size, None if png else quality, limit) > 0))
+
+
+@app.command()
 def check() -> None:
     """Check params.yaml and the data folder before a run: a slip is said in one line, in a second."""
     from fakeface.core.load import check_machine, load_params

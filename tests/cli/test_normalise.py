@@ -1,0 +1,82 @@
+"""`fakeface normalise`: reals as JPEG and fakes as PNG come out alike, and nothing is lost on the way."""
+
+import numpy as np
+import pytest
+from conftest import write_faces
+from PIL import Image
+from typer.testing import CliRunner
+
+from fakeface.cli.commands import app
+from fakeface.core.errors import UserError
+
+
+def run(*arguments: object, code: int = 0) -> str:
+    result = CliRunner().invoke(app, ["normalise", *map(str, arguments)], catch_exceptions=False)
+    assert result.exit_code == code
+    return result.output
+
+
+@pytest.fixture
+def faces(tmp_path, monkeypatch):
+    """Reals as JPEG with metadata, fakes as PNG of another size, in sub-folders."""
+    monkeypatch.chdir(tmp_path)
+    write_faces(tmp_path / "a", 4)
+    (tmp_path / "a/1_fake/gan").mkdir()
+    for path in sorted((tmp_path / "a/1_fake").glob("*.jpg")):
+        Image.open(path).resize((130, 180)).save(tmp_path / "a/1_fake/gan" / f"{path.stem}.png")
+        path.unlink()
+    for path in (tmp_path / "a/0_real").glob("*.jpg"):
+        exif = Image.Exif()
+        exif[0x0131] = "a camera"
+        Image.open(path).save(path, exif=exif)
+    return tmp_path / "a"
+
+
+@pytest.mark.parametrize("options", [(), ("--png",)])
+def test_all_come_out_alike(faces, tmp_path, options):
+    said = run(faces, "b", "--size", 64, *options)
+    assert "8 images of 64 x 64 pixels" in said
+    assert "cannot take away" in said
+    kinds = set()
+    for path in (tmp_path / "b").rglob("*.*"):
+        with Image.open(path) as image:
+            kinds.add(
+                (
+                    image.format,
+                    image.size,
+                    image.mode,
+                    path.suffix,
+                    *map(str, getattr(image, "quantization", {}).values()),
+                )
+            )
+            assert not image.getexif()
+    assert len(kinds) == 1
+    names = {path.relative_to(tmp_path / "b").with_suffix("").as_posix() for path in (tmp_path / "b").rglob("*.*")}
+    assert names == {f"{folder}/{number:04d}" for folder in ("0_real", "1_fake/gan") for number in range(4)}
+
+
+def test_nothing_is_lost_or_left_out_in_silence(faces, tmp_path):
+    Image.fromarray(np.zeros((80, 80, 3), np.uint8)).save(faces / "0_real/0000.png")
+    (faces / "0_real/0001.jpg").write_bytes(b"no picture")
+    (faces / "0_real/notes.txt").write_text("x")
+    (faces / "0_real/._0002.jpg").write_text("x")
+    said = run(faces, "b", code=1)
+    assert "0_real/0001.jpg: is in no known image format" in said
+    assert "1 files of other kinds left out" in said
+    assert {path.name for path in (tmp_path / "b/0_real").iterdir()} == {
+        "0000.jpg",
+        "0000-png.jpg",
+        "0002.jpg",
+        "0003.jpg",
+    }
+    with pytest.raises(UserError, match="is there already"):
+        run(faces, "b")
+    with pytest.raises(UserError, match="outside of it"):
+        run(faces, faces / "c")
+    with pytest.raises(UserError, match="no image there"):
+        run(tmp_path / "nowhere", "c")
+    for path in list(faces.rglob("*.*g")):
+        path.write_bytes(b"no picture")
+    with pytest.raises(UserError, match="none of its 9 images"):
+        run(faces, "c")
+    assert not (tmp_path / "c").exists()
