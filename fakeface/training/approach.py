@@ -18,10 +18,10 @@ from fakeface.core.files import root, sha256, write_csv, write_json
 from fakeface.core.params import Features, Params, TrainFinetune, TrainScratch
 from fakeface.detector import checkpoints, distributed
 from fakeface.detector.batches import Batches
-from fakeface.detector.calibration import best_threshold, fit_temperature, scores_from_logits
+from fakeface.detector.calibration import best_threshold, doubts, fit_temperature, scores_from_logits
 from fakeface.detector.device import Compute, configure
 from fakeface.images.store import Dataset
-from fakeface.training.loop import HISTORY, NotFinite, fit
+from fakeface.training.loop import NotFinite, fit, merit
 from fakeface.training.resume import Progress, ResumeFile, resume_key
 
 
@@ -125,10 +125,17 @@ def train_approach(
             remedy = f"lower train_{approach}.lr (now {section.lr:g}) in params.yaml"
             raise UserError(f"the loss is not finite {error}: {remedy}{kept}") from None
         if first:
-            metrics = final_metrics(result, dataset.labels[dataset.rows("val")])
+            val = dataset.rows("val")
+            metrics = final_metrics(result, dataset.labels[val])
+            scores = scores_from_logits(result.best_logits.numpy(), metrics["temperature"])
+            source = dataset.manifest["source"].to_numpy(dtype=str)[val]
+            facts |= doubts(dataset.labels[val], scores, metrics["threshold"], source)
             write_outputs(approach, task.assemble(task.model), facts, metrics, result, compute.describe())
             resume.remove()  # last: killed before, the stage finds all its epochs again
-            accuracy = f"val accuracy {metrics['val_accuracy']:.4f} in epoch {result.best_epoch} of {metrics['epochs']}"
+            balanced = "balanced " if "val_balanced_accuracy" in metrics else ""
+            accuracy = (
+                f"val {balanced}accuracy {merit(metrics)[0]:.4f} in epoch {result.best_epoch} of {metrics['epochs']}"
+            )
             seconds = f"trained {result.seconds:.1f} s, stage {time.perf_counter() - started:.1f} s"
             print(f"{approach}: {accuracy}; {seconds}, {compute.precision}")
 
@@ -137,7 +144,7 @@ def final_metrics(result: Progress, val_labels: np.ndarray) -> dict[str, float]:
     """The figures of the epoch kept, and the threshold and temperature that val gives."""
     best, logits = result.history[result.best_epoch - 1], result.best_logits.numpy()
     temperature = fit_temperature(val_labels, logits)
-    metrics = {key: best[key] for key in HISTORY if key not in ("epoch", "lr")}
+    metrics = {key: value for key, value in best.items() if key not in ("epoch", "lr")}
     metrics |= {"best_epoch": result.best_epoch, "epochs": len(result.history)}
     metrics["threshold"] = best_threshold(val_labels, scores_from_logits(logits, temperature))
     return metrics | {"temperature": temperature}
@@ -151,7 +158,7 @@ def write_outputs(
     calibration = {key: metrics[key] for key in ("threshold", "temperature")}
     checkpoints.save(folder, model, facts | calibration | {"metrics": metrics})
     digest = sha256(folder / "model.safetensors")
-    history = pd.DataFrame(result.history, columns=HISTORY)
+    history = pd.DataFrame(result.history)
     write_csv(report / "history.csv", history)
     write_json(report / "metrics.json", metrics | {"model_sha256": digest})
     keep_cost(Path("reports/cost", f"{approach}.json"), digest, result.seconds, len(result.history), machine)

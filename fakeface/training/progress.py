@@ -31,7 +31,7 @@ class ProgressBar(tqdm):
     def epoch(self, row: dict[str, float]) -> None:
         """An epoch is over; `row` is its row of the history."""
         number, now = int(row["epoch"]), time.monotonic()
-        loss, accuracy = row["train_loss"], row["val_accuracy"]
+        loss, accuracy = row["train_loss"], row.get("val_balanced_accuracy", row["val_accuracy"])
         self.set_postfix(epoch=number, train=f"{loss:.3f}", val_acc=f"{accuracy:.3f}")
         if self.silent or self.terminal or (now - self.said < LINE_SECONDS and number < self.epochs):
             return

@@ -125,6 +125,13 @@ def test_the_page_needs_nothing_else_and_is_the_same_again():
 def test_val_chooses_and_test_has_no_say():
     assert best_on_val({"a": card(0.9), "b": card(0.95), "c": card(0.94)}) == "b"
     assert best_on_val({"a": card(0.95, 0.3), "b": card(0.95, 0.2)}) == "b"
+    uneven = card(0.8)
+    uneven["metrics"]["val_balanced_accuracy"] = 0.7
+    all_fake = card(0.9, constant="fake")
+    all_fake["metrics"]["val_balanced_accuracy"] = 0.5
+    assert best_on_val({"a": all_fake, "b": uneven}) == "b"
+    uneven["metrics"]["val_balanced_accuracy"] = 0.45  # even where it is worse than a coin
+    assert best_on_val({"a": all_fake, "b": uneven}) == "b"
     told = answer(results(cards={"scratch": card(0.9), "extractor": card(0.97), "finetune": card(0.95)}))
     assert told["best"] == "extractor"
     assert told["standing"] == "val misled"

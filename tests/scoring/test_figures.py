@@ -9,7 +9,6 @@ from matplotlib.colors import to_hex
 from PIL import Image
 
 from fakeface.scoring import figures
-from fakeface.training.loop import HISTORY
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (12, 3, 24, 24), dtype=np.uint8)
 LABELS = np.array([0, 1] * 6)
@@ -20,7 +19,7 @@ GREEN, RED = "#1a7f37", "#cf222e"
 def history(epochs):
     e = np.arange(1, epochs + 1)
     rows = {"epoch": e, "lr": 0.1, "train_loss": 1 / e, "val_loss": 1.2 / e, "train_accuracy": 0.9, "val_accuracy": 0.8}
-    return pd.DataFrame(rows)[HISTORY]
+    return pd.DataFrame(rows)
 
 
 TWO = {"scratch": SCORES, "finetune": LABELS * 1.0}
