@@ -8,6 +8,7 @@ PER_CENT = {
     "balanced_accuracy": "balanced accuracy",
     "false_positive_rate": "reals called fake",
     "accuracy_at_threshold": "accuracy at the val threshold",
+    "balanced_accuracy_at_threshold": "balanced accuracy, there",
     "accuracy_real_at_threshold": "reals called real, there",
     "accuracy_fake_at_threshold": "fakes called fake, there",
     "false_positive_rate_at_threshold": "reals called fake, there",

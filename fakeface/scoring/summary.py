@@ -10,6 +10,7 @@ import pandas as pd
 
 from fakeface.core.files import write_csv, write_json, write_text
 from fakeface.detector.calibration import uncalibrated
+from fakeface.scoring.cautions import Figure, cautions, guessing
 from fakeface.scoring.comparison import Pair, compare
 from fakeface.scoring.intervals import bootstrap, interval
 from fakeface.scoring.labels import PER_CENT, PLAIN
@@ -27,33 +28,47 @@ HEADLINE = (
     "eer",
     "log_loss",
     "accuracy_at_threshold",
+    "balanced_accuracy_at_threshold",
 )
+WITH_INTERVAL = ("accuracy", "balanced_accuracy_at_threshold")
 
 
 @dataclass(frozen=True)
 class Summary:
     """`figures`: approach -> figure -> value; `intervals`: approach -> figure -> (low, high), where there is one; `models`:
-    approach -> sha256 of the weights that were scored."""
+    approach -> sha256 of the weights that were scored; `images`: real and fake ones."""
 
     figures: dict[str, dict[str, Any]]
     intervals: dict[str, dict[str, tuple[float, float]]]
     pairs: list[Pair]
-    images: int
+    images: tuple[int, int]
     photos: int
     models: dict[str, str]
 
+    def found(self) -> dict[str, dict[str, Figure]]:
+        """approach -> figure -> value and interval."""
+        return {
+            name: {
+                figure: (value, *self.intervals[name].get(figure, (None, None))) for figure, value in figures.items()
+            }
+            for name, figures in self.figures.items()
+        }
+
     def headline(self) -> dict[str, dict[str, Any]]:
-        """approach -> few figures, those of accuracy with their interval, the number of images, and which model it was."""
+        """approach -> few figures, some with their interval, the number of images, and which model it was; `guessing`: true
+        where it is no better than that."""
         rows: dict[str, dict[str, Any]] = {}
         for name, figures in self.figures.items():
             rows[name] = {}
             for figure in HEADLINE:
                 if figure in figures:
                     rows[name][figure] = figures[figure]
-                if figure == "accuracy" and figure in self.intervals[name]:
+                if figure in WITH_INTERVAL and figure in self.intervals[name]:
                     low, high = self.intervals[name][figure]
-                    rows[name] |= {"accuracy_low": round(low, 6), "accuracy_high": round(high, 6)}
-            rows[name] |= {"n_test": self.images, "model_sha256": self.models[name]}
+                    rows[name] |= {f"{figure}_low": round(low, 6), f"{figure}_high": round(high, 6)}
+            rows[name] |= {"n_test": sum(self.images), "model_sha256": self.models[name]}
+            if guessing(self.found()[name]):
+                rows[name]["guessing"] = True
         return rows
 
     def table(self) -> pd.DataFrame:
@@ -83,7 +98,8 @@ class Summary:
             if all(figure in self.figures[name] for name in names)
         ]
         lines = [
-            f"# {title}: {self.images} images of {self.photos} photos\n",
+            f"# {title}: {sum(self.images)} images of {self.photos} photos\n",
+            *(f"**{text}**\n" for text in cautions(self.found(), *self.images, self.photos)),
             markdown_table(["", *names], rows),
             "\nIn brackets 95 % intervals. What each figure is: docs/evaluation.md.\n",
             *(f"- {pair.sentence}" for pair in self.pairs),
@@ -136,6 +152,7 @@ def summarise(
             for figure in figures[name]
             if figure in resampled[name] and (found := interval(figure, resampled[name][figure], labels, source))
         }
-    pairs = compare(labels, scores, source, resampled)
+    pairs = compare(labels, scores, thresholds, source, seed)
     models = {name: str(cards[name]["sha256"]) for name in scores}
-    return Summary(figures, intervals, pairs, len(labels), len(np.unique(source)), models)
+    images = (int((labels == 0).sum()), int((labels == 1).sum()))
+    return Summary(figures, intervals, pairs, images, len(np.unique(source)), models)

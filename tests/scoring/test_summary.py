@@ -32,7 +32,8 @@ BOTH = np.tile([0, 1], 40)
 def test_headline_is_short_and_has_the_interval_of_accuracy():
     _, summary = summary_of(BOTH)
     for name, row in summary.headline().items():
-        expected = {*HEADLINE, "accuracy_low", "accuracy_high", "n_test", "model_sha256"}
+        balanced = {f"balanced_accuracy_at_threshold_{end}" for end in ("low", "high")}
+        expected = {*HEADLINE, *balanced, "accuracy_low", "accuracy_high", "n_test", "model_sha256"}
         assert set(row) == expected - {"false_positive_rate"}
         assert row["accuracy_low"] < row["accuracy"] < row["accuracy_high"]
         assert row["accuracy"] == summary.figures[name]["accuracy"]
