@@ -1,19 +1,30 @@
 """The robustness table: which images it rests on, its mean and worst case, its budget, and how it reads as Markdown.
 
-A table is tidy: a row for each approach and cell, with the columns `approach`, `cell` and FIGURES.
+A table is tidy: a row for each approach and cell, with the columns `approach`, `cell`, FIGURES, and where they are known `low`
+and `high`, the 95 % interval of VERDICTS by photo, and `images`, how many it rests on.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from fakeface.core.errors import UserError
+from fakeface.scoring.folders import Rows, row_text
 from fakeface.scoring.markdown import markdown_table
 
-# Accuracy and recalls at 0.5; accuracy_at_threshold at the threshold that was chosen on clean val images.
-FIGURES = ["accuracy", "accuracy_at_threshold", "accuracy_real", "accuracy_fake", "average_precision", "roc_auc"]
+VERDICTS = "balanced_accuracy_at_threshold"  # the one that is shown
+# Accuracy and recalls at 0.5; ..._at_threshold at the threshold that was chosen on clean val images.
+FIGURES = [
+    "accuracy",
+    "accuracy_at_threshold",
+    VERDICTS,
+    "accuracy_real",
+    "accuracy_fake",
+    "average_precision",
+    "roc_auc",
+]
 
 
 def choose_images(labels: np.ndarray, sources: np.ndarray, images: int, seed: int) -> np.ndarray:
@@ -55,7 +66,7 @@ def worst_cases(table: pd.DataFrame) -> dict[str, Any]:
                 "worst": float(rows[figure].min()),
                 "worst_cell": str(rows[figure].idxmin()),
             }
-            for figure in ("accuracy", "accuracy_at_threshold", "average_precision", "roc_auc")
+            for figure in ("accuracy", "accuracy_at_threshold", VERDICTS, "average_precision", "roc_auc")
         }
     return result
 
@@ -79,9 +90,48 @@ def broken(table: pd.DataFrame, budget: Mapping[str, Mapping[str, float]]) -> li
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """Accuracy at 0.5 in per cent, a cell a line, an approach a column; the mean and the worst below."""
-    wide = table.pivot(index="cell", columns="approach", values="accuracy") * 100
-    wide = wide.loc[table["cell"].unique(), table["approach"].unique()]
-    wide = pd.concat([wide, pd.DataFrame({"**mean**": wide.mean(), "**worst**": wide.min()}).T])
-    rows = [[str(name), *(f"{value:.1f}" for value in row)] for name, row in wide.iterrows()]
-    return markdown_table(["cell", *wide.columns], rows) + "\n"
+    """VERDICTS in per cent with its interval, a cell a line, an approach a column; the mean and the worst below."""
+    names = table["approach"].unique()
+    rows = [
+        [str(cell), *(_with_interval(row) for name in names for _, row in of[of["approach"] == name].iterrows())]
+        for cell, of in table.groupby("cell", sort=False)
+    ]
+    by_name = [table.loc[table["approach"] == name, VERDICTS] * 100 for name in names]
+    rows += [
+        ["**mean**", *(f"{of.mean():.1f}" for of in by_name)],
+        ["**worst**", *(f"{of.min():.1f}" for of in by_name)],
+    ]
+    return markdown_table(["cell", *names], rows) + "\n"
+
+
+def folder_markdown(rows: Mapping[str, Mapping[str, Any]], names: Sequence[str]) -> str:
+    """What `worst_by_folder` found, for people; empty without rows."""
+    if not rows:
+        return ""
+    cells = []
+    for folder, row in rows.items():
+        of = [row[name] for name in names]
+        texts = [f"{row_text(one['clean'])}; {row_text(one['worst'])} ({one['worst_cell']})" for one in of]
+        cells.append([folder.replace("|", "\\|"), str(row["images"]), *texts])
+    text = "Images of each sub-folder called right at the val threshold: clean; in the worst cell"
+    return f"\n{text}.\n\n{markdown_table(['', 'images', *names], cells)}\n"
+
+
+def worst_by_folder(cells: Mapping[str, Rows]) -> dict[str, dict[str, Any]]:
+    """sub-folder -> images, and approach -> `clean`, `worst` (recall, roc_auc and intervals), `worst_cell` by recall.
+
+    Args:
+        cells: cell -> rows of `folders.by_folder`, the same sub-folders in all.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for folder, first in cells["clean"].items():
+        found[folder] = {"images": first["images"]}
+        for name in [key for key in first if key != "images"]:
+            worst = min(cells, key=lambda one: cells[one][folder][name]["recall"])
+            found[folder][name] = {"clean": first[name], "worst": cells[worst][folder][name], "worst_cell": worst}
+    return found
+
+
+def _with_interval(row: "pd.Series[Any]") -> str:
+    span = "" if pd.isna(row.get("low")) else f" ({100 * row['low']:.1f} to {100 * row['high']:.1f})"
+    return f"{100 * row[VERDICTS]:.1f}{span}"

@@ -12,6 +12,8 @@ from fakeface.core.files import write_csv, write_json, write_text
 from fakeface.detector.calibration import uncalibrated
 from fakeface.scoring.cautions import Figure, cautions, guessing
 from fakeface.scoring.comparison import Pair, compare
+from fakeface.scoring.folders import Rows, by_folder
+from fakeface.scoring.folders import markdown as folder_table
 from fakeface.scoring.intervals import bootstrap, interval
 from fakeface.scoring.labels import PER_CENT, PLAIN
 from fakeface.scoring.markdown import markdown_table
@@ -36,7 +38,7 @@ WITH_INTERVAL = ("accuracy", "balanced_accuracy_at_threshold")
 @dataclass(frozen=True)
 class Summary:
     """`figures`: approach -> figure -> value; `intervals`: approach -> figure -> (low, high), where there is one; `models`:
-    approach -> sha256 of the weights that were scored; `images`: real and fake ones."""
+    approach -> sha256 of the weights that were scored; `images`: real and fake ones; `folders`: `folders.by_folder`."""
 
     figures: dict[str, dict[str, Any]]
     intervals: dict[str, dict[str, tuple[float, float]]]
@@ -44,6 +46,7 @@ class Summary:
     images: tuple[int, int]
     photos: int
     models: dict[str, str]
+    folders: Rows
 
     def found(self) -> dict[str, dict[str, Figure]]:
         """approach -> figure -> value and interval."""
@@ -104,7 +107,7 @@ class Summary:
             "\nIn brackets 95 % intervals. What each figure is: docs/evaluation.md.\n",
             *(f"- {pair.sentence}" for pair in self.pairs),
         ]
-        return "\n".join(lines) + "\n"
+        return "\n".join(lines) + "\n" + folder_table(self.folders, names)
 
     def _cell(self, name: str, figure: str) -> str:
         factor, digits, sign = (100, 1, " %") if figure in PER_CENT else (1, 3, "")
@@ -113,9 +116,10 @@ class Summary:
         return f"{factor * value:.{digits}f}{sign}{inside}"
 
     def write(self, folder: Path | str, title: str, **counts: int) -> None:
-        """metrics.json (the headline, and `counts`), figures.csv, pairs.csv and table.md in `folder`."""
+        """metrics.json (the headline, `counts`, `by_folder` where there are sub-folders), figures.csv, pairs.csv, table.md."""
         folder = Path(folder)
-        write_json(folder / "metrics.json", self.headline() | counts)
+        rows = {"by_folder": self.folders} if self.folders else {}
+        write_json(folder / "metrics.json", self.headline() | counts | rows)
         write_csv(folder / "figures.csv", self.table())
         write_csv(folder / "pairs.csv", self.differences())
         write_text(folder / "table.md", self.markdown(title))
@@ -126,6 +130,7 @@ def summarise(
     scores: Mapping[str, np.ndarray],
     cards: Mapping[str, Mapping[str, Any]],
     source: np.ndarray,
+    folders: np.ndarray | None = None,
     *,
     resamples: int,
     seed: int,
@@ -134,7 +139,7 @@ def summarise(
 
     Args:
         labels: int [N]; scores: approach -> float [N], calibrated; source: [N], the photo of each image.
-        cards: approach -> card, of which threshold, temperature and sha256 are read.
+        folders: str [N], of `folders.sub_folders`. cards: approach -> card, of which threshold, temperature and sha256 are read.
     """
     thresholds = {name: float(cards[name]["threshold"]) for name in scores}
     resampled = bootstrap(labels, scores, thresholds, source, resamples=resamples, seed=seed)
@@ -155,4 +160,9 @@ def summarise(
     pairs = compare(labels, scores, thresholds, source, seed)
     models = {name: str(cards[name]["sha256"]) for name in scores}
     images = (int((labels == 0).sum()), int((labels == 1).sum()))
-    return Summary(figures, intervals, pairs, images, len(np.unique(source)), models)
+    rows = (
+        {}
+        if folders is None
+        else by_folder(folders, labels, scores, thresholds, source, resamples=resamples, seed=seed)
+    )
+    return Summary(figures, intervals, pairs, images, len(np.unique(source)), models, rows)
