@@ -10,11 +10,13 @@ import pandas as pd
 
 from fakeface.core.params import APPROACHES
 from fakeface.core.perturbations import CELLS, Cell
+from fakeface.scoring.cautions import Figure
 
 STEPS = {"jpeg": "JPEG quality {:g}", "blur": "blur, sigma {:g}", "resize": "scaled to {:.0%} and back",
          "noise": "noise, sigma {:g}"}  # fmt: skip
 FRAGILE = 0.1  # accuracy lost in a cell that is told
-Figure = tuple[float, float | None, float | None]  # value and 95 % interval
+# What verdicts are worth; of reports by an older version, or of a test set with one class, what comes next.
+VERDICTS = ("balanced_accuracy_at_threshold", "accuracy_at_threshold", "accuracy")
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,8 @@ class Results:
 
     Attributes:
         params: params.yaml; cards: approach -> card.json; costs: approach -> cost.json of this very model, or None.
-        figures, pairs: figures.csv and pairs.csv of `evaluate`; split, audit: summary.json, audit.json.
+        figures, pairs: figures.csv and pairs.csv of `evaluate`; folders: `by_folder` of its metrics.json, if there.
+        split, audit: summary.json, audit.json.
         cells, robustness: table.csv and metrics.json of `robustness`.
         errors: errors.csv of `explain` (approach, path, label, score), the hardest first.
         seeds, leak: seeds.json, leak.json, which say little unless their stages were asked for more.
@@ -34,6 +37,7 @@ class Results:
     costs: dict[str, dict[str, Any] | None]
     figures: pd.DataFrame
     pairs: pd.DataFrame
+    folders: dict[str, Any]
     split: dict[str, Any]
     audit: dict[str, Any]
     cells: pd.DataFrame
@@ -52,6 +56,7 @@ def read(params: dict[str, Any]) -> Results:
         costs={name: _cost(name, card["sha256"]) for name, card in cards.items()},
         figures=_table("reports/evaluate/figures.csv"),
         pairs=_table("reports/evaluate/pairs.csv"),
+        folders=_json("reports/evaluate/metrics.json").get("by_folder", {}),
         split=_json("reports/split/summary.json"),
         audit=_json("reports/audit/audit.json"),
         cells=_table("reports/robustness/table.csv"),
@@ -83,6 +88,14 @@ def val_accuracy(card: dict[str, Any]) -> float:
     return float(metrics.get("val_balanced_accuracy", metrics["val_accuracy"]))
 
 
+def doubts_of(approach: str, card: dict[str, Any]) -> list[str]:
+    """A sentence where val says that the detector is no better than guessing (`calibration.doubts`)."""
+    if not card.get("guessing"):
+        return []
+    one = f": it calls every image {card['constant']}" if card.get("constant") else ""
+    return [f"Val images do not tell {approach} from guessing{one}. Take its verdicts for unsure."]
+
+
 def figure_of(figures: pd.DataFrame, approach: str, name: str) -> Figure | None:
     """Value and 95 % interval on the test set, from figures.csv; None where the test set does not give it."""
     rows = figures[(figures["approach"] == approach) & (figures["figure"] == name)]
@@ -92,18 +105,41 @@ def figure_of(figures: pd.DataFrame, approach: str, name: str) -> Figure | None:
     return value or 0.0, low, high
 
 
-def accuracy_of(cells: pd.DataFrame, approach: str) -> "pd.Series[float]":
-    """Accuracy at 0.5 by the name of the cell, from robustness' table.csv."""
-    return cells[cells["approach"] == approach].set_index("cell")["accuracy"]
+def all_figures(figures: pd.DataFrame, approach: str) -> dict[str, Figure]:
+    """figure -> value and interval of one approach, without what the test set does not give."""
+    names = figures.loc[figures["approach"] == approach, "figure"]
+    return {name: found for name in names if (found := figure_of(figures, approach, name))}
 
 
-def fragile(approach: str, accuracy: "pd.Series[float]") -> str:
-    """What the worst perturbation does to it; empty when it loses little in all of them. `accuracy`: by cell."""
-    clean, worst, name = float(accuracy["clean"]), float(accuracy.min()), str(accuracy.idxmin())
-    if clean - worst <= FRAGILE:
+def verdicts_of(figures: pd.DataFrame, approach: str) -> Figure:
+    """Balanced accuracy of the verdicts on test: the headline."""
+    found = all_figures(figures, approach)
+    return next(found[name] for name in VERDICTS if name in found)
+
+
+def accuracy_of(cells: pd.DataFrame, approach: str, figure: str = "accuracy") -> "pd.Series[float]":
+    """A figure by the name of the cell, from robustness' table.csv."""
+    return cells[cells["approach"] == approach].set_index("cell")[figure]
+
+
+def under_perturbation(cells: pd.DataFrame, approach: str) -> "pd.Series[float]":
+    """Balanced accuracy of the verdicts by the name of the cell."""
+    return accuracy_of(cells, approach, next(name for name in VERDICTS if name in cells))
+
+
+def fragile(approach: str, cells: pd.DataFrame) -> str:
+    """What the worst perturbation does to it; empty when it loses little in all of them."""
+    accuracy = under_perturbation(cells, approach)
+    if float(accuracy["clean"] - accuracy.min()) <= FRAGILE:
         return ""
-    words = {cell.name: cell_words(cell) for cell in CELLS}
-    return f"{approach} falls from {per_cent(clean)} to {per_cent(worst)} % of images right with {words[name]}"
+    words, own = {cell.name: cell_words(cell) for cell in CELLS}, cells[cells["approach"] == approach].set_index("cell")
+    texts = []
+    for cell in ("clean", str(accuracy.idxmin())):
+        known = "low" in own and not pd.isna(own["low"][cell])
+        span = f" ({per_cent(own['low'][cell])} to {per_cent(own['high'][cell])})" if known else ""
+        texts.append(f"{per_cent(float(accuracy[cell]))}{span}")
+    where = f" (on {own['images'].iloc[0]} test images)" if "images" in own else ""
+    return f"{approach} falls from {' to '.join(texts)} % balanced accuracy with {words[str(accuracy.idxmin())]}{where}"
 
 
 def cell_words(cell: Cell) -> str:
