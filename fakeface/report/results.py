@@ -162,7 +162,7 @@ def _table(path: str) -> pd.DataFrame:
 
 
 def _cost(approach: str, model_sha256: str) -> dict[str, Any] | None:
-    with suppress(OSError, ValueError, TypeError, KeyError):  # none, or edited
+    with suppress(OSError, ValueError, TypeError, KeyError, AttributeError, StopIteration):  # none, or edited
         cost: dict[str, Any] = _json(f"reports/cost/{approach}.json")
-        return cost if cost["model_sha256"] == model_sha256 else None
+        return next(one for one in (cost, *cost.get("earlier", [])) if one["model_sha256"] == model_sha256)
     return None

@@ -24,6 +24,8 @@ from fakeface.images.store import Dataset
 from fakeface.training.loop import NotFinite, fit, merit
 from fakeface.training.resume import Progress, ResumeFile, resume_key
 
+EARLIER = 20  # models whose cost is remembered beside the last one's
+
 
 @dataclass(frozen=True)
 class Task:
@@ -165,13 +167,17 @@ def write_outputs(
 
 
 def keep_cost(path: Path | str, model_sha256: str, seconds: float, epochs: int, machine: str) -> None:
-    """Writes what a training cost: {"model_sha256", "minutes", "epochs", "machine"}; a file about the same model stays.
+    """Writes what a training cost: {"model_sha256", "minutes", "epochs", "machine"}, and the same of `earlier` models in a list.
 
-    The first measurement counts. So the file is in git and no output of DVC's: whoever trains the same model again, which
-    never takes the same time, has the same bytes, and the report that shows them too.
+    The first measurement of a model counts. So the file is in git and no output of DVC's: whoever trains the same model again,
+    also after others, which never takes the same time, has the same minutes, and the report that shows them the same bytes.
     """
-    with suppress(OSError, ValueError, TypeError, KeyError):  # none yet, or edited
-        if json.loads(Path(path).read_text(encoding="utf-8"))["model_sha256"] == model_sha256:
-            return
+    known: list[dict[str, Any]] = []
+    with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):  # none yet, or edited
+        last = json.loads(Path(path).read_text(encoding="utf-8"))
+        earlier = last.pop("earlier", [])
+        known = [one for one in (last, *earlier) if one["model_sha256"]]
     cost = {"model_sha256": model_sha256, "minutes": round(seconds / 60, 1), "epochs": epochs, "machine": machine}
-    write_json(path, cost)
+    same = [one for one in known if one["model_sha256"] == model_sha256]
+    others = [one for one in known if one not in same][:EARLIER]
+    write_json(path, (same or [cost])[0] | ({"earlier": others} if others else {}))
