@@ -2,11 +2,11 @@
 
 # Shown in per cent; the others below as they are.
 PER_CENT = {
-    "accuracy": "accuracy",
-    "accuracy_real": "reals called real",
-    "accuracy_fake": "fakes called fake",
-    "balanced_accuracy": "balanced accuracy",
-    "false_positive_rate": "reals called fake",
+    "accuracy": "accuracy at 0.5",
+    "accuracy_real": "reals called real at 0.5",
+    "accuracy_fake": "fakes called fake at 0.5",
+    "balanced_accuracy": "balanced accuracy at 0.5",
+    "false_positive_rate": "reals called fake at 0.5",
     "balanced_accuracy_at_threshold": "balanced accuracy at the val threshold",
     "accuracy_at_threshold": "accuracy at the val threshold",
     "accuracy_real_at_threshold": "reals called real, there",

@@ -1,14 +1,12 @@
 """What all training stages share: set up, train or go on training, and write checkpoint, history, metrics and cost."""
 
-import json
 import time
 from collections.abc import Callable
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 import pandas as pd
 import torch
 from torch import nn
@@ -18,13 +16,11 @@ from fakeface.core.files import root, sha256, write_csv, write_json
 from fakeface.core.params import Features, Params, TrainFinetune, TrainScratch
 from fakeface.detector import checkpoints, distributed
 from fakeface.detector.batches import Batches
-from fakeface.detector.calibration import best_threshold, doubts, fit_temperature, scores_from_logits
 from fakeface.detector.device import Compute, configure
 from fakeface.images.store import Dataset
 from fakeface.training.loop import NotFinite, fit, merit
+from fakeface.training.outcome import final_metrics, keep_cost
 from fakeface.training.resume import Progress, ResumeFile, resume_key
-
-EARLIER = 20  # models whose cost is remembered beside the last one's
 
 
 @dataclass(frozen=True)
@@ -127,29 +123,13 @@ def train_approach(
             remedy = f"lower train_{approach}.lr (now {section.lr:g}) in params.yaml"
             raise UserError(f"the loss is not finite {error}: {remedy}{kept}") from None
         if first:
-            val = dataset.rows("val")
-            metrics = final_metrics(result, dataset.labels[val])
-            scores = scores_from_logits(result.best_logits.numpy(), metrics["temperature"])
-            source = dataset.manifest["source"].to_numpy(dtype=str)[val]
-            facts |= doubts(dataset.labels[val], scores, metrics["threshold"], source)
+            metrics, doubts = final_metrics(result, dataset)
+            facts |= doubts
             write_outputs(approach, task.assemble(task.model), facts, metrics, result, compute.describe())
             resume.remove()  # last: killed before, the stage finds all its epochs again
-            balanced = "balanced " if "val_balanced_accuracy" in metrics else ""
-            accuracy = (
-                f"val {balanced}accuracy {merit(metrics)[0]:.4f} in epoch {result.best_epoch} of {metrics['epochs']}"
-            )
+            accuracy = f"val accuracy {merit(metrics)[0]:.4f} in epoch {result.best_epoch} of {metrics['epochs']}"
             seconds = f"trained {result.seconds:.1f} s, stage {time.perf_counter() - started:.1f} s"
             print(f"{approach}: {accuracy}; {seconds}, {compute.precision}")
-
-
-def final_metrics(result: Progress, val_labels: np.ndarray) -> dict[str, float]:
-    """The figures of the epoch kept, and the threshold and temperature that val gives."""
-    best, logits = result.history[result.best_epoch - 1], result.best_logits.numpy()
-    temperature = fit_temperature(val_labels, logits)
-    metrics = {key: value for key, value in best.items() if key not in ("epoch", "lr")}
-    metrics |= {"best_epoch": result.best_epoch, "epochs": len(result.history)}
-    metrics["threshold"] = best_threshold(val_labels, scores_from_logits(logits, temperature))
-    return metrics | {"temperature": temperature}
 
 
 def write_outputs(
@@ -164,20 +144,3 @@ def write_outputs(
     write_csv(report / "history.csv", history)
     write_json(report / "metrics.json", metrics | {"model_sha256": digest})
     keep_cost(Path("reports/cost", f"{approach}.json"), digest, result.seconds, len(result.history), machine)
-
-
-def keep_cost(path: Path | str, model_sha256: str, seconds: float, epochs: int, machine: str) -> None:
-    """Writes what a training cost: {"model_sha256", "minutes", "epochs", "machine"}, and the same of `earlier` models in a list.
-
-    The first measurement of a model counts. So the file is in git and no output of DVC's: whoever trains the same model again,
-    also after others, which never takes the same time, has the same minutes, and the report that shows them the same bytes.
-    """
-    known: list[dict[str, Any]] = []
-    with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):  # none yet, or edited
-        last = json.loads(Path(path).read_text(encoding="utf-8"))
-        earlier = last.pop("earlier", [])
-        known = [one for one in (last, *earlier) if one["model_sha256"]]
-    cost = {"model_sha256": model_sha256, "minutes": round(seconds / 60, 1), "epochs": epochs, "machine": machine}
-    same = [one for one in known if one["model_sha256"] == model_sha256]
-    others = [one for one in known if one not in same][:EARLIER]
-    write_json(path, (same or [cost])[0] | ({"earlier": others} if others else {}))

@@ -80,6 +80,23 @@ def test_files_are_written_and_can_be_read_back(tmp_path):
     assert columns == {4}
 
 
+def test_what_is_no_better_than_guessing_is_said_first(tmp_path):
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1], [6, 60])
+    scores = {"scratch": np.where(labels == 1, 0.9, 0.1), "coin": rng.random(66), "fake": rng.uniform(0.8, 1, 66)}
+    summary = summarise(labels, scores, dict.fromkeys(scores, CARDS["scratch"]), np.arange(66), resamples=200, seed=0)
+    assert [row.get("guessing") for row in summary.headline().values()] == [None, True, True]
+    said = [text.strip("*") for text in summary.markdown("Test set").split("\n\n")[1:5]]
+    assert [text.split(" (")[0] for text in said[:2]] == [
+        "coin is no better than guessing here",
+        "fake is no better than guessing here: it calls every image fake",
+    ]
+    assert said[2].startswith(
+        "A small test set: 6 reals and 60 fakes of 66 photos. If all 6 of a class are called right, up to 50 %"
+    )
+    assert "to call everything fake is right for 90.9 % of them" in said[3]
+
+
 @pytest.mark.parametrize("label", [0, 1])
 def test_one_class_has_only_what_is_defined(label):
     _, summary = summary_of([label] * 30)

@@ -9,7 +9,7 @@ from PIL import Image
 from test_report import EVIL, PIXELS, results
 
 from fakeface.images.store import COLUMNS
-from fakeface.training.approach import keep_cost
+from fakeface.training.outcome import keep_cost
 
 pytestmark = pytest.mark.slow
 NAMES = ["scratch", "extractor", "finetune"]

@@ -7,8 +7,8 @@ import pytest
 from test_loop import FP32, blobs, section
 from test_resume import Stop, network
 
-from fakeface.training.approach import EARLIER, keep_cost
 from fakeface.training.loop import fit
+from fakeface.training.outcome import EARLIER, keep_cost
 from fakeface.training.resume import ResumeFile
 
 
