@@ -15,7 +15,7 @@ from fakeface.detector.checkpoints import read_card
 from fakeface.report.limits import SAMPLE
 from fakeface.report.results import VERDICTS, all_figures, best_on_val, cell_words, doubts_of
 from fakeface.scoring.cautions import cautions
-from fakeface.scoring.labels import PER_CENT, PLAIN
+from fakeface.scoring.markdown import PER_CENT, PLAIN
 
 FIGURES = ("balanced_accuracy_at_threshold", "accuracy_real_at_threshold", "accuracy_fake_at_threshold", "accuracy",
            "average_precision", "roc_auc", "eer", "ece", "log_loss")  # fmt: skip

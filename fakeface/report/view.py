@@ -21,7 +21,7 @@ from fakeface.report.results import (
 )
 from fakeface.scoring.cautions import Figure, cautions, guessing, unequal
 from fakeface.scoring.folders import row_text
-from fakeface.scoring.labels import PER_CENT, PLAIN
+from fakeface.scoring.markdown import PER_CENT, PLAIN
 
 # The rows of the comparison; all others are in reports/evaluate/table.md.
 ROWS = ("balanced_accuracy_at_threshold", "accuracy_real_at_threshold", "accuracy_fake_at_threshold", "accuracy",
@@ -134,7 +134,10 @@ def comparison(results: Results) -> dict[str, Any]:
     cards = results.cards.values()
     for words, texts in {
         "network": [f"{card['network']}, weights {card['weights']}, {card['crop_size']} pixels" for card in cards],
-        "accuracy on val": [f"{per_cent(val_accuracy(card))} %" for card in cards],
+        "accuracy on val": [
+            f"{per_cent(val_accuracy(card))} %{' balanced' * ('val_balanced_accuracy' in card['metrics'])}"
+            for card in cards
+        ],
         "training": [minutes(cost) for cost in results.costs.values()],
         "epochs (kept)": [f"{card['metrics']['epochs']} ({card['metrics']['best_epoch']})" for card in cards],
     }.items():

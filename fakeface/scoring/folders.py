@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fakeface.core.errors import printable
+from fakeface.scoring.cautions import CHANCE
 from fakeface.scoring.intervals import bootstrap, interval
 from fakeface.scoring.markdown import markdown_table
 from fakeface.scoring.metrics import evaluate
@@ -87,11 +88,12 @@ def markdown(rows: Rows, names: Sequence[str]) -> str:
 
 
 def row_text(row: Mapping[str, float]) -> str:
-    """90.0 % (80.1 to 95.3), AUC 0.950 (0.900 to 0.980)"""
+    """90.0 % (80.1 to 95.3), AUC 0.950 (0.900 to 0.980), after a word where the AUC may be chance."""
     parts = []
     for key, before, factor, digits, sign in (("recall", "", 100, 1, " %"), ("roc_auc", "AUC ", 1, 3, "")):
         if key in row:
             ends = [f"{factor * row[f'{key}_{end}']:.{digits}f}" for end in ("low", "high") if f"{key}_{end}" in row]
             span = f" ({' to '.join(ends)})" if ends else ""
             parts.append(f"{before}{factor * row[key]:.{digits}f}{sign}{span}")
-    return ", ".join(parts)
+    guess = row.get("roc_auc_low", row.get("roc_auc", 1)) <= CHANCE
+    return "no better than guessing: " * guess + ", ".join(parts)

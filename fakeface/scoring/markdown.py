@@ -1,6 +1,35 @@
-"""Tables in Markdown, for people."""
+"""Tables in Markdown, for people, and the words for each figure, in the order in which tables show them."""
 
 from collections.abc import Iterable, Sequence
+
+# Shown in per cent; the others below as they are.
+PER_CENT = {
+    "accuracy": "accuracy at 0.5",
+    "accuracy_real": "reals called real at 0.5",
+    "accuracy_fake": "fakes called fake at 0.5",
+    "balanced_accuracy": "balanced accuracy at 0.5",
+    "false_positive_rate": "reals called fake at 0.5",
+    "balanced_accuracy_at_threshold": "balanced accuracy at the val threshold",
+    "accuracy_at_threshold": "accuracy at the val threshold",
+    "accuracy_real_at_threshold": "reals called real, there",
+    "accuracy_fake_at_threshold": "fakes called fake, there",
+    "false_positive_rate_at_threshold": "reals called fake, there",
+    "eer": "equal error rate",
+    "tpr_at_1pct_fpr": "fakes found at 1 % false positives",
+    "tpr_at_5pct_fpr": "fakes found at 5 % false positives",
+}
+PLAIN = {
+    "average_precision": "average precision",
+    "roc_auc": "ROC-AUC",
+    "brier": "Brier score",
+    "brier_uncalibrated": "Brier score at temperature 1",
+    "ece": "expected calibration error",
+    "ece_uncalibrated": "expected calibration error at temperature 1",
+    "log_loss": "log loss",
+    "log_loss_uncalibrated": "log loss at temperature 1",
+    "threshold": "threshold chosen on val",
+    "temperature": "temperature fitted on val",
+}
 
 
 def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

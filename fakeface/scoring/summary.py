@@ -15,8 +15,7 @@ from fakeface.scoring.comparison import Pair, compare
 from fakeface.scoring.folders import Rows, by_folder
 from fakeface.scoring.folders import markdown as folder_table
 from fakeface.scoring.intervals import bootstrap, interval
-from fakeface.scoring.labels import PER_CENT, PLAIN
-from fakeface.scoring.markdown import markdown_table
+from fakeface.scoring.markdown import PER_CENT, PLAIN, markdown_table
 from fakeface.scoring.metrics import calibration, evaluate
 
 # What `dvc metrics` and MLflow show; everything else is in figures.csv.

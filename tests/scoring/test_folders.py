@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from fakeface.scoring.folders import MOST, sub_folders
+from fakeface.scoring.folders import MOST, row_text, sub_folders
 from fakeface.scoring.summary import summarise
 
 CARDS = {"scratch": {"threshold": 0.4, "temperature": 1.0, "sha256": "a" * 64}}
@@ -71,6 +71,13 @@ def test_each_has_images_recall_and_auc_against_all_reals(reals, tmp_path):
             assert "roc_auc" not in found
         line = next(line for line in table.splitlines() if name.replace("|", "\\|") in line)
         assert line.startswith(f"| {name} | 30 | {100 * found['recall']:.1f} % (".replace("ha|rd", "ha\\|rd"))
+
+
+def test_chance_is_called_so():
+    assert row_text({"recall": 0.5, "roc_auc": 0.55, "roc_auc_low": 0.45, "roc_auc_high": 0.65}) == (
+        "no better than guessing: 50.0 %, AUC 0.550 (0.450 to 0.650)"
+    )
+    assert row_text({"recall": 0.5}) == "50.0 %"
 
 
 def test_flat_folders_change_no_byte(tmp_path):
