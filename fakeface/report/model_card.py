@@ -15,7 +15,7 @@ from fakeface.detector.checkpoints import read_card
 from fakeface.report.limits import SAMPLE
 from fakeface.report.results import VERDICTS, all_figures, best_on_val, cell_words, doubts_of
 from fakeface.scoring.cautions import cautions
-from fakeface.scoring.markdown import PER_CENT, PLAIN
+from fakeface.scoring.markdown import PER_CENT, PLAIN, figure_text
 
 FIGURES = ("balanced_accuracy_at_threshold", "accuracy_real_at_threshold", "accuracy_fake_at_threshold", "accuracy",
            "average_precision", "roc_auc", "eer", "ece", "log_loss")  # fmt: skip
@@ -78,7 +78,8 @@ def card_of(approach: str | None, data: str) -> str:
 
 
 def _cell(row: "pd.Series[Any]") -> str:
-    if pd.isna(row["value"]):
-        return "not given by this test set"
-    spread = "" if pd.isna(row["low"]) else f" ({row['low']:.3f} to {row['high']:.3f})"
-    return f"{row['value']:.3f}{spread}"
+    return (
+        "not given by this test set"
+        if pd.isna(row["value"])
+        else figure_text((row["value"], row["low"], row["high"]), False)
+    )

@@ -10,7 +10,7 @@ import pandas as pd
 
 from fakeface.core.params import APPROACHES
 from fakeface.core.perturbations import CELLS, Cell
-from fakeface.scoring.cautions import Figure
+from fakeface.scoring.markdown import Figure, figure_text
 
 STEPS = {"jpeg": "JPEG quality {:g}", "blur": "blur, sigma {:g}", "resize": "scaled to {:.0%} and back",
          "noise": "noise, sigma {:g}"}  # fmt: skip
@@ -130,16 +130,15 @@ def under_perturbation(cells: pd.DataFrame, approach: str) -> "pd.Series[float]"
 def fragile(approach: str, cells: pd.DataFrame) -> str:
     """What the worst perturbation does to it; empty when it loses little in all of them."""
     accuracy = under_perturbation(cells, approach)
-    if float(accuracy["clean"] - accuracy.min()) <= FRAGILE:
+    worst = str(accuracy.idxmin())
+    if float(accuracy["clean"] - accuracy[worst]) <= FRAGILE:
         return ""
-    words, own = {cell.name: cell_words(cell) for cell in CELLS}, cells[cells["approach"] == approach].set_index("cell")
-    texts = []
-    for cell in ("clean", str(accuracy.idxmin())):
-        known = "low" in own and not pd.isna(own["low"][cell])
-        span = f" ({per_cent(own['low'][cell])} to {per_cent(own['high'][cell])})" if known else ""
-        texts.append(f"{per_cent(float(accuracy[cell]))}{span}")
-    where = f" (on {own['images'].iloc[0]} test images)" if "images" in own else ""
-    return f"{approach} falls from {' to '.join(texts)} % balanced accuracy with {words[str(accuracy.idxmin())]}{where}"
+    words = {cell.name: cell_words(cell) for cell in CELLS}
+    own = cells[cells["approach"] == approach].set_index("cell").to_dict("index")
+    figures = [(float(accuracy[cell]), own[cell].get("low"), own[cell].get("high")) for cell in ("clean", worst)]
+    before, after = (figure_text(figure) for figure in figures)
+    where = f" (on {own['clean']['images']} test images)" if "images" in own["clean"] else ""
+    return f"{approach} falls from {before} to {after} balanced accuracy with {words[worst]}{where}"
 
 
 def cell_words(cell: Cell) -> str:

@@ -19,9 +19,9 @@ from fakeface.report.results import (
     val_accuracy,
     verdicts_of,
 )
-from fakeface.scoring.cautions import Figure, cautions, guessing, unequal
-from fakeface.scoring.folders import row_text
-from fakeface.scoring.markdown import PER_CENT, PLAIN
+from fakeface.scoring.cautions import cautions, guessing, unequal
+from fakeface.scoring.folders import Rows, row_text
+from fakeface.scoring.markdown import PER_CENT, PLAIN, Figure
 
 # The rows of the comparison; all others are in reports/evaluate/table.md.
 ROWS = ("balanced_accuracy_at_threshold", "accuracy_real_at_threshold", "accuracy_fake_at_threshold", "accuracy",
@@ -151,10 +151,7 @@ def comparison(results: Results) -> dict[str, Any]:
         "bars": [_bar(name, *accuracies[name], start) for name in names],
         "start": f"{100 * start:.0f}",
         "sentences": results.pairs["sentence"].tolist(),
-        "folders": [
-            {"words": folder, "images": row["images"], "cells": [row_text(row[name]) for name in names]}
-            for folder, row in results.folders.items()
-        ],
+        "folders": by_folder(results.folders, names),
         "leak": leak(results.leak),
     }
 
@@ -176,11 +173,16 @@ def leak(found: dict[str, Any]) -> list[dict[str, str]]:
     return rows
 
 
+def by_folder(rows: Rows, names: list[str]) -> list[dict[str, Any]]:
+    """Sub-folders, each with its images and a text an approach."""
+    return [{"words": folder, "images": row["images"], "cells": [row_text(row[name]) for name in names]}
+            for folder, row in rows.items()]  # fmt: skip
+
+
 def robustness(results: Results) -> dict[str, Any]:
     """Balanced accuracy of the verdicts in every cell; `tint`: 0 to 60, the more the more is lost against clean."""
     names, verdicts = list(results.cards), VERDICTS[0]
     by = {(row["approach"], row["cell"]): row for row in results.cells.to_dict("records")}
-    words = {cell.name: cell_words(cell) for cell in CELLS}
     rows = []
     for cell in CELLS:
         found = [(by[name, cell.name], by[name, "clean"][verdicts]) for name in names]
@@ -189,13 +191,9 @@ def robustness(results: Results) -> dict[str, Any]:
              **(as_text((row[verdicts], row["low"], row["high"]), 100, 1) or {})}
             for row, clean in found
         ]  # fmt: skip
-        rows.append({"words": words[cell.name], "cells": cells})
-    folders = []
-    for folder, row in results.robustness.get("by_folder", {}).items():
-        of = [row[name] for name in names]
-        texts = [[row_text(one["clean"]), row_text(one["worst"]), words[one["worst_cell"]]] for one in of]
-        folders.append({"words": folder, "images": row["images"], "cells": texts})
+        rows.append({"words": cell_words(cell), "cells": cells})
     means = [per_cent(results.robustness[name][verdicts]["mean"]) for name in names]
+    folders = by_folder(results.robustness.get("by_folder", {}), names)
     return {"rows": rows, "folders": folders, "means": means, "images": by[names[0], "clean"]["images"]}
 
 

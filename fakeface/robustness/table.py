@@ -4,15 +4,14 @@ A table is tidy: a row for each approach and cell, with the columns `approach`, 
 and `high`, the 95 % interval of VERDICTS by photo, and `images`, how many it rests on.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from fakeface.core.errors import UserError
-from fakeface.scoring.folders import Rows, row_text
-from fakeface.scoring.markdown import markdown_table
+from fakeface.scoring.markdown import figure_text, markdown_table
 
 VERDICTS = "balanced_accuracy_at_threshold"  # the one that is shown
 # Accuracy and recalls at 0.5; ..._at_threshold at the threshold that was chosen on clean val images.
@@ -93,7 +92,10 @@ def markdown(table: pd.DataFrame) -> str:
     """VERDICTS in per cent with its interval, a cell a line, an approach a column; the mean and the worst below."""
     names = table["approach"].unique()
     rows = [
-        [str(cell), *(_with_interval(row) for name in names for _, row in of[of["approach"] == name].iterrows())]
+        [
+            str(cell),
+            *(figure_text((row[VERDICTS], row.get("low"), row.get("high")), unit="") for row in of.to_dict("records")),
+        ]
         for cell, of in table.groupby("cell", sort=False)
     ]
     by_name = [table.loc[table["approach"] == name, VERDICTS] * 100 for name in names]
@@ -102,36 +104,3 @@ def markdown(table: pd.DataFrame) -> str:
         ["**worst**", *(f"{of.min():.1f}" for of in by_name)],
     ]
     return markdown_table(["cell", *names], rows) + "\n"
-
-
-def folder_markdown(rows: Mapping[str, Mapping[str, Any]], names: Sequence[str]) -> str:
-    """What `worst_by_folder` found, for people; empty without rows."""
-    if not rows:
-        return ""
-    cells = []
-    for folder, row in rows.items():
-        of = [row[name] for name in names]
-        texts = [f"{row_text(one['clean'])}; {row_text(one['worst'])} ({one['worst_cell']})" for one in of]
-        cells.append([folder.replace("|", "\\|"), str(row["images"]), *texts])
-    text = "Images of each sub-folder called right at the val threshold: clean; in the worst cell"
-    return f"\n{text}.\n\n{markdown_table(['', 'images', *names], cells)}\n"
-
-
-def worst_by_folder(cells: Mapping[str, Rows]) -> dict[str, dict[str, Any]]:
-    """sub-folder -> images, and approach -> `clean`, `worst` (recall, roc_auc and intervals), `worst_cell` by recall.
-
-    Args:
-        cells: cell -> rows of `folders.by_folder`, the same sub-folders in all.
-    """
-    found: dict[str, dict[str, Any]] = {}
-    for folder, first in cells["clean"].items():
-        found[folder] = {"images": first["images"]}
-        for name in [key for key in first if key != "images"]:
-            worst = min(cells, key=lambda one: cells[one][folder][name]["recall"])
-            found[folder][name] = {"clean": first[name], "worst": cells[worst][folder][name], "worst_cell": worst}
-    return found
-
-
-def _with_interval(row: "pd.Series[Any]") -> str:
-    span = "" if pd.isna(row.get("low")) else f" ({100 * row['low']:.1f} to {100 * row['high']:.1f})"
-    return f"{100 * row[VERDICTS]:.1f}{span}"

@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping
 
-Figure = tuple[float, float | None, float | None]  # value and 95 % interval
+from fakeface.scoring.markdown import Figure, figure_text
+
 CHANCE = 0.5
+JUDGED = {"balanced_accuracy_at_threshold": "balanced accuracy", "roc_auc": "ROC-AUC"}
 SMALL = 50  # images of a class
 FEW = 10  # photos
 UNEVEN = 1.2  # times as many of one class as of the other
@@ -15,7 +17,7 @@ def guessing(found: Mapping[str, Figure]) -> bool:
     Args:
         found: figure -> value and interval; without one, as where all images are called alike, the value itself counts.
     """
-    of = [found[name] for name in ("balanced_accuracy_at_threshold", "roc_auc") if name in found]
+    of = [found[name] for name in JUDGED if name in found]
     return any((value if low is None else low) <= CHANCE for value, low, _ in of)
 
 
@@ -34,8 +36,13 @@ def cautions(found: Mapping[str, Mapping[str, Figure]], reals: int, fakes: int, 
     said = []
     for name, figures in found.items():
         if guessing(figures):
-            one = f": it calls every image {constant(figures)}" if constant(figures) else ""
-            said.append(f"{name} is no better than guessing here{one} ({_spans(figures)}).")
+            one = f", it calls every image {constant(figures)}" if constant(figures) else ""
+            of = [
+                f"{words} {figure_text(figures[key], key != 'roc_auc')}"
+                for key, words in JUDGED.items()
+                if key in figures
+            ]
+            said.append(f"{name} is no better than guessing here{one}: {', '.join(of)}; chance is 50 % and 0.5.")
     few = [f"{n} {kind}" for n, kind in ((reals, "reals"), (fakes, "fakes")) if 0 < n < SMALL]
     if few or photos < FEW:
         n = min(photos, *(count for count in (reals, fakes) if count))
@@ -55,17 +62,6 @@ def unequal(where: str, reals: int, fakes: int) -> list[str]:
         f"{where} {reals} reals and {fakes} fakes: to call everything {'real' if reals > fakes else 'fake'} is right for "
         f"{100 * most / all_of_them:.1f} % of them. So read the balanced accuracy, the mean over the classes; chance is 50 %."
     ]
-
-
-def _spans(figures: Mapping[str, Figure]) -> str:
-    words = {"balanced_accuracy_at_threshold": ("balanced accuracy", 100, 1, " %"), "roc_auc": ("ROC-AUC", 1, 3, "")}
-    parts = []
-    for figure, (label, factor, digits, unit) in words.items():
-        if figure in figures:
-            value, low, high = figures[figure]
-            span = "" if low is None or high is None else f", {factor * low:.{digits}f} to {factor * high:.{digits}f}"
-            parts.append(f"{label} {factor * value:.{digits}f}{unit}{span}")
-    return f"{'; '.join(parts)}; chance is 50 % and 0.5"
 
 
 def _widest(found: Mapping[str, Mapping[str, Figure]]) -> str:

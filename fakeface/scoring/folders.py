@@ -10,7 +10,7 @@ import numpy as np
 from fakeface.core.errors import printable
 from fakeface.scoring.cautions import CHANCE
 from fakeface.scoring.intervals import bootstrap, interval
-from fakeface.scoring.markdown import markdown_table
+from fakeface.scoring.markdown import figure_text, markdown_table
 from fakeface.scoring.metrics import evaluate
 
 CLASSES = ("real", "fake")
@@ -80,20 +80,16 @@ def markdown(rows: Rows, names: Sequence[str]) -> str:
         [folder.replace("|", "\\|"), f"{row['images']}", *(row_text(row[name]) for name in names)]
         for folder, row in rows.items()
     ]
-    return (
-        "\n## By sub-folder\n\n"
-        + markdown_table(["", "images", *names], cells)
-        + "\n\nImages called right at the val threshold; ROC-AUC against all images of the other class.\n"
-    )
+    words = "Images called right at the val threshold; ROC-AUC against all images of the other class."
+    return f"\n## By sub-folder\n\n{markdown_table(['', 'images', *names], cells)}\n\n{words}\n"
 
 
 def row_text(row: Mapping[str, float]) -> str:
     """90.0 % (80.1 to 95.3), AUC 0.950 (0.900 to 0.980), after a word where the AUC may be chance."""
-    parts = []
-    for key, before, factor, digits, sign in (("recall", "", 100, 1, " %"), ("roc_auc", "AUC ", 1, 3, "")):
-        if key in row:
-            ends = [f"{factor * row[f'{key}_{end}']:.{digits}f}" for end in ("low", "high") if f"{key}_{end}" in row]
-            span = f" ({' to '.join(ends)})" if ends else ""
-            parts.append(f"{before}{factor * row[key]:.{digits}f}{sign}{span}")
     guess = row.get("roc_auc_low", row.get("roc_auc", 1)) <= CHANCE
+    parts = [
+        words + figure_text((row[key], row.get(f"{key}_low"), row.get(f"{key}_high")), key == "recall")
+        for key, words in (("recall", ""), ("roc_auc", "AUC "))
+        if key in row
+    ]
     return "no better than guessing: " * guess + ", ".join(parts)

@@ -1,6 +1,9 @@
 """Tables in Markdown, for people, and the words for each figure, in the order in which tables show them."""
 
+import math
 from collections.abc import Iterable, Sequence
+
+Figure = tuple[float, float | None, float | None]  # value and 95 % interval
 
 # Shown in per cent; the others below as they are.
 PER_CENT = {
@@ -30,6 +33,16 @@ PLAIN = {
     "threshold": "threshold chosen on val",
     "temperature": "temperature fitted on val",
 }
+
+
+def figure_text(figure: Figure, per_cent: bool = True, unit: str = " %") -> str:
+    """90.0 % (80.1 to 95.3), or 0.900 (0.801 to 0.953); without brackets where the interval is None or NaN."""
+    value, low, high = figure
+    factor, digits, unit = (100, 1, unit) if per_cent else (1, 3, "")
+    span = ""
+    if low is not None and high is not None and not math.isnan(low):
+        span = f" ({factor * low:.{digits}f} to {factor * high:.{digits}f})"
+    return f"{factor * value:.{digits}f}{unit}{span}"
 
 
 def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

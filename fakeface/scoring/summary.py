@@ -10,12 +10,12 @@ import pandas as pd
 
 from fakeface.core.files import write_csv, write_json, write_text
 from fakeface.detector.calibration import uncalibrated
-from fakeface.scoring.cautions import Figure, cautions, guessing
+from fakeface.scoring.cautions import cautions, guessing
 from fakeface.scoring.comparison import Pair, compare
 from fakeface.scoring.folders import Rows, by_folder
 from fakeface.scoring.folders import markdown as folder_table
 from fakeface.scoring.intervals import bootstrap, interval
-from fakeface.scoring.markdown import PER_CENT, PLAIN, markdown_table
+from fakeface.scoring.markdown import PER_CENT, PLAIN, Figure, figure_text, markdown_table
 from fakeface.scoring.metrics import calibration, evaluate
 
 # What `dvc metrics` and MLflow show; everything else is in figures.csv.
@@ -93,26 +93,20 @@ class Summary:
 
     def markdown(self, title: str) -> str:
         """For people: a table with intervals, and the sentences."""
-        names = list(self.figures)
+        names, found = list(self.figures), self.found()
         rows = [
-            [words, *(self._cell(name, figure) for name in names)]
+            [words, *(figure_text(found[name][figure], figure in PER_CENT) for name in names)]
             for figure, words in (PER_CENT | PLAIN).items()
-            if all(figure in self.figures[name] for name in names)
+            if all(figure in found[name] for name in names)
         ]
         lines = [
             f"# {title}: {sum(self.images)} images of {self.photos} photos\n",
-            *(f"**{text}**\n" for text in cautions(self.found(), *self.images, self.photos)),
+            *(f"**{text}**\n" for text in cautions(found, *self.images, self.photos)),
             markdown_table(["", *names], rows),
             "\nIn brackets 95 % intervals. What each figure is: docs/evaluation.md.\n",
             *(f"- {pair.sentence}" for pair in self.pairs),
         ]
         return "\n".join(lines) + "\n" + folder_table(self.folders, names)
-
-    def _cell(self, name: str, figure: str) -> str:
-        factor, digits, sign = (100, 1, " %") if figure in PER_CENT else (1, 3, "")
-        value, span = self.figures[name][figure], self.intervals[name].get(figure)
-        inside = f" ({factor * span[0]:.{digits}f} to {factor * span[1]:.{digits}f})" if span else ""
-        return f"{factor * value:.{digits}f}{sign}{inside}"
 
     def write(self, folder: Path | str, title: str, **counts: int) -> None:
         """metrics.json (the headline, `counts`, `by_folder` where there are sub-folders), figures.csv, pairs.csv, table.md."""

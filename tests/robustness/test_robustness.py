@@ -6,15 +6,7 @@ import pytest
 
 from fakeface.core.errors import UserError
 from fakeface.core.perturbations import CELLS, KINDS
-from fakeface.robustness.table import (
-    FIGURES,
-    broken,
-    choose_images,
-    folder_markdown,
-    markdown,
-    worst_by_folder,
-    worst_cases,
-)
+from fakeface.robustness.table import FIGURES, broken, choose_images, markdown, worst_cases
 from fakeface.scoring import figures
 
 
@@ -110,18 +102,6 @@ def test_markdown_by_hand():
         "| **worst** | 60.0 | 50.0 |",
     ]
     assert "| clean | 100.0 (90.0 to 100.0) |" in markdown(SMALL.assign(low=0.9, high=1.0))
-
-
-def test_a_sub_folder_has_its_clean_and_its_worst_recall():
-    cells = {
-        cell: {"fake: a|b": {"images": 9, "scratch": {"recall": recall, "recall_low": 0.1, "recall_high": 1.0}}}
-        for cell, recall in (("clean", 0.9), ("jpeg_65", 0.7), ("blur_1", 0.2), ("blur_2", 0.4))
-    }
-    found = worst_by_folder(cells)
-    assert found["fake: a|b"]["scratch"]["worst_cell"] == "blur_1"
-    [line] = [line for line in folder_markdown(found, ["scratch"]).splitlines() if "fake" in line]
-    assert line == "| fake: a\\|b | 9 | 90.0 % (10.0 to 100.0); 20.0 % (10.0 to 100.0) (blur_1) |"
-    assert folder_markdown(worst_by_folder({"clean": {}}), ["scratch"]) == ""
 
 
 FULL = table(

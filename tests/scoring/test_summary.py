@@ -87,9 +87,9 @@ def test_what_is_no_better_than_guessing_is_said_first(tmp_path):
     summary = summarise(labels, scores, dict.fromkeys(scores, CARDS["scratch"]), np.arange(66), resamples=200, seed=0)
     assert [row.get("guessing") for row in summary.headline().values()] == [None, True, True]
     said = [text.strip("*") for text in summary.markdown("Test set").split("\n\n")[1:5]]
-    assert [text.split(" (")[0] for text in said[:2]] == [
+    assert [text.split(":")[0] for text in said[:2]] == [
         "coin is no better than guessing here",
-        "fake is no better than guessing here: it calls every image fake",
+        "fake is no better than guessing here, it calls every image fake",
     ]
     assert said[2].startswith(
         "A small test set: 6 reals and 60 fakes of 66 photos. If all 6 of a class are called right, up to 50 %"
