@@ -96,19 +96,16 @@ def doubts_of(approach: str, card: dict[str, Any]) -> list[str]:
     return [f"Val images do not tell {approach} from guessing{one}. Take its verdicts for unsure."]
 
 
-def figure_of(figures: pd.DataFrame, approach: str, name: str) -> Figure | None:
-    """Value and 95 % interval on the test set, from figures.csv; None where the test set does not give it."""
-    rows = figures[(figures["approach"] == approach) & (figures["figure"] == name)]
-    if rows.empty or pd.isna(rows["value"].iloc[0]):
-        return None
-    value, low, high = (None if pd.isna(v) else float(v) for v in rows[["value", "low", "high"]].iloc[0])
-    return value or 0.0, low, high
-
-
 def all_figures(figures: pd.DataFrame, approach: str) -> dict[str, Figure]:
-    """figure -> value and interval of one approach, without what the test set does not give."""
-    names = figures.loc[figures["approach"] == approach, "figure"]
-    return {name: found for name in names if (found := figure_of(figures, approach, name))}
+    """figure -> value and 95 % interval on the test set, from figures.csv, without what the test set does not give."""
+    rows = figures[figures["approach"] == approach].dropna(subset="value")
+    ends = rows[["low", "high"]].astype(object).where(rows[["low", "high"]].notna(), None)
+    return dict(zip(rows["figure"], zip(rows["value"] + 0.0, ends["low"], ends["high"], strict=True), strict=True))
+
+
+def figure_of(figures: pd.DataFrame, approach: str, name: str) -> Figure | None:
+    """One of `all_figures`; None where it is not there."""
+    return all_figures(figures, approach).get(name)
 
 
 def verdicts_of(figures: pd.DataFrame, approach: str) -> Figure:

@@ -62,7 +62,7 @@ def answer(results: Results) -> dict[str, Any]:
         "ties": _and(ties),
         "accuracy": as_text(verdicts_of(results.figures, best), 100, 1),
         "threshold": f"{results.cards[best]['threshold']:.3f}",
-        "guessing": guessing(all_figures(results.figures, best)),
+        "guessing": guessing(all_figures(results.figures, best)) or bool(results.cards[best].get("guessing")),
         "cautions": warnings(results, best),
         "verdict": _sentence("; ".join(verdicts)),
         "standing": "val misled" if of["worse"] else f"level with {_and(of['even'])}" if of["even"] else "ahead of all",
