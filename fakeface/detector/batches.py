@@ -24,10 +24,12 @@ VAL_BATCH = 64
 
 
 class Batches(Protocol):
-    """What a training reads. `count`: images an epoch in all processes together; `batch_size`: of all processes together."""
+    """What a training reads. `count`: images an epoch in all processes together; `batch_size`: of all processes together;
+    `labels`: int64 [count]."""
 
     count: int
     batch_size: int
+    labels: Tensor
 
     def __len__(self) -> int:
         """Batches an epoch."""

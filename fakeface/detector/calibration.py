@@ -1,4 +1,6 @@
-"""From logits to calibrated scores, and from scores on val to a threshold."""
+"""From logits to calibrated scores, and from scores on val to a threshold and to doubts about the detector."""
+
+from typing import Any
 
 import numpy as np
 
@@ -23,12 +25,23 @@ def uncalibrated(scores: np.ndarray, temperature: float) -> np.ndarray:
     return 0.5 * (1 + np.tanh(0.5 * difference))
 
 
+def class_weights(labels: np.ndarray) -> np.ndarray | None:
+    """float64 [2], what an image of each class counts so that both classes count alike and the mean is 1; None where each
+    has as many images, or one has none.
+
+    Args:
+        labels: int [N], 0 real, 1 fake.
+    """
+    counts = np.bincount(labels, minlength=2)
+    return None if counts[0] == counts[1] or not counts.all() else len(labels) / (2 * counts)
+
+
 def fit_temperature(labels: np.ndarray, logits: np.ndarray) -> float:
     """The temperature with the least log loss on val (Guo et al. 2017), between 0.05 and 20.
 
     Where val is perfectly told apart, plain log loss wants the temperature 0 and certainty. So the targets are not 0 and 1 but
     Platt's (1999, section 2.2): 1 / (reals + 2) and (fakes + 1) / (fakes + 2). 45 fakes, all found, allow a score of 46/47, not
-    of 1; with hundreds of images and some mistakes among them this changes next to nothing.
+    of 1; with hundreds of images and some mistakes among them this changes next to nothing. Both classes count alike.
 
     Args:
         labels: int [N], 0 real, 1 fake.
@@ -39,10 +52,12 @@ def fit_temperature(labels: np.ndarray, logits: np.ndarray) -> float:
     difference = logits[:, 1].astype(np.float64) - logits[:, 0].astype(np.float64)
     fakes = int(labels.sum())
     targets = np.where(labels == 1, (fakes + 1) / (fakes + 2), 1 / (len(labels) - fakes + 2))
+    weights = class_weights(labels)
+    counted = None if weights is None else weights[labels]
 
     def loss(log_temperature: float) -> float:  # convex in 1 / temperature, so it has one minimum
         divided = difference / np.exp(log_temperature)
-        return float(np.mean(np.logaddexp(0, divided) - targets * divided))
+        return float(np.average(np.logaddexp(0, divided) - targets * divided, weights=counted))
 
     found = minimize_scalar(loss, bounds=np.log(TEMPERATURES), method="bounded", options={"xatol": 1e-9})
     return float(np.exp(found.x))
@@ -67,3 +82,29 @@ def best_threshold(labels: np.ndarray, scores: np.ndarray) -> float:
     middle = (upper + lower) / 2
     middle = np.where(middle <= lower, upper, middle)  # two scores next to each other have no middle
     return float(middle[np.argmin(np.abs(middle - 0.5))])
+
+
+def doubts(labels: np.ndarray, scores: np.ndarray, threshold: float, source: np.ndarray) -> dict[str, Any]:
+    """What a card must say of a detector beside its figures, from val; empty where there is nothing.
+
+    `constant`: "real" or "fake", the one answer that it gives to all images. `guessing`: True where it cannot be told from
+    guessing: one answer for all, or a ROC-AUC whose 95 % interval reaches down to 0.5. The interval is DeLong's (1988), summed by
+    photo (Obuchowski 1997). Under 6 photos a class show nothing, even if all are told apart (0.5 ** 5 is above 1 in 40).
+
+    Args:
+        labels: int [N], 0 real, 1 fake; scores: float [N]; source: [N], the photo of each image.
+    """
+    from scipy.stats import rankdata
+
+    verdicts = set((scores >= threshold).tolist())
+    if len(verdicts) == 1:
+        return {"constant": ("real", "fake")[verdicts.pop()], "guessing": True}
+    fake, ranks, below = labels == 1, rankdata(scores), np.empty(len(scores))
+    for own in (fake, ~fake):  # part of the other class with a lower score, ties half
+        below[own] = (ranks[own] - rankdata(scores[own])) / (~own).sum()
+    area = below[fake].mean()
+    off = np.where(fake, below - area, 1 - below - area) / np.where(fake, fake.sum(), (~fake).sum())
+    photos, photo = np.unique(source, return_inverse=True)
+    deviation = np.sqrt(len(photos) / max(len(photos) - 1, 1) * (np.bincount(photo, off) ** 2).sum())
+    few = min(len(np.unique(source[own])) for own in (fake, ~fake)) < 6
+    return {"guessing": True} if few or area - 1.96 * deviation <= 0.5 else {}

@@ -33,6 +33,8 @@ class Card(BaseModel):
     data_hash: str
     sha256: str
     with_mirrored: bool = False
+    guessing: bool = False  # on val no better than guessing
+    constant: Literal["real", "fake"] | None = None  # its answer to all of val
     seed: Seed = 0
     threads: Annotated[int, Field(ge=1, le=1024)] = 1
     precision: Literal["auto", "fp32", "bf16"] = "auto"

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from fakeface.core.perturbations import KINDS, of_kind
-from fakeface.report.results import FRAGILE, accuracy_of, figure_of, fragile
+from fakeface.report.results import FRAGILE, figure_of, fragile, under_perturbation, verdicts_of
 
 SAMPLE = "data/sample"  # what the stage `sample` draws; no photographs
 
@@ -22,7 +22,7 @@ def limits(
     """
     found = [
         ("These images only", _images(approach, params["split"]["data"], split["test"], figures)),
-        ("Fragile", _fragile(approach, accuracy_of(cells, approach))),
+        ("Fragile", _fragile(approach, cells)),
         ("A score proves nothing", _score(approach, figures)),
         ("Other generators", _generators(params["evaluate"]["extra_sets"])),
         ("Calibration", _calibration(approach, sum(split["val"].values()), figures)),
@@ -41,16 +41,17 @@ def _images(approach: str, data: str, test: dict[str, int], figures: pd.DataFram
             " They are drawings made by code, and their fakes come from one small generator: the figures show that the"
             " pipeline works, and nothing about photographs of people."
         )
-    figure = figure_of(figures, approach, "accuracy")
-    if figure and figure[0] == 1 and figure[1] is not None:
+    figure = verdicts_of(figures, approach)
+    if figure[0] == 1 and figure[1] is not None:
         text += f" {approach} gets all of them right; with so few images that only says that its accuracy is likely"
         text += f" above {100 * figure[1]:.1f} %."
     return text
 
 
-def _fragile(approach: str, accuracy: "pd.Series[float]") -> str:
+def _fragile(approach: str, cells: pd.DataFrame) -> str:
+    accuracy = under_perturbation(cells, approach)
     lost = accuracy["clean"] - accuracy
-    most = fragile(approach, accuracy)
+    most = fragile(approach, cells)
     if not most:
         return (
             f"{approach} loses at most {100 * float(lost.max()):.1f} points in the {len(lost) - 1} perturbations tried here. "
@@ -73,7 +74,7 @@ def _score(approach: str, figures: pd.DataFrame) -> str:
         "A score of 0.8 is meant to say that of ten pictures like these, half of all being fake, eight with that score are. "
         "It is no evidence about one picture, and none about a person."
     )
-    figure = figure_of(figures, approach, "accuracy_real")
+    figure = figure_of(figures, approach, "accuracy_real_at_threshold")
     if figure is None:
         return text
     value, low, _ = figure

@@ -13,11 +13,12 @@ from fakeface.core.params import APPROACHES
 from fakeface.core.perturbations import CELLS
 from fakeface.detector.checkpoints import read_card
 from fakeface.report.limits import SAMPLE
-from fakeface.report.results import best_on_val, cell_words
-from fakeface.scoring.labels import PER_CENT, PLAIN
+from fakeface.report.results import VERDICTS, all_figures, best_on_val, cell_words, doubts_of
+from fakeface.scoring.cautions import cautions
+from fakeface.scoring.markdown import PER_CENT, PLAIN, figure_text
 
-FIGURES = ("accuracy", "accuracy_real", "accuracy_fake", "accuracy_at_threshold", "average_precision", "roc_auc", "eer",
-           "ece", "log_loss")  # fmt: skip
+FIGURES = ("balanced_accuracy_at_threshold", "accuracy_real_at_threshold", "accuracy_fake_at_threshold", "accuracy",
+           "average_precision", "roc_auc", "eer", "ece", "log_loss")  # fmt: skip
 
 
 def model_card(
@@ -31,7 +32,7 @@ def model_card(
         split: reports/split/summary.json. figures: reports/evaluate/figures.csv. robustness: reports/robustness/metrics.json.
     """
     rows = figures[figures["approach"] == card["approach"]].set_index("figure")
-    of_reals = rows.loc["accuracy_real"]
+    of_reals = rows.loc["accuracy_real_at_threshold"]
     low = of_reals["value"] if pd.isna(of_reals["low"]) else of_reals["low"]
     environment = jinja2.Environment(  # noqa: S701 - Markdown for the reader of a repository, not HTML
         loader=jinja2.PackageLoader("fakeface.report", "templates"),
@@ -41,11 +42,15 @@ def model_card(
     )
     labels = PER_CENT | PLAIN
     words = {cell.name: cell_words(cell) for cell in CELLS}
-    lost = robustness[card["approach"]]["accuracy"]
+    measured = robustness[card["approach"]]
+    lost = next(measured[name] for name in VERDICTS if name in measured)
+    test = split["test"]
+    found = {card["approach"]: all_figures(figures, card["approach"])}
     return environment.get_template("model_card.md").render(
         card=card,
         data=data,
         sample=data == SAMPLE,
+        cautions=doubts_of(card["approach"], card) + cautions(found, test["real"], test["fake"], sum(test.values())),
         split=split,
         figures=[(labels[name], _cell(rows.loc[name])) for name in FIGURES if name in rows.index],
         false_alarms=float(1 - low),
@@ -73,7 +78,8 @@ def card_of(approach: str | None, data: str) -> str:
 
 
 def _cell(row: "pd.Series[Any]") -> str:
-    if pd.isna(row["value"]):
-        return "not given by this test set"
-    spread = "" if pd.isna(row["low"]) else f" ({row['low']:.3f} to {row['high']:.3f})"
-    return f"{row['value']:.3f}{spread}"
+    return (
+        "not given by this test set"
+        if pd.isna(row["value"])
+        else figure_text((row["value"], row["low"], row["high"]), False)
+    )

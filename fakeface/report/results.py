@@ -10,11 +10,13 @@ import pandas as pd
 
 from fakeface.core.params import APPROACHES
 from fakeface.core.perturbations import CELLS, Cell
+from fakeface.scoring.markdown import Figure, figure_text
 
 STEPS = {"jpeg": "JPEG quality {:g}", "blur": "blur, sigma {:g}", "resize": "scaled to {:.0%} and back",
          "noise": "noise, sigma {:g}"}  # fmt: skip
 FRAGILE = 0.1  # accuracy lost in a cell that is told
-Figure = tuple[float, float | None, float | None]  # value and 95 % interval
+# What verdicts are worth; of reports by an older version, or of a test set with one class, what comes next.
+VERDICTS = ("balanced_accuracy_at_threshold", "accuracy_at_threshold", "accuracy")
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,8 @@ class Results:
 
     Attributes:
         params: params.yaml; cards: approach -> card.json; costs: approach -> cost.json of this very model, or None.
-        figures, pairs: figures.csv and pairs.csv of `evaluate`; split, audit: summary.json, audit.json.
+        figures, pairs: figures.csv and pairs.csv of `evaluate`; folders: `by_folder` of its metrics.json, if there.
+        split, audit: summary.json, audit.json.
         cells, robustness: table.csv and metrics.json of `robustness`.
         errors: errors.csv of `explain` (approach, path, label, score), the hardest first.
         seeds, leak: seeds.json, leak.json, which say little unless their stages were asked for more.
@@ -34,6 +37,7 @@ class Results:
     costs: dict[str, dict[str, Any] | None]
     figures: pd.DataFrame
     pairs: pd.DataFrame
+    folders: dict[str, Any]
     split: dict[str, Any]
     audit: dict[str, Any]
     cells: pd.DataFrame
@@ -52,6 +56,7 @@ def read(params: dict[str, Any]) -> Results:
         costs={name: _cost(name, card["sha256"]) for name, card in cards.items()},
         figures=_table("reports/evaluate/figures.csv"),
         pairs=_table("reports/evaluate/pairs.csv"),
+        folders=_json("reports/evaluate/metrics.json").get("by_folder", {}),
         split=_json("reports/split/summary.json"),
         audit=_json("reports/audit/audit.json"),
         cells=_table("reports/robustness/table.csv"),
@@ -63,31 +68,74 @@ def read(params: dict[str, Any]) -> Results:
 
 
 def best_on_val(cards: dict[str, dict[str, Any]]) -> str:
-    """The best by val accuracy, of equals the one with the lower val loss: the registered model's rule; test has no say."""
-    return max(cards, key=lambda name: (cards[name]["metrics"]["val_accuracy"], -cards[name]["metrics"]["val_loss"]))
+    """The best by `val_accuracy`, of equals the one with the lower val loss: the registered model's rule; test has no say.
+
+    One that gives the same answer to all of val comes after all that give both.
+    """
+    return max(
+        cards,
+        key=lambda name: (
+            not cards[name].get("constant"),
+            val_accuracy(cards[name]),
+            -cards[name]["metrics"]["val_loss"],
+        ),
+    )
+
+
+def val_accuracy(card: dict[str, Any]) -> float:
+    """Accuracy on val, balanced where the classes differ in number there."""
+    metrics = card["metrics"]
+    return float(metrics.get("val_balanced_accuracy", metrics["val_accuracy"]))
+
+
+def doubts_of(approach: str, card: dict[str, Any]) -> list[str]:
+    """A sentence where val says that the detector is no better than guessing (`calibration.doubts`)."""
+    if not card.get("guessing"):
+        return []
+    one = f": it calls every image {card['constant']}" if card.get("constant") else ""
+    return [f"Val images do not tell {approach} from guessing{one}. Take its verdicts for unsure."]
+
+
+def all_figures(figures: pd.DataFrame, approach: str) -> dict[str, Figure]:
+    """figure -> value and 95 % interval on the test set, from figures.csv, without what the test set does not give."""
+    rows = figures[figures["approach"] == approach].dropna(subset="value")
+    ends = rows[["low", "high"]].astype(object).where(rows[["low", "high"]].notna(), None)
+    return dict(zip(rows["figure"], zip(rows["value"] + 0.0, ends["low"], ends["high"], strict=True), strict=True))
 
 
 def figure_of(figures: pd.DataFrame, approach: str, name: str) -> Figure | None:
-    """Value and 95 % interval on the test set, from figures.csv; None where the test set does not give it."""
-    rows = figures[(figures["approach"] == approach) & (figures["figure"] == name)]
-    if rows.empty or pd.isna(rows["value"].iloc[0]):
-        return None
-    value, low, high = (None if pd.isna(v) else float(v) for v in rows[["value", "low", "high"]].iloc[0])
-    return value or 0.0, low, high
+    """One of `all_figures`; None where it is not there."""
+    return all_figures(figures, approach).get(name)
 
 
-def accuracy_of(cells: pd.DataFrame, approach: str) -> "pd.Series[float]":
-    """Accuracy at 0.5 by the name of the cell, from robustness' table.csv."""
-    return cells[cells["approach"] == approach].set_index("cell")["accuracy"]
+def verdicts_of(figures: pd.DataFrame, approach: str) -> Figure:
+    """Balanced accuracy of the verdicts on test: the headline."""
+    found = all_figures(figures, approach)
+    return next(found[name] for name in VERDICTS if name in found)
 
 
-def fragile(approach: str, accuracy: "pd.Series[float]") -> str:
-    """What the worst perturbation does to it; empty when it loses little in all of them. `accuracy`: by cell."""
-    clean, worst, name = float(accuracy["clean"]), float(accuracy.min()), str(accuracy.idxmin())
-    if clean - worst <= FRAGILE:
+def accuracy_of(cells: pd.DataFrame, approach: str, figure: str = "accuracy") -> "pd.Series[float]":
+    """A figure by the name of the cell, from robustness' table.csv."""
+    return cells[cells["approach"] == approach].set_index("cell")[figure]
+
+
+def under_perturbation(cells: pd.DataFrame, approach: str) -> "pd.Series[float]":
+    """Balanced accuracy of the verdicts by the name of the cell."""
+    return accuracy_of(cells, approach, next(name for name in VERDICTS if name in cells))
+
+
+def fragile(approach: str, cells: pd.DataFrame) -> str:
+    """What the worst perturbation does to it; empty when it loses little in all of them."""
+    accuracy = under_perturbation(cells, approach)
+    worst = str(accuracy.idxmin())
+    if float(accuracy["clean"] - accuracy[worst]) <= FRAGILE:
         return ""
     words = {cell.name: cell_words(cell) for cell in CELLS}
-    return f"{approach} falls from {per_cent(clean)} to {per_cent(worst)} % of images right with {words[name]}"
+    own = cells[cells["approach"] == approach].set_index("cell").to_dict("index")
+    figures = [(float(accuracy[cell]), own[cell].get("low"), own[cell].get("high")) for cell in ("clean", worst)]
+    before, after = (figure_text(figure) for figure in figures)
+    where = f" (on {own['clean']['images']} test images)" if "images" in own["clean"] else ""
+    return f"{approach} falls from {before} to {after} balanced accuracy with {words[worst]}{where}"
 
 
 def cell_words(cell: Cell) -> str:
@@ -110,7 +158,7 @@ def _table(path: str) -> pd.DataFrame:
 
 
 def _cost(approach: str, model_sha256: str) -> dict[str, Any] | None:
-    with suppress(OSError, ValueError, TypeError, KeyError):  # none, or edited
+    with suppress(OSError, ValueError, TypeError, KeyError, AttributeError, StopIteration):  # none, or edited
         cost: dict[str, Any] = _json(f"reports/cost/{approach}.json")
-        return cost if cost["model_sha256"] == model_sha256 else None
+        return next(one for one in (cost, *cost.get("earlier", [])) if one["model_sha256"] == model_sha256)
     return None

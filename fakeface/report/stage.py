@@ -59,4 +59,7 @@ def report(params: Params) -> None:
         parameters=text.getvalue(),
     )
     write_text("reports/index.html", html)
-    print(f"{answer['best']}: {answer['accuracy']['value']} % on test; reports/index.html, {len(html) // 1000} kB")
+    said = (
+        f"{'no better than guessing, ' * answer['guessing']}{answer['accuracy']['value']} % balanced accuracy on test"
+    )
+    print(f"{answer['best']}: {said}; reports/index.html, {len(html) // 1000} kB")

@@ -1,23 +1,38 @@
 """What the report page says: results in, values for the template out."""
 
+import math
 from typing import Any
 
 import pandas as pd
 
 from fakeface.core.perturbations import CELLS
-from fakeface.report.results import Figure, Results, accuracy_of, best_on_val, cell_words, figure_of, fragile, per_cent
-from fakeface.scoring.labels import PER_CENT, PLAIN
+from fakeface.report.results import (
+    VERDICTS,
+    Results,
+    all_figures,
+    best_on_val,
+    cell_words,
+    doubts_of,
+    figure_of,
+    fragile,
+    per_cent,
+    val_accuracy,
+    verdicts_of,
+)
+from fakeface.scoring.cautions import cautions, guessing, unequal
+from fakeface.scoring.folders import Rows, row_text
+from fakeface.scoring.markdown import PER_CENT, PLAIN, Figure
 
 # The rows of the comparison; all others are in reports/evaluate/table.md.
-ROWS = ("accuracy", "accuracy_real", "accuracy_fake", "accuracy_at_threshold", "tpr_at_1pct_fpr", "average_precision",
-        "roc_auc", "ece", "log_loss", "threshold", "temperature")  # fmt: skip
+ROWS = ("balanced_accuracy_at_threshold", "accuracy_real_at_threshold", "accuracy_fake_at_threshold", "accuracy",
+        "tpr_at_1pct_fpr", "average_precision", "roc_auc", "ece", "log_loss", "threshold", "temperature")  # fmt: skip
 
 
 def answer(results: Results) -> dict[str, Any]:
     """The first screen: which approach, how good, how sure, at what cost."""
     best = best_on_val(results.cards)
     standing = against(results.pairs, best)
-    val = {name: card["metrics"]["val_accuracy"] for name, card in results.cards.items()}
+    val = {name: val_accuracy(card) for name, card in results.cards.items()}
     of = {word: [name for name, found in standing.items() if found == word] for word in ("better", "even", "worse")}
     verdicts = []
     if of["worse"]:
@@ -32,22 +47,43 @@ def answer(results: Results) -> dict[str, Any]:
         for name, found in standing.items()
         for text in results.pairs.loc[results.pairs[["a", "b"]].isin([best, name]).all(axis=1), "sentence"]
     ]  # fmt: skip
-    ties = [name for name in val if name != best and val[name] == val[best]]
+    loss = results.cards[best]["metrics"]["val_loss"]
+    ties = [
+        name
+        for name in val
+        if name != best and val[name] == val[best] and loss <= results.cards[name]["metrics"]["val_loss"]
+    ]
     return {
         "best": best,
         "network": results.cards[best]["network"],
         "val": per_cent(val[best]),
+        "uneven": "val_balanced_accuracy" in results.cards[best]["metrics"],
         "val_images": sum(results.split["val"].values()),
         "ties": _and(ties),
-        "accuracy": as_text(figure_of(results.figures, best, "accuracy"), 100, 1),
+        "accuracy": as_text(verdicts_of(results.figures, best), 100, 1),
+        "threshold": f"{results.cards[best]['threshold']:.3f}",
+        "guessing": guessing(all_figures(results.figures, best)) or bool(results.cards[best].get("guessing")),
+        "cautions": warnings(results, best),
         "verdict": _sentence("; ".join(verdicts)),
         "standing": "val misled" if of["worse"] else f"level with {_and(of['even'])}" if of["even"] else "ahead of all",
-        "fragile": fragile(best, accuracy_of(results.cells, best)),
+        "fragile": fragile(best, results.cells),
         "sentences": sentences,
         "minutes": minutes(results.costs[best]),
         "machine": (results.costs[best] or {}).get("machine"),
         "cheapest": cheapest(best, of["even"] + of["worse"], results.costs),
     }
+
+
+def warnings(results: Results, best: str) -> list[str]:
+    """Sentences that come before the figures, those on `best` first."""
+    test, train = results.split["test"], results.split["train"]
+    names = [best, *(name for name in results.cards if name != best)]
+    found = {name: all_figures(results.figures, name) for name in names}
+    said = doubts_of(best, results.cards[best])
+    said += cautions(found, test["real"], test["fake"], int(results.pairs["photos"].iloc[0]))
+    if not unequal("", test["real"], test["fake"]):
+        said += unequal("Training had", train["real"], train["fake"])
+    return said
 
 
 def against(pairs: pd.DataFrame, best: str) -> dict[str, str]:
@@ -98,12 +134,15 @@ def comparison(results: Results) -> dict[str, Any]:
     cards = results.cards.values()
     for words, texts in {
         "network": [f"{card['network']}, weights {card['weights']}, {card['crop_size']} pixels" for card in cards],
-        "accuracy on val": [f"{per_cent(card['metrics']['val_accuracy'])} %" for card in cards],
+        "accuracy on val": [
+            f"{per_cent(val_accuracy(card))} %{' balanced' * ('val_balanced_accuracy' in card['metrics'])}"
+            for card in cards
+        ],
         "training": [minutes(cost) for cost in results.costs.values()],
         "epochs (kept)": [f"{card['metrics']['epochs']} ({card['metrics']['best_epoch']})" for card in cards],
     }.items():
         rows.append({"words": words, "cells": [{"value": text, "interval": ""} for text in texts]})
-    accuracies = {name: figure_of(results.figures, name, "accuracy") or (0.0, None, None) for name in names}
+    accuracies = {name: verdicts_of(results.figures, name) for name in names}
     start = min(low if low is not None else value for value, low, _ in accuracies.values())
     start = max(0, int(start * 10) / 10)  # a round number, so that the bars use their room
     return {
@@ -112,6 +151,7 @@ def comparison(results: Results) -> dict[str, Any]:
         "bars": [_bar(name, *accuracies[name], start) for name in names],
         "start": f"{100 * start:.0f}",
         "sentences": results.pairs["sentence"].tolist(),
+        "folders": by_folder(results.folders, names),
         "leak": leak(results.leak),
     }
 
@@ -133,16 +173,28 @@ def leak(found: dict[str, Any]) -> list[dict[str, str]]:
     return rows
 
 
-def robustness(results: Results) -> list[dict[str, Any]]:
-    """Accuracy at 0.5 of every approach in every cell; `tint`: 0 to 60, the more the more is lost against clean."""
-    accuracy = results.cells.set_index(["approach", "cell"])["accuracy"]
-    names = list(results.cards)
+def by_folder(rows: Rows, names: list[str]) -> list[dict[str, Any]]:
+    """Sub-folders, each with its images and a text an approach."""
+    return [{"words": folder, "images": row["images"], "cells": [row_text(row[name]) for name in names]}
+            for folder, row in rows.items()]  # fmt: skip
+
+
+def robustness(results: Results) -> dict[str, Any]:
+    """Balanced accuracy of the verdicts in every cell; `tint`: 0 to 60, the more the more is lost against clean."""
+    names, verdicts = list(results.cards), VERDICTS[0]
+    by = {(row["approach"], row["cell"]): row for row in results.cells.to_dict("records")}
     rows = []
     for cell in CELLS:
-        found = [(float(accuracy[name, cell.name]), float(accuracy[name, "clean"])) for name in names]
-        cells = [{"value": per_cent(a), "tint": round(120 * min(0.5, max(0, clean - a)))} for a, clean in found]
+        found = [(by[name, cell.name], by[name, "clean"][verdicts]) for name in names]
+        cells = [
+            {"tint": round(120 * min(0.5, max(0, clean - row[verdicts]))),
+             **(as_text((row[verdicts], row["low"], row["high"]), 100, 1) or {})}
+            for row, clean in found
+        ]  # fmt: skip
         rows.append({"words": cell_words(cell), "cells": cells})
-    return rows
+    means = [per_cent(results.robustness[name][verdicts]["mean"]) for name in names]
+    folders = by_folder(results.robustness.get("by_folder", {}), names)
+    return {"rows": rows, "folders": folders, "means": means, "images": by[names[0], "clean"]["images"]}
 
 
 def audit(results: Results) -> dict[str, Any]:
@@ -174,11 +226,15 @@ def errors(found: pd.DataFrame, names: list[str], shown: int) -> dict[str, Any]:
 
 
 def as_text(figure: Figure | None, factor: int, digits: int) -> dict[str, str] | None:
-    """Value and interval as text."""
+    """Value and interval as text; an interval of None or NaN is none."""
     if figure is None:
         return None
     value, low, high = figure
-    span = "" if low is None or high is None else f"{factor * low:.{digits}f} to {factor * high:.{digits}f}"
+    span = (
+        ""
+        if low is None or high is None or math.isnan(low)
+        else f"{factor * low:.{digits}f} to {factor * high:.{digits}f}"
+    )
     return {"value": f"{factor * value:.{digits}f}", "interval": span}
 
 

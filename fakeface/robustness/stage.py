@@ -15,11 +15,14 @@ from fakeface.detector.device import configure
 from fakeface.detector.predictor import load_all
 from fakeface.images import degrade
 from fakeface.images.store import Dataset
-from fakeface.robustness.table import FIGURES, broken, choose_images, markdown, worst_cases
+from fakeface.robustness.table import FIGURES, VERDICTS, broken, choose_images, markdown, worst_cases
 from fakeface.scoring import figures, metrics
+from fakeface.scoring import folders as by_folder
+from fakeface.scoring.intervals import bootstrap, interval
 
 BLOCK = 64  # images in memory at a time
 STEPS: dict[str, Callable[..., np.ndarray]] = {"jpeg": degrade.jpeg, "blur": degrade.blur, "resize": degrade.resize}
+RESAMPLES = 1000  # behind each cell's interval
 
 
 def robustness(params: Params) -> None:
@@ -30,9 +33,12 @@ def robustness(params: Params) -> None:
     sources = dataset.manifest["source"].to_numpy(dtype=str)
     rows = test[choose_images(dataset.labels[test], sources[test], p.images, base.seed)]
     labels, digests = dataset.labels[rows], dataset.manifest["sha256"].to_numpy(dtype=str)
+    source, folders = sources[rows], by_folder.sub_folders(dataset.manifest["path"].tolist(), dataset.labels)[rows]
     predictors = load_all(APPROACHES, dataset.data_hash, compute)
+    thresholds = {name: predictor.card["threshold"] for name, predictor in predictors.items()}
 
     found: list[dict[str, object]] = []
+    of_folders: by_folder.Rows = {}
     examples: dict[str, np.ndarray] = {}
     for cell in tqdm(CELLS, unit="perturbation", desc="robustness", disable=None):
         parts: dict[str, list[np.ndarray]] = {name: [] for name in APPROACHES}
@@ -43,9 +49,15 @@ def robustness(params: Params) -> None:
                 examples[cell.name] = pixels[0]
             for name, predictor in predictors.items():
                 parts[name].append(predictor.scores(pixels, np.arange(len(block))))
-        for name, predictor in predictors.items():
-            figure = metrics.evaluate(labels, np.concatenate(parts[name]), predictor.card["threshold"])
-            found.append({"approach": name, "cell": cell.name} | {key: figure[key] for key in FIGURES})
+        scores = {name: np.concatenate(part) for name, part in parts.items()}
+        drawn = bootstrap(labels, scores, thresholds, source, resamples=RESAMPLES, seed=base.seed)
+        for name, values in scores.items():
+            figure = metrics.evaluate(labels, values, thresholds[name])
+            span = interval(VERDICTS, drawn[name][VERDICTS], labels, source) or (np.nan, np.nan)
+            ends: dict[str, object] = {"low": round(span[0], 6), "high": round(span[1], 6), "images": len(rows)}
+            found.append({"approach": name, "cell": cell.name} | {key: figure[key] for key in FIGURES} | ends)
+        again = by_folder.by_folder(folders, labels, scores, thresholds, source, resamples=RESAMPLES, seed=base.seed)
+        of_folders |= {f"{folder}, {cell.name}": row for folder, row in again.items()}
     # an approach after the other, each with its cells in the order of the protocol
     table = pd.concat([rows for _, rows in pd.DataFrame(found).groupby("approach", sort=False)])
     results = worst_cases(table)
@@ -55,10 +67,16 @@ def robustness(params: Params) -> None:
     pictures = {kind: figures.perturbation_curves(table, kind) for kind in KINDS}
     figures.save("reports/robustness/figures", pictures | {"examples": figures.perturbed_examples(examples)})
     write_csv("reports/robustness/table.csv", table)
-    write_text("reports/robustness/table.md", markdown(table))
-    write_json("reports/robustness/metrics.json", results)
+    by = dict(sorted(of_folders.items(), key=lambda item: item[0].rpartition(", ")[0]))  # cells in their order
+    counts = [int((labels == label).sum()) for label in (0, 1)]
+    text = (
+        f"Balanced accuracy in % at the val threshold, in brackets 95 % intervals, on {counts[0]} reals and {counts[1]} fakes "
+        f"of the {len(test)} test images{'' if len(rows) == len(test) else ', so other figures than on all of them'}.\n\n"
+    )
+    write_text("reports/robustness/table.md", text + markdown(table) + by_folder.markdown(by, APPROACHES))
+    write_json("reports/robustness/metrics.json", results | ({"by_folder": by} if by else {}))
     for name, row in results.items():
-        a = row["accuracy"]
+        a = row[VERDICTS]
         print(f"{name:10} clean {a['clean']:.4f}  mean {a['mean']:.4f}  worst {a['worst']:.4f} ({a['worst_cell']})")
     excess = broken(table, p.budget)
     if excess:

@@ -1,6 +1,7 @@
 """The robustness table: which images it rests on, its mean and worst case, its budget, and how it reads as Markdown.
 
-A table is tidy: a row for each approach and cell, with the columns `approach`, `cell` and FIGURES.
+A table is tidy: a row for each approach and cell, with the columns `approach`, `cell`, FIGURES, and where they are known `low`
+and `high`, the 95 % interval of VERDICTS by photo, and `images`, how many it rests on.
 """
 
 from collections.abc import Mapping
@@ -10,10 +11,19 @@ import numpy as np
 import pandas as pd
 
 from fakeface.core.errors import UserError
-from fakeface.scoring.markdown import markdown_table
+from fakeface.scoring.markdown import figure_text, markdown_table
 
-# Accuracy and recalls at 0.5; accuracy_at_threshold at the threshold that was chosen on clean val images.
-FIGURES = ["accuracy", "accuracy_at_threshold", "accuracy_real", "accuracy_fake", "average_precision", "roc_auc"]
+VERDICTS = "balanced_accuracy_at_threshold"  # the one that is shown
+# Accuracy and recalls at 0.5; ..._at_threshold at the threshold that was chosen on clean val images.
+FIGURES = [
+    "accuracy",
+    "accuracy_at_threshold",
+    VERDICTS,
+    "accuracy_real",
+    "accuracy_fake",
+    "average_precision",
+    "roc_auc",
+]
 
 
 def choose_images(labels: np.ndarray, sources: np.ndarray, images: int, seed: int) -> np.ndarray:
@@ -55,7 +65,7 @@ def worst_cases(table: pd.DataFrame) -> dict[str, Any]:
                 "worst": float(rows[figure].min()),
                 "worst_cell": str(rows[figure].idxmin()),
             }
-            for figure in ("accuracy", "accuracy_at_threshold", "average_precision", "roc_auc")
+            for figure in ("accuracy", "accuracy_at_threshold", VERDICTS, "average_precision", "roc_auc")
         }
     return result
 
@@ -79,9 +89,18 @@ def broken(table: pd.DataFrame, budget: Mapping[str, Mapping[str, float]]) -> li
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """Accuracy at 0.5 in per cent, a cell a line, an approach a column; the mean and the worst below."""
-    wide = table.pivot(index="cell", columns="approach", values="accuracy") * 100
-    wide = wide.loc[table["cell"].unique(), table["approach"].unique()]
-    wide = pd.concat([wide, pd.DataFrame({"**mean**": wide.mean(), "**worst**": wide.min()}).T])
-    rows = [[str(name), *(f"{value:.1f}" for value in row)] for name, row in wide.iterrows()]
-    return markdown_table(["cell", *wide.columns], rows) + "\n"
+    """VERDICTS in per cent with its interval, a cell a line, an approach a column; the mean and the worst below."""
+    names = table["approach"].unique()
+    rows = [
+        [
+            str(cell),
+            *(figure_text((row[VERDICTS], row.get("low"), row.get("high")), unit="") for row in of.to_dict("records")),
+        ]
+        for cell, of in table.groupby("cell", sort=False)
+    ]
+    by_name = [table.loc[table["approach"] == name, VERDICTS] * 100 for name in names]
+    rows += [
+        ["**mean**", *(f"{of.mean():.1f}" for of in by_name)],
+        ["**worst**", *(f"{of.min():.1f}" for of in by_name)],
+    ]
+    return markdown_table(["cell", *names], rows) + "\n"

@@ -11,6 +11,7 @@ from fakeface.detector.device import configure
 from fakeface.detector.predictor import load_all
 from fakeface.images.store import Dataset
 from fakeface.scoring import figures
+from fakeface.scoring.folders import sub_folders
 from fakeface.scoring.summary import summarise
 
 GRID = 32  # test images in each prediction grid
@@ -28,7 +29,9 @@ def evaluate(params: Params) -> None:
     both = {name: predictor.scores(dataset.pixels, rows) for name, predictor in predictors.items()}
     cards = {name: predictor.card for name, predictor in predictors.items()}
     scores = {name: values[is_test] for name, values in both.items()}
-    summary = summarise(labels, scores, cards, source, resamples=p.resamples, seed=base.seed)
+    folders = sub_folders(dataset.manifest["path"].tolist(), dataset.labels)[test_rows]
+    thresholds = {name: card["threshold"] for name, card in cards.items()}
+    summary = summarise(labels, scores, cards, source, folders, resamples=p.resamples, seed=base.seed)
     results = summary.headline()
     predictions = dataset.manifest.loc[rows, ["path", "label", "split"]].copy()
     for name, values in both.items():
@@ -43,11 +46,16 @@ def evaluate(params: Params) -> None:
         "reliability": figures.reliability(
             labels, {name: uncalibrated(scores[name], cards[name]["temperature"]) for name in APPROACHES}, scores
         ),
-        "confusion": figures.confusion(labels, scores),
+        "confusion": figures.confusion(labels, scores, thresholds),
     }
     for name in APPROACHES:
         grid = figures.prediction_grid(
-            dataset.pixels, labels[shown], scores[name][shown], test_rows[shown], f"{name} on test images"
+            dataset.pixels,
+            labels[shown],
+            scores[name][shown],
+            test_rows[shown],
+            f"{name} on test images",
+            thresholds[name],
         )
         pictures[f"predictions_{name}"] = grid
     figures.save("reports/evaluate/figures", pictures)

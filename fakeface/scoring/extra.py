@@ -11,6 +11,7 @@ from fakeface.core.params import APPROACHES, Params
 from fakeface.detector.device import configure
 from fakeface.detector.predictor import load_all
 from fakeface.images.store import Dataset
+from fakeface.scoring.folders import sub_folders
 from fakeface.scoring.summary import summarise
 from fakeface.split.extra import find_extra, read_extra
 
@@ -32,7 +33,8 @@ def score_extra_set(params: Params, name: str) -> None:
         scores = {name: predictor.scores(images.pixels, rows) for name, predictor in predictors.items()}
         cards = {name: predictor.card for name, predictor in predictors.items()}
     source = images.manifest["source"].to_numpy()
-    summary = summarise(images.labels, scores, cards, source, resamples=p.resamples, seed=base.seed)
+    folders = sub_folders(images.manifest["path"].tolist(), images.labels)
+    summary = summarise(images.labels, scores, cards, source, folders, resamples=p.resamples, seed=base.seed)
     learnt = dataset.manifest.loc[dataset.manifest["split"].isin(["train", "val"]), "sha256"]
     seen = int(images.manifest["sha256"].isin(learnt).sum())
     predictions = images.manifest[["path", "label", "source"]].copy()

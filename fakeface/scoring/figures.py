@@ -70,8 +70,10 @@ def curves(histories: dict[str, pd.DataFrame]) -> Figure:
     return figure
 
 
-def prediction_grid(pixels: np.ndarray, labels: np.ndarray, scores: np.ndarray, rows: np.ndarray, title: str) -> Figure:
-    """Images with their score of fake, framed green where right and red where wrong, at 0.5.
+def prediction_grid(
+    pixels: np.ndarray, labels: np.ndarray, scores: np.ndarray, rows: np.ndarray, title: str, threshold: float
+) -> Figure:
+    """Images with their score of fake, framed green where right and red where wrong, at `threshold`.
 
     Args:
         pixels: uint8 [N, 3, S, S]; `rows`: which of them to show; `labels`, `scores`: [len(rows)], in the order of `rows`.
@@ -80,7 +82,7 @@ def prediction_grid(pixels: np.ndarray, labels: np.ndarray, scores: np.ndarray, 
     lines = -(-len(rows) // columns)
     figure, axes = _tiles(lines, columns, 1.5 * columns, 1.78 * lines + 0.5)
     for axis, row, label, score in zip(axes.flat, rows, labels, scores, strict=False):
-        predicted = int(score >= 0.5)
+        predicted = int(score >= threshold)
         colour = RIGHT if predicted == label else WRONG
         image = pixels[row].transpose(1, 2, 0)
         axis.axis("on")
@@ -145,13 +147,13 @@ def reliability(labels: np.ndarray, before: dict[str, np.ndarray], after: dict[s
     return figure
 
 
-def confusion(labels: np.ndarray, scores: dict[str, np.ndarray]) -> Figure:
-    """A confusion matrix an approach, in images, at 0.5."""
+def confusion(labels: np.ndarray, scores: dict[str, np.ndarray], thresholds: dict[str, float]) -> Figure:
+    """A confusion matrix an approach, in images, at its threshold."""
     from sklearn.metrics import confusion_matrix
 
     figure = Figure(figsize=(3.2 * len(scores), 3.2), layout="constrained")
     for axis, (name, values) in zip(figure.subplots(1, len(scores), squeeze=False)[0], scores.items(), strict=True):
-        matrix = confusion_matrix(labels, values >= 0.5, labels=[0, 1])
+        matrix = confusion_matrix(labels, values >= thresholds[name], labels=[0, 1])
         axis.imshow(matrix, cmap="Blues", vmin=0, vmax=matrix.sum(1).max())
         for (i, j), count in np.ndenumerate(matrix):
             dark = count > 0.6 * matrix.sum(1).max()

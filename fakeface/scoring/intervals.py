@@ -23,6 +23,7 @@ SHARES = {
     "balanced_accuracy": None,
     "false_positive_rate": 0,
     "accuracy_at_threshold": None,
+    "balanced_accuracy_at_threshold": None,
     "accuracy_real_at_threshold": 0,
     "accuracy_fake_at_threshold": 1,
     "false_positive_rate_at_threshold": 0,
@@ -73,6 +74,7 @@ def weighted_figures(
             "balanced_accuracy": (real_right / reals + fake_right / fakes) / 2,
             "false_positive_rate": 1 - real_right / reals,
             "accuracy_at_threshold": (real_right_at + fake_right_at) / images,
+            "balanced_accuracy_at_threshold": (real_right_at / reals + fake_right_at / fakes) / 2,
             "accuracy_real_at_threshold": real_right_at / reals,
             "accuracy_fake_at_threshold": fake_right_at / fakes,
             "false_positive_rate_at_threshold": 1 - real_right_at / reals,
@@ -152,7 +154,7 @@ def interval(figure: str, values: np.ndarray, labels: np.ndarray, source: np.nda
     from scipy.stats import binomtest
 
     label = SHARES[figure]
-    classes = (0, 1) if figure == "balanced_accuracy" else (label,)
+    classes = (0, 1) if figure.startswith("balanced") else (label,)
     n = min(len(np.unique(source if c is None else source[labels == c])) for c in classes)
     exact = binomtest(n if defined[0] else 0, n).proportion_ci(LEVEL, method="exact")
     return float(exact.low), float(exact.high)

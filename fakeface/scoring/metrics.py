@@ -56,6 +56,8 @@ def evaluate(labels: np.ndarray, scores: np.ndarray, threshold: float) -> dict[s
     elif reals:
         figures["false_positive_rate"] = matrix[0, 1] / reals
     figures |= {"threshold": threshold, "accuracy_at_threshold": np.trace(at_threshold) / len(labels)}
+    if reals and fakes:
+        figures["balanced_accuracy_at_threshold"] = balanced_accuracy_score(labels, scores >= threshold)
     if reals:
         figures["accuracy_real_at_threshold"] = at_threshold[0, 0] / reals
     if fakes:

@@ -10,10 +10,12 @@ import pandas as pd
 
 from fakeface.core.files import write_csv, write_json, write_text
 from fakeface.detector.calibration import uncalibrated
+from fakeface.scoring.cautions import cautions, guessing
 from fakeface.scoring.comparison import Pair, compare
+from fakeface.scoring.folders import Rows, by_folder
+from fakeface.scoring.folders import markdown as folder_table
 from fakeface.scoring.intervals import bootstrap, interval
-from fakeface.scoring.labels import PER_CENT, PLAIN
-from fakeface.scoring.markdown import markdown_table
+from fakeface.scoring.markdown import PER_CENT, PLAIN, Figure, figure_text, markdown_table
 from fakeface.scoring.metrics import calibration, evaluate
 
 # What `dvc metrics` and MLflow show; everything else is in figures.csv.
@@ -27,33 +29,48 @@ HEADLINE = (
     "eer",
     "log_loss",
     "accuracy_at_threshold",
+    "balanced_accuracy_at_threshold",
 )
+WITH_INTERVAL = ("accuracy", "balanced_accuracy_at_threshold")
 
 
 @dataclass(frozen=True)
 class Summary:
     """`figures`: approach -> figure -> value; `intervals`: approach -> figure -> (low, high), where there is one; `models`:
-    approach -> sha256 of the weights that were scored."""
+    approach -> sha256 of the weights that were scored; `images`: real and fake ones; `folders`: `folders.by_folder`."""
 
     figures: dict[str, dict[str, Any]]
     intervals: dict[str, dict[str, tuple[float, float]]]
     pairs: list[Pair]
-    images: int
+    images: tuple[int, int]
     photos: int
     models: dict[str, str]
+    folders: Rows
+
+    def found(self) -> dict[str, dict[str, Figure]]:
+        """approach -> figure -> value and interval."""
+        return {
+            name: {
+                figure: (value, *self.intervals[name].get(figure, (None, None))) for figure, value in figures.items()
+            }
+            for name, figures in self.figures.items()
+        }
 
     def headline(self) -> dict[str, dict[str, Any]]:
-        """approach -> few figures, those of accuracy with their interval, the number of images, and which model it was."""
+        """approach -> few figures, some with their interval, the number of images, and which model it was; `guessing`: true
+        where it is no better than that."""
         rows: dict[str, dict[str, Any]] = {}
         for name, figures in self.figures.items():
             rows[name] = {}
             for figure in HEADLINE:
                 if figure in figures:
                     rows[name][figure] = figures[figure]
-                if figure == "accuracy" and figure in self.intervals[name]:
+                if figure in WITH_INTERVAL and figure in self.intervals[name]:
                     low, high = self.intervals[name][figure]
-                    rows[name] |= {"accuracy_low": round(low, 6), "accuracy_high": round(high, 6)}
-            rows[name] |= {"n_test": self.images, "model_sha256": self.models[name]}
+                    rows[name] |= {f"{figure}_low": round(low, 6), f"{figure}_high": round(high, 6)}
+            rows[name] |= {"n_test": sum(self.images), "model_sha256": self.models[name]}
+            if guessing(self.found()[name]):
+                rows[name]["guessing"] = True
         return rows
 
     def table(self) -> pd.DataFrame:
@@ -76,30 +93,26 @@ class Summary:
 
     def markdown(self, title: str) -> str:
         """For people: a table with intervals, and the sentences."""
-        names = list(self.figures)
+        names, found = list(self.figures), self.found()
         rows = [
-            [words, *(self._cell(name, figure) for name in names)]
+            [words, *(figure_text(found[name][figure], figure in PER_CENT) for name in names)]
             for figure, words in (PER_CENT | PLAIN).items()
-            if all(figure in self.figures[name] for name in names)
+            if all(figure in found[name] for name in names)
         ]
         lines = [
-            f"# {title}: {self.images} images of {self.photos} photos\n",
+            f"# {title}: {sum(self.images)} images of {self.photos} photos\n",
+            *(f"**{text}**\n" for text in cautions(found, *self.images, self.photos)),
             markdown_table(["", *names], rows),
             "\nIn brackets 95 % intervals. What each figure is: docs/evaluation.md.\n",
             *(f"- {pair.sentence}" for pair in self.pairs),
         ]
-        return "\n".join(lines) + "\n"
-
-    def _cell(self, name: str, figure: str) -> str:
-        factor, digits, sign = (100, 1, " %") if figure in PER_CENT else (1, 3, "")
-        value, span = self.figures[name][figure], self.intervals[name].get(figure)
-        inside = f" ({factor * span[0]:.{digits}f} to {factor * span[1]:.{digits}f})" if span else ""
-        return f"{factor * value:.{digits}f}{sign}{inside}"
+        return "\n".join(lines) + "\n" + folder_table(self.folders, names)
 
     def write(self, folder: Path | str, title: str, **counts: int) -> None:
-        """metrics.json (the headline, and `counts`), figures.csv, pairs.csv and table.md in `folder`."""
+        """metrics.json (the headline, `counts`, `by_folder` where there are sub-folders), figures.csv, pairs.csv, table.md."""
         folder = Path(folder)
-        write_json(folder / "metrics.json", self.headline() | counts)
+        rows = {"by_folder": self.folders} if self.folders else {}
+        write_json(folder / "metrics.json", self.headline() | counts | rows)
         write_csv(folder / "figures.csv", self.table())
         write_csv(folder / "pairs.csv", self.differences())
         write_text(folder / "table.md", self.markdown(title))
@@ -110,6 +123,7 @@ def summarise(
     scores: Mapping[str, np.ndarray],
     cards: Mapping[str, Mapping[str, Any]],
     source: np.ndarray,
+    folders: np.ndarray | None = None,
     *,
     resamples: int,
     seed: int,
@@ -118,7 +132,7 @@ def summarise(
 
     Args:
         labels: int [N]; scores: approach -> float [N], calibrated; source: [N], the photo of each image.
-        cards: approach -> card, of which threshold, temperature and sha256 are read.
+        folders: str [N], of `folders.sub_folders`. cards: approach -> card, of which threshold, temperature and sha256 are read.
     """
     thresholds = {name: float(cards[name]["threshold"]) for name in scores}
     resampled = bootstrap(labels, scores, thresholds, source, resamples=resamples, seed=seed)
@@ -136,6 +150,12 @@ def summarise(
             for figure in figures[name]
             if figure in resampled[name] and (found := interval(figure, resampled[name][figure], labels, source))
         }
-    pairs = compare(labels, scores, source, resampled)
+    pairs = compare(labels, scores, thresholds, source, seed)
     models = {name: str(cards[name]["sha256"]) for name in scores}
-    return Summary(figures, intervals, pairs, len(labels), len(np.unique(source)), models)
+    images = (int((labels == 0).sum()), int((labels == 1).sum()))
+    rows = (
+        {}
+        if folders is None
+        else by_folder(folders, labels, scores, thresholds, source, resamples=resamples, seed=seed)
+    )
+    return Summary(figures, intervals, pairs, images, len(np.unique(source)), models, rows)

@@ -2,25 +2,24 @@
 
 import time
 from collections.abc import Callable
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 import pandas as pd
 import torch
 from torch import nn
 
 from fakeface.core.errors import UserError
-from fakeface.core.files import read_json, root, sha256, write_csv, write_json
+from fakeface.core.files import root, sha256, write_csv, write_json
 from fakeface.core.params import Features, Params, TrainFinetune, TrainScratch
 from fakeface.detector import checkpoints, distributed
 from fakeface.detector.batches import Batches
-from fakeface.detector.calibration import best_threshold, fit_temperature, scores_from_logits
 from fakeface.detector.device import Compute, configure
 from fakeface.images.store import Dataset
-from fakeface.training.loop import HISTORY, NotFinite, fit
+from fakeface.training.loop import NotFinite, fit, merit
+from fakeface.training.outcome import final_metrics, keep_cost
 from fakeface.training.resume import Progress, ResumeFile, resume_key
 
 
@@ -126,22 +125,13 @@ def train_approach(
             remedy = f"lower train_{approach}.lr (now {section.lr:g}) in params.yaml"
             raise UserError(f"the loss is not finite {error}: {remedy}{kept}") from None
         if first:
-            metrics = final_metrics(result, dataset.labels[dataset.rows("val")])
+            metrics, doubts = final_metrics(result, dataset)
+            facts |= doubts
             write_outputs(approach, task.assemble(task.model), facts, metrics, result, compute.describe())
             resume.remove()  # last: killed before, the stage finds all its epochs again
-            accuracy = f"val accuracy {metrics['val_accuracy']:.4f} in epoch {result.best_epoch} of {metrics['epochs']}"
+            accuracy = f"val accuracy {merit(metrics)[0]:.4f} in epoch {result.best_epoch} of {metrics['epochs']}"
             seconds = f"trained {result.seconds:.1f} s, stage {time.perf_counter() - started:.1f} s"
             print(f"{approach}: {accuracy}; {seconds}, {compute.precision}")
-
-
-def final_metrics(result: Progress, val_labels: np.ndarray) -> dict[str, float]:
-    """The figures of the epoch kept, and the threshold and temperature that val gives."""
-    best, logits = result.history[result.best_epoch - 1], result.best_logits.numpy()
-    temperature = fit_temperature(val_labels, logits)
-    metrics = {key: best[key] for key in HISTORY if key not in ("epoch", "lr")}
-    metrics |= {"best_epoch": result.best_epoch, "epochs": len(result.history)}
-    metrics["threshold"] = best_threshold(val_labels, scores_from_logits(logits, temperature))
-    return metrics | {"temperature": temperature}
 
 
 def write_outputs(
@@ -152,20 +142,7 @@ def write_outputs(
     calibration = {key: metrics[key] for key in ("threshold", "temperature")}
     checkpoints.save(folder, model, facts | calibration | {"metrics": metrics})
     digest = sha256(folder / "model.safetensors")
-    history = pd.DataFrame(result.history, columns=HISTORY)
+    history = pd.DataFrame(result.history)
     write_csv(report / "history.csv", history)
     write_json(report / "metrics.json", metrics | {"model_sha256": digest})
     keep_cost(Path("reports/cost", f"{approach}.json"), digest, result.seconds, len(result.history), machine)
-
-
-def keep_cost(path: Path | str, model_sha256: str, seconds: float, epochs: int, machine: str) -> None:
-    """Writes what a training cost: {"model_sha256", "minutes", "epochs", "machine"}; a file about the same model stays.
-
-    The first measurement counts. So the file is in git and no output of DVC's: whoever trains the same model again, which
-    never takes the same time, has the same bytes, and the report that shows them too.
-    """
-    with suppress(OSError, ValueError, TypeError, KeyError):  # none yet, or edited
-        if read_json(path)["model_sha256"] == model_sha256:
-            return
-    cost = {"model_sha256": model_sha256, "minutes": round(seconds / 60, 1), "epochs": epochs, "machine": machine}
-    write_json(path, cost)

@@ -14,13 +14,12 @@ from fakeface.core.errors import UserError
 from fakeface.core.params import Training
 from fakeface.detector import distributed
 from fakeface.detector.batches import Batches
+from fakeface.detector.calibration import class_weights
 from fakeface.detector.device import Compute
 from fakeface.detector.predictor import logits_of
 from fakeface.training.graphs import GraphedPasses, Passes
 from fakeface.training.progress import ProgressBar
 from fakeface.training.resume import Progress, ResumeFile, Row
-
-HISTORY = ["epoch", "lr", "train_loss", "train_accuracy", "val_loss", "val_accuracy"]
 
 
 class NotFinite(Exception):
@@ -41,8 +40,10 @@ def fit(
 ) -> Progress:
     """Trains `model` in place with cross entropy and leaves it with the weights of the epoch kept, in evaluation mode.
 
-    Kept is the last epoch, or the best by val accuracy (ties: lower val loss, then the earlier one). The test set is not
+    Kept is the last epoch, or the best by `merit` (of equals the earlier one). The test set is not
     seen here. In several processes (`distributed`) each sees its part of every batch and all end with the same result.
+    Where the classes differ in number, both count alike in the losses, of train and of val, and a row of the history has
+    `val_balanced_accuracy` too.
 
     Args:
         seed: of dropout; every epoch starts its own stream, so that a resumed one draws what an uninterrupted one would.
@@ -66,7 +67,8 @@ def fit(
     for row in progress.history:
         on_epoch(row)
     network = distributed.wrap(model)
-    passes = make_passes(network, compute)
+    passes = make_passes(network, compute, _weight(train))
+    weight = None if (found := _weight(val)) is None else found.cpu()  # where the logits are
     done = len(progress.history)
     with ProgressBar(section.epochs, train.count, done) as bar:
         for epoch in range(done + 1, section.epochs + 1):
@@ -86,9 +88,12 @@ def fit(
                 "lr": lr,
                 "train_loss": loss,
                 "train_accuracy": accuracy,
-                "val_loss": cross_entropy(val_logits, val_labels).item(),
+                "val_loss": cross_entropy(val_logits, val_labels, weight).item(),
                 "val_accuracy": (val_logits.argmax(1) == val_labels).float().mean().item(),
             }
+            if weight is not None:
+                right = (val_logits.argmax(1) == val_labels).float()
+                row["val_balanced_accuracy"] = sum(right[val_labels == c].mean().item() for c in (0, 1)) / 2
             if not math.isfinite(row["val_loss"]):
                 raise NotFinite(f"on val after epoch {epoch}")
             row = {key: round(value, 6) if key != "lr" else value for key, value in row.items()}
@@ -107,16 +112,25 @@ def fit(
     return progress
 
 
-def make_passes(network: nn.Module, compute: Compute) -> Passes:
+def _weight(batches: Batches) -> Tensor | None:
+    weights = class_weights(batches.labels.cpu().numpy())
+    return None if weights is None else torch.tensor(weights, dtype=torch.float32, device=batches.labels.device)
+
+
+def make_passes(network: nn.Module, compute: Compute, weight: Tensor | None = None) -> Passes:
     """Forward and backward pass of this process's part of a batch of `size`: (x, y, size) -> (sum of losses, number right).
 
     Both stay on the device: reading them each step would make a GPU wait. On one GPU the passes are a CUDA graph.
+    `weight`: what an image of each class counts in the loss, on the device; None for 1.
     """
 
     def passes(x: Tensor, y: Tensor, size: int) -> tuple[Tensor, Tensor]:
         with compute.autocast():
             logits = network(x)
-        loss = cross_entropy(logits.float(), y)
+        if weight is None:
+            loss = cross_entropy(logits.float(), y)
+        else:  # over the number of images: the sum of their weights differs from batch to batch
+            loss = cross_entropy(logits.float(), y, weight, reduction="sum") / len(y)
         mine = distributed.part(size)
         # gradients are averaged over the processes: so weighted, that is the mean over the whole batch
         (loss * (mine * distributed.world() / size)).backward()
@@ -159,8 +173,8 @@ def stopped_early(history: list[Row], patience: int) -> bool:
 
 
 def merit(row: Row) -> tuple[float, float]:
-    """What makes an epoch better than another: val accuracy, then a lower val loss."""
-    return row["val_accuracy"], -row["val_loss"]
+    """What makes an epoch better than another: val accuracy, balanced where classes differ in number; then a lower val loss."""
+    return row.get("val_balanced_accuracy", row["val_accuracy"]), -row["val_loss"]
 
 
 def make_optimizer(parameters: list[Tensor], section: Training) -> Optimizer:

@@ -39,7 +39,8 @@ class ProgressBar(tqdm):
 
     def epoch(self, row: dict[str, float]) -> None:
         """An epoch is over; `row` is its row of the history."""
-        number, loss, accuracy = int(row["epoch"]), row["train_loss"], row["val_accuracy"]
+        number, loss = int(row["epoch"]), row["train_loss"]
+        accuracy = row.get("val_balanced_accuracy", row["val_accuracy"])
         self.set_postfix(epoch=number, train=f"{loss:.3f}", val_acc=f"{accuracy:.3f}")
         if not self.terminal and (time.monotonic() - self.said >= LINE_SECONDS or number == self.epochs):
             self._say(f"epoch {number}/{self.epochs}: train loss {loss:.3f}, val accuracy {accuracy:.3f}")

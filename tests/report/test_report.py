@@ -17,7 +17,7 @@ from fakeface.core.perturbations import CELLS
 from fakeface.pages.render import images_uri, render
 from fakeface.report import view
 from fakeface.report.limits import limits
-from fakeface.report.results import Results, best_on_val
+from fakeface.report.results import VERDICTS, Results, best_on_val
 from fakeface.report.view import answer, comparison, errors, leak
 from fakeface.scoring.comparison import Pair
 
@@ -30,13 +30,14 @@ PIXELS = np.random.default_rng(0).integers(0, 256, (3, 32, 32), dtype=np.uint8)
 def card(val=0.9, loss=0.3, **changed):
     metrics = {"val_accuracy": val, "val_loss": loss, "train_accuracy": 0.95, "best_epoch": 2, "epochs": 3}
     return {"network": "mynet", "weights": "none", "crop_size": 128, "data_hash": "d" * 64, "seed": 0, "threads": 2,
-            "processes": 1, "device": "cpu", "precision": "fp32", "sha256": "a" * 64, "metrics": metrics} | changed  # fmt: skip
+            "processes": 1, "device": "cpu", "precision": "fp32", "sha256": "a" * 64, "threshold": 0.4,
+            "metrics": metrics} | changed  # fmt: skip
 
 
 def pair(a, b, accuracy_a, accuracy_b, shown):
     low, high = (0.01, 0.2) if accuracy_a > accuracy_b else (-0.2, -0.01)
     made = Pair(a, b, 100, 50, accuracy_a, accuracy_b, accuracy_a - accuracy_b, low if shown else -0.1,
-                high if shown else 0.1, 9, 2, 0.01, 0.02 if shown else 0.4)  # fmt: skip
+                high if shown else 0.1, 9, 2, 0.02 if shown else 0.4)  # fmt: skip
     assert made.shown == shown
     return {**vars(made), "shown": made.shown, "sentence": made.sentence}
 
@@ -50,9 +51,10 @@ def results(**changed) -> Results:
     accuracies = {"scratch": 0.96, "extractor": 0.8, "finetune": 0.95}
     figures = [(name, figure, value, value - 0.04, min(1.0, value + 0.04))
                for name, accuracy in accuracies.items()
-               for figure, value in {"accuracy": accuracy, "accuracy_real": 0.9, "ece": 0.05, "ece_uncalibrated": 0.02,
+               for figure, value in {"accuracy": 0.5, "balanced_accuracy_at_threshold": accuracy, "accuracy_real": 0.5,
+                                     "accuracy_real_at_threshold": 0.9, "ece": 0.05, "ece_uncalibrated": 0.02,
                                      "threshold": 0.4}.items()]  # fmt: skip
-    cells = [(name, cell.name, 0.5 if name == "scratch" and cell.name.startswith("blur") else 0.9)
+    cells = [(name, cell.name, 0.5, 0.5 if name == "scratch" and cell.name.startswith("blur") else 0.9, 0.4, 0.95, 64)
              for name in NAMES for cell in CELLS]  # fmt: skip
     values = {
         "params": YAML(typ="safe").load(ROOT / "params.yaml"),
@@ -66,8 +68,9 @@ def results(**changed) -> Results:
         "audit": {"verdict": "warn", "balanced_accuracy": {"metadata": 0.5, "spectrum": 0.9, "thumbnail": None},
                   "interval_95": {"metadata": [0.45, 0.55], "spectrum": [0.85, 0.95], "thumbnail": [None, None]},
                   "exact_duplicates": 0, "near_duplicates": 1, "photos_in_several_splits": 0},
-        "cells": pd.DataFrame(cells, columns=["approach", "cell", "accuracy"]),
-        "robustness": {name: {"accuracy": {"mean": 0.8}} for name in NAMES},
+        "cells": pd.DataFrame(cells, columns=["approach", "cell", "accuracy", VERDICTS[0], "low", "high", "images"]),
+        "robustness": {name: {VERDICTS[0]: {"mean": 0.8}} for name in NAMES},
+        "folders": {},
         "errors": pd.DataFrame([("scratch", EVIL, 1, 0.01), ("finetune", EVIL, 1, 0.1), ("finetune", "0_real/1.jpg", 0, 0.9)],
                                columns=["approach", "path", "label", "score"]),
         "seeds": {"seeds": 1, "approaches": {name: {"accuracy": [a], "mean": a, "sd": None} for name, a in accuracies.items()}},
@@ -125,6 +128,13 @@ def test_the_page_needs_nothing_else_and_is_the_same_again():
 def test_val_chooses_and_test_has_no_say():
     assert best_on_val({"a": card(0.9), "b": card(0.95), "c": card(0.94)}) == "b"
     assert best_on_val({"a": card(0.95, 0.3), "b": card(0.95, 0.2)}) == "b"
+    uneven = card(0.8)
+    uneven["metrics"]["val_balanced_accuracy"] = 0.7
+    all_fake = card(0.9, constant="fake")
+    all_fake["metrics"]["val_balanced_accuracy"] = 0.5
+    assert best_on_val({"a": all_fake, "b": uneven}) == "b"
+    uneven["metrics"]["val_balanced_accuracy"] = 0.45  # even where it is worse than a coin
+    assert best_on_val({"a": all_fake, "b": uneven}) == "b"
     told = answer(results(cards={"scratch": card(0.9), "extractor": card(0.97), "finetune": card(0.95)}))
     assert told["best"] == "extractor"
     assert told["standing"] == "val misled"
@@ -177,12 +187,70 @@ def test_minutes_are_measured_or_not():
     ]
 
 
+def of_scratch(**values):
+    """The figures, of which scratch's are changed: figure -> (value, low, high)."""
+    table = results().figures
+    more = [("scratch", figure, *found) for figure, found in values.items()]
+    kept = table[~((table["approach"] == "scratch") & table["figure"].isin(list(values)))]
+    return pd.concat([kept, pd.DataFrame(more, columns=table.columns)])
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        (
+            {"figures": of_scratch(roc_auc=(0.376, 0.3, 0.45))},
+            "scratch is no better than guessing here: balanced accuracy 96.0 % (92.0 to 100.0), ROC-AUC 0.376 (0.300 to 0.450);",
+        ),
+        (
+            {"figures": of_scratch(balanced_accuracy_at_threshold=(0.5, None, None),
+                                   accuracy_real_at_threshold=(0.0, None, 0.05), accuracy_fake_at_threshold=(1.0, 0.95, None))},
+            "scratch is no better than guessing here, it calls every image fake",
+        ),
+        ({"cards": results().cards | {"scratch": card(0.97, guessing=True)}}, "Val images do not tell scratch from guessing"),
+        (
+            {"split": results().split | {"test": {"real": 20, "fake": 30}}},
+            "A small test set: 20 reals and 30 fakes of 50 photos. If all 20 of a class are called right, up to 15 %",
+        ),
+        (
+            {"split": results().split | {"test": {"real": 60, "fake": 600}}},
+            "The test set has 60 reals and 600 fakes: to call everything fake is right for 90.9 % of them.",
+        ),
+        ({"split": results().split | {"train": {"real": 300, "fake": 100}}}, "Training had 300 reals and 100 fakes"),
+    ],
+)  # fmt: skip
+def test_what_must_be_said_before_any_figure_is(changed, words):
+    text = html(**changed)
+    assert words in text
+    assert text.index(words) < text.index("Which approach?")
+    assert ("<h1>Real or computer-made face: no better than guessing</h1>" in text) == bool(
+        {"figures", "cards"} & set(changed)
+    )
+    assert words not in html()
+    assert "First of all." not in html()
+
+
+def test_a_row_for_each_sub_folder():
+    row = {
+        "images": 12,
+        **{name: {"recall": 0.75, "recall_low": 0.5, "recall_high": 0.9, "roc_auc": 0.8} for name in NAMES},
+    }
+    assert "By sub-folder" not in html()
+    text = html(folders={"fake: 1_fake/<b>": row})
+    assert "fake: 1_fake/&lt;b&gt;</td>" in text
+    assert text.count("<td>75.0 % (50.0 to 90.0), AUC 0.800</td>") == 3
+    text = html(robustness=results().robustness | {"by_folder": {"fake: sg2, blur_1": row}})
+    assert text.count("<td>75.0 % (50.0 to 90.0), AUC 0.800</td>") == 3
+
+
 def test_fragility_comes_from_the_figures():
     text = limit("Fragile")
-    assert text.startswith("scratch falls from 90.0 to 50.0 % of images right with blur, sigma 1.")
+    assert text.startswith(
+        "scratch falls from 90.0 % (40.0 to 95.0) to 50.0 % (40.0 to 95.0) balanced accuracy with blur, sigma 1 (on 64 test"
+    )
     blurred = sum(cell.name.startswith("blur") for cell in CELLS)
     assert f"in {blurred} of {len(CELLS) - 1} perturbations: blur in 4 of 4 strengths." in text
-    firm = results().cells.assign(accuracy=0.9)
+    firm = results().cells.assign(**{VERDICTS[0]: 0.9})
     assert "loses at most 0.0 points" in limit("Fragile", cells=firm)
     assert answer(results(cells=firm))["fragile"] == ""
 
@@ -249,7 +317,7 @@ def test_no_error_at_all_is_a_result_too(tmp_path):
 def test_figures_that_are_missing_are_no_numbers():
     rows = {row["words"]: row["cells"] for row in comparison(results())["rows"]}
     assert rows["ROC-AUC"] == [None, None, None]
-    assert rows["accuracy"][1] == {"value": "80.0 %", "interval": "76.0 to 84.0"}
+    assert rows["balanced accuracy at the val threshold"][1] == {"value": "80.0 %", "interval": "76.0 to 84.0"}
 
 
 @given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1), st.floats(0, 0.9))

@@ -101,6 +101,7 @@ def test_markdown_by_hand():
         "| **mean** | 83.3 | 70.0 |",
         "| **worst** | 60.0 | 50.0 |",
     ]
+    assert "| clean | 100.0 (90.0 to 100.0) |" in markdown(SMALL.assign(low=0.9, high=1.0))
 
 
 FULL = table(

@@ -9,7 +9,6 @@ from matplotlib.colors import to_hex
 from PIL import Image
 
 from fakeface.scoring import figures
-from fakeface.training.loop import HISTORY
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (12, 3, 24, 24), dtype=np.uint8)
 LABELS = np.array([0, 1] * 6)
@@ -20,7 +19,7 @@ GREEN, RED = "#1a7f37", "#cf222e"
 def history(epochs):
     e = np.arange(1, epochs + 1)
     rows = {"epoch": e, "lr": 0.1, "train_loss": 1 / e, "val_loss": 1.2 / e, "train_accuracy": 0.9, "val_accuracy": 0.8}
-    return pd.DataFrame(rows)[HISTORY]
+    return pd.DataFrame(rows)
 
 
 TWO = {"scratch": SCORES, "finetune": LABELS * 1.0}
@@ -28,9 +27,9 @@ MAKE = {
     "training images": lambda: figures.training_images(PIXELS, LABELS, np.arange(12), per_class=3),
     "curves": lambda: figures.curves({"scratch": history(30), "extractor": history(5), "finetune": history(2)}),
     "a single curve": lambda: figures.curves({"scratch": history(4)}),
-    "grid": lambda: figures.prediction_grid(PIXELS, LABELS, SCORES, np.arange(12), "scratch"),
+    "grid": lambda: figures.prediction_grid(PIXELS, LABELS, SCORES, np.arange(12), "scratch", 0.5),
     "roc": lambda: figures.roc(LABELS, TWO, {"scratch": 0.75, "finetune": 1.0}),
-    "confusion": lambda: figures.confusion(LABELS, TWO),
+    "confusion": lambda: figures.confusion(LABELS, TWO, {"scratch": 0.5, "finetune": 0.5}),
     "reliability": lambda: figures.reliability(LABELS, TWO, {"scratch": SCORES, "finetune": SCORES}),
 }
 
@@ -45,7 +44,7 @@ def test_same_data_gives_the_same_bytes(make, tmp_path):
 
 
 def framed(labels, scores):
-    figure = figures.prediction_grid(PIXELS, np.array(labels), np.array(scores), np.arange(len(labels)), "x")
+    figure = figures.prediction_grid(PIXELS, np.array(labels), np.array(scores), np.arange(len(labels)), "x", 0.5)
     return [(to_hex(axis.spines["left"].get_edgecolor()), axis.get_title()) for axis in figure.axes if axis.images]
 
 
@@ -67,7 +66,7 @@ def test_right_is_green_and_wrong_is_red(label, score, colour, words):
 
 
 def test_all_four_sides_of_the_frame_are_drawn_in_the_colour():
-    axis = figures.prediction_grid(PIXELS, LABELS, SCORES, np.arange(12), "x").axes[0]
+    axis = figures.prediction_grid(PIXELS, LABELS, SCORES, np.arange(12), "x", 0.5).axes[0]
     assert {to_hex(spine.get_edgecolor()) for spine in axis.spines.values()} == {GREEN}
     assert all(spine.get_visible() and spine.get_linewidth() >= 2 for spine in axis.spines.values())
     assert axis.axison
@@ -75,7 +74,7 @@ def test_all_four_sides_of_the_frame_are_drawn_in_the_colour():
 
 def test_grid_shows_the_rows_asked_for_with_their_labels():
     rows = np.array([7, 2, 5])
-    figure = figures.prediction_grid(PIXELS, LABELS[rows], SCORES[rows], rows, "x")
+    figure = figures.prediction_grid(PIXELS, LABELS[rows], SCORES[rows], rows, "x", 0.5)
     shown = [axis for axis in figure.axes if axis.images]
     assert len(shown) == 3
     for axis, row in zip(shown, rows, strict=True):

@@ -32,7 +32,8 @@ BOTH = np.tile([0, 1], 40)
 def test_headline_is_short_and_has_the_interval_of_accuracy():
     _, summary = summary_of(BOTH)
     for name, row in summary.headline().items():
-        expected = {*HEADLINE, "accuracy_low", "accuracy_high", "n_test", "model_sha256"}
+        balanced = {f"balanced_accuracy_at_threshold_{end}" for end in ("low", "high")}
+        expected = {*HEADLINE, *balanced, "accuracy_low", "accuracy_high", "n_test", "model_sha256"}
         assert set(row) == expected - {"false_positive_rate"}
         assert row["accuracy_low"] < row["accuracy"] < row["accuracy_high"]
         assert row["accuracy"] == summary.figures[name]["accuracy"]
@@ -77,6 +78,23 @@ def test_files_are_written_and_can_be_read_back(tmp_path):
     assert summary.pairs[0].sentence in text
     columns = {line.count("|") for line in text.splitlines() if line.startswith("|")}
     assert columns == {4}
+
+
+def test_what_is_no_better_than_guessing_is_said_first(tmp_path):
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1], [6, 60])
+    scores = {"scratch": np.where(labels == 1, 0.9, 0.1), "coin": rng.random(66), "fake": rng.uniform(0.8, 1, 66)}
+    summary = summarise(labels, scores, dict.fromkeys(scores, CARDS["scratch"]), np.arange(66), resamples=200, seed=0)
+    assert [row.get("guessing") for row in summary.headline().values()] == [None, True, True]
+    said = [text.strip("*") for text in summary.markdown("Test set").split("\n\n")[1:5]]
+    assert [text.split(":")[0] for text in said[:2]] == [
+        "coin is no better than guessing here",
+        "fake is no better than guessing here, it calls every image fake",
+    ]
+    assert said[2].startswith(
+        "A small test set: 6 reals and 60 fakes of 66 photos. If all 6 of a class are called right, up to 50 %"
+    )
+    assert "to call everything fake is right for 90.9 % of them" in said[3]
 
 
 @pytest.mark.parametrize("label", [0, 1])

@@ -7,8 +7,8 @@ import pytest
 from test_loop import FP32, blobs, section
 from test_resume import Stop, network
 
-from fakeface.training.approach import keep_cost
 from fakeface.training.loop import fit
+from fakeface.training.outcome import EARLIER, keep_cost
 from fakeface.training.resume import ResumeFile
 
 
@@ -21,9 +21,16 @@ def test_the_first_measurement_of_a_model_stays(tmp_path):
     assert path.read_bytes() == first
     keep_cost(path, "b", 500.0, 4, "another processor")
     assert json.loads(path.read_text())["minutes"] == 8.3
+    keep_cost(path, "a", 500.0, 3, "another processor")  # back again
+    back = json.loads(path.read_text())
+    assert back.pop("earlier") == [{"model_sha256": "b", "minutes": 8.3, "epochs": 4, "machine": "another processor"}]
+    assert back == json.loads(first)
+    for number in range(2 * EARLIER):
+        keep_cost(path, str(number), 1.0, 1, "one processor")
+    assert len(json.loads(path.read_text())["earlier"]) == EARLIER
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", "1"])
+@pytest.mark.parametrize("text", ["", "[]", "{}", "1", '{"model_sha256": "b", "earlier": 1}'])
 def test_a_record_that_somebody_spoilt_is_written_again(tmp_path, text):
     path = tmp_path / "cost.json"
     path.write_text(text)

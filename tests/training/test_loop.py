@@ -6,6 +6,8 @@ import math
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import balanced_accuracy_score
+from sklearn.utils.class_weight import compute_sample_weight
 from torch import nn
 
 from fakeface.core.params import Training
@@ -14,7 +16,7 @@ from fakeface.detector.device import Compute
 from fakeface.detector.networks import NETWORKS, Head, build, replace_head
 from fakeface.detector.predictor import logits_of
 from fakeface.detector.weights import backbone
-from fakeface.training.loop import HISTORY, NotFinite, fit, make_optimizer, make_schedule
+from fakeface.training.loop import NotFinite, fit, make_optimizer, make_schedule
 
 CPU = torch.device("cpu")
 FP32 = Compute(CPU, "fp32")
@@ -101,8 +103,8 @@ def test_history_has_a_row_an_epoch_and_is_told_at_once():
     result = fit(linear(), blobs(), blobs(seed=1), section(), FP32, on_epoch=told.append)
     assert told == result.history
     assert [row["epoch"] for row in result.history] == [1, 2, 3, 4, 5]
-    assert all(list(row) == HISTORY for row in result.history)
-    assert HISTORY == ["epoch", "lr", "train_loss", "train_accuracy", "val_loss", "val_accuracy"]
+    names = ["epoch", "lr", "train_loss", "train_accuracy", "val_loss", "val_accuracy"]
+    assert all(list(row) == names for row in result.history)
 
 
 def test_val_may_be_scored_with_mirror_images():
@@ -124,16 +126,36 @@ def test_val_may_be_scored_with_mirror_images():
     assert not torch.equal(one, other)
 
 
-def test_figures_of_the_first_epoch_are_plain_means_over_images():
+@pytest.mark.parametrize(("n", "n_val"), [(28, 14), (27, 13)])
+def test_figures_of_the_first_epoch_are_means_in_which_both_classes_count_alike(n, n_val):
     """lr is next to nothing, so each batch sees the first weights; the last batch is smaller than the others."""
-    model, train, val = linear(), blobs(n=27), blobs(n=13, seed=1)
-    x, y = train.views[0], train.labels
-    logits, val_logits = model(x), model(val.views[0])
+    model, train, val = linear(), blobs(n=n), blobs(n=n_val, seed=1)
     row = fit(model, train, val, section(lr=1e-12, epochs=1), FP32).history[0]
-    assert row["train_loss"] == pytest.approx(nn.functional.cross_entropy(logits, y).item(), abs=2e-6)
-    assert row["train_accuracy"] == pytest.approx((logits.argmax(1) == y).sum().item() / 27, abs=1e-6)
-    assert row["val_loss"] == pytest.approx(nn.functional.cross_entropy(val_logits, val.labels).item(), abs=2e-6)
-    assert row["val_accuracy"] == pytest.approx((val_logits.argmax(1) == val.labels).sum().item() / 13, abs=1e-6)
+    for name, of in (("train", train), ("val", val)):
+        logits, y = model(of.views[0]), of.labels
+        losses = nn.functional.cross_entropy(logits, y, reduction="none").detach().numpy()
+        weights = compute_sample_weight("balanced", y)  # all 1 for as many of each
+        assert row[f"{name}_loss"] == pytest.approx((losses * weights).mean(), abs=2e-6)
+        assert row[f"{name}_accuracy"] == pytest.approx((logits.argmax(1) == y).float().mean().item(), abs=1e-6)
+    balanced = balanced_accuracy_score(val.labels, logits.argmax(1))
+    assert row.get("val_balanced_accuracy") == (None if n_val == 14 else pytest.approx(balanced, abs=1e-6))
+
+
+def test_ten_fakes_to_a_real_do_not_make_everything_fake():
+    """Classes that overlap, where fake for all is right ten times of eleven; the epoch kept is the best by balanced accuracy."""
+    rng = np.random.default_rng(0)
+    labels = (np.arange(660) % 11 > 0).astype(np.int64)
+    x = rng.normal(0, 1, (1, 660, 4)).astype(np.float32)
+    x[0, :, 0] += labels
+    batches = FeatureBatches(x, labels, batch_size=16, device=CPU)
+    model = linear()
+    result = fit(model, batches, batches, section(lr=0.02, epochs=6), FP32)
+    recalls = [(result.best_logits.argmax(1).numpy()[labels == c] == c).mean() for c in (0, 1)]
+    assert min(recalls) > 0.5
+    balanced = [row["val_balanced_accuracy"] for row in result.history]
+    assert result.history[result.best_epoch - 1]["val_balanced_accuracy"] == max(balanced)
+    plain = [row["val_accuracy"] for row in result.history]
+    assert plain.index(max(plain)) + 1 != result.best_epoch
 
 
 def test_best_epoch_is_kept_and_the_last_when_asked():
