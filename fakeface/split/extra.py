@@ -6,7 +6,7 @@ from fakeface.core.errors import UserError
 from fakeface.core.params import Params
 from fakeface.images.decode import Found, class_images
 from fakeface.images.store import Dataset, PixelFile
-from fakeface.split.pairs import group
+from fakeface.split.pairs import group_images
 from fakeface.split.read import read_images
 
 
@@ -28,7 +28,6 @@ def find_extra(name: str, folder: str, real: str, fake: str) -> list[Found]:
 
 def read_extra(folder: Path, found: list[Found], pixels: Path, params: Params) -> tuple[Dataset, list[tuple[str, str]]]:
     """`read_images`, grouped by photo as the split stage does: column `source`, int64, of the manifest."""
-    table, bad = read_images(folder, found, pixels, params)
-    stems, labels, digests, hashes = (table[key].to_numpy() for key in ("stem", "label", "sha256", "hash"))
-    groups = group(stems, labels, digests, hashes, params.split.hash_distance)
+    table, looks, bad = read_images(folder, found, pixels, params)
+    groups = group_images(table, looks, params.split.hash_distance)
     return Dataset(folder, table.assign(source=groups.source), PixelFile(pixels)), bad

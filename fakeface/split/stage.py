@@ -11,7 +11,7 @@ from fakeface.core.params import Params
 from fakeface.images import decode as images
 from fakeface.images import store
 from fakeface.split import protocols
-from fakeface.split.pairs import group
+from fakeface.split.pairs import group_images
 from fakeface.split.read import read_images
 
 
@@ -20,22 +20,23 @@ def split(params: Params) -> None:
     found = images.find_images(p.data, p.real, p.fake)
     with whole("data/split") as folder:
         folder.mkdir()
-        manifest, bad = read_images(Path(p.data), found, folder / "pixels.npy", params)
+        manifest, looks, bad = read_images(Path(p.data), found, folder / "pixels.npy", params)
         labels = manifest["label"].to_numpy()
         available = [int((labels == c).sum()) for c in (0, 1)]
         sizes = protocols.class_sizes(
             p.protocol, p.train, p.val, p.test, available, [f"{p.data}/{p.real}", f"{p.data}/{p.fake}"]
         )
-        stems, digests, hashes = (manifest[key].to_numpy() for key in ("stem", "sha256", "hash"))
-        groups = group(stems, labels, digests, hashes, p.hash_distance)
+        groups = group_images(manifest, looks, p.hash_distance)
         together = groups.source if p.group_by == "photo" else np.arange(len(manifest))
         uses_all = p.protocol == "fractions" and abs(p.train + p.val + p.test - 1) < 1e-9
         rest = "train" if uses_all else store.UNUSED
         splits = protocols.assign(labels, together, sizes, rest=rest, seed=base.seed)
         manifest["split"] = splits
         notes = protocols.check_filled(labels, splits, sizes)
-        if not groups.stems_trusted:
+        if not groups.names_trusted:
             notes.append("most files of one name do not look alike: equal names alone do not make twins here")
+        if groups.found_unnamed is None:
+            notes.append("no name says which fake is made from which photo: only twins that look alike are known")
         first = np.unique(groups.source, return_index=True)[1]
         manifest["source"] = manifest["path"].str.rsplit(".", n=1).str[0].to_numpy()[first][groups.source]
         manifest[store.COLUMNS].to_csv(folder / "manifest.csv", index=False, lineterminator="\n")
@@ -45,9 +46,11 @@ def split(params: Params) -> None:
             "images": len(manifest),
             "skipped": len(bad),
             "photos": int(groups.source.max()) + 1,
-            "same_name_pairs": groups.same_stem,
+            "same_name_pairs": groups.named,
             "same_name_pairs_confirmed": groups.confirmed,
-            "names_trusted": groups.stems_trusted,
+            "names_trusted": groups.names_trusted,
+            "twins_found_without_names": groups.found_unnamed,
+            "look_alikes": groups.look_alikes,
             "near_duplicates": groups.near_duplicates,
             "test_images_with_twin_in_train": protocols.twins_across(groups.source, splits, "train"),
             "test_images_with_twin_in_val": protocols.twins_across(groups.source, splits, "val"),
