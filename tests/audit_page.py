@@ -42,7 +42,7 @@ def audit(found, on_shortcut="fail", **counts):
 
 
 def html(found):
-    return audit_page("data/<b>raw", PIXELS, measured(found), audit(found), folds=5, distance=4)
+    return audit_page("data/<b>raw", PIXELS, measured(found), audit(found), {"avif files": 8}, folds=5, distance=4)
 
 
 class Reader(HTMLParser):

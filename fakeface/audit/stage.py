@@ -11,6 +11,7 @@ from fakeface.audit.verdict import Measured, audit_metrics, in_words, reach_verd
 from fakeface.core.errors import UserError
 from fakeface.core.files import write_csv, write_json, write_text
 from fakeface.core.params import Params
+from fakeface.images.listing import left_out
 from fakeface.images.store import Dataset
 
 
@@ -38,7 +39,8 @@ def audit(params: Params) -> None:
     found = Measured(facts, copies, pictures, measured, limits)
     verdict = reach_verdict(found, p.on_shortcut)
 
-    html = audit_page(split.data, dataset.pixels, found, verdict, folds=p.folds, distance=split.hash_distance)
+    unused = left_out(split.data, split.real, split.fake)
+    html = audit_page(split.data, dataset.pixels, found, verdict, unused, folds=p.folds, distance=split.hash_distance)
     write_csv("reports/audit/files.csv", facts)
     pairs = pair_table(manifest, copies, pictures.hashes)
     write_csv("reports/audit/pairs.csv", pairs)

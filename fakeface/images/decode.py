@@ -19,8 +19,8 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from fakeface.core.errors import UserError
+from fakeface.images.listing import SUFFIXES, is_image, walk
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
 
 MAX_BYTES = 50_000_000  # of a file
@@ -90,8 +90,7 @@ def class_images(folder: Path, name: str, label: int) -> list[Found]:
     if not root.resolve().is_relative_to(folder.resolve()):  # nor would DVC watch it
         remedy = "set split.data in params.yaml to a folder that holds both classes"
         raise UserError(f"{root}: is a link that leads out of the data folder; {remedy}")
-    paths = [Path(parent, file) for parent, _, files in os.walk(root) for file in files]
-    images = sorted(path.relative_to(root) for path in paths if path.suffix.lower() in SUFFIXES)
+    images = [path for path in walk(root)[0] if is_image(path.name)]
     if not images:
         raise UserError(f"{root}: no image in the folder of {key} faces; put some there ({' '.join(sorted(SUFFIXES))})")
     return [Found((Path(name) / path).as_posix(), path.with_suffix("").as_posix(), label) for path in images]

@@ -20,8 +20,8 @@ def proposals(stems: Sequence[str], labels: np.ndarray) -> tuple[np.ndarray, lis
     """Pairs of a real image and a fake that may be made from it.
 
     A name is its words and numbers: `0001_fake`, `Fake-1`, `stargan/0001` all have the number 1. A fake goes with the photos
-    whose whole name is the longest part of its own, first with those in a folder of the same name. A word that half of a class
-    has in its names (`img_0001`) does not count.
+    whose whole name is the longest part of its own, first with those in a folder of the same name. A word that nine of ten of a
+    class have in their names (`img_0001`) does not count.
 
     Args:
         stems: paths without suffix, relative to the class folder, POSIX.
@@ -35,7 +35,7 @@ def proposals(stems: Sequence[str], labels: np.ndarray) -> tuple[np.ndarray, lis
     for label in (0, 1):
         members = [i for i in range(len(split)) if labels[i] == label]
         often = Counter(word for i in members for word in set(split[i][1]))
-        drop = {word for word, times in often.items() if 2 * times >= len(members) and not word.isdecimal()}
+        drop = {word for word, times in often.items() if 10 * times > 9 * len(members) and not word.isdecimal()}
         for i in members:
             folders, words = split[i]
             split[i] = folders, tuple(word for word in words if word not in drop) or words

@@ -10,6 +10,7 @@ from fakeface.core.files import sha256, whole, write_csv, write_json
 from fakeface.core.params import Params
 from fakeface.images import decode as images
 from fakeface.images import store
+from fakeface.images.listing import left_out
 from fakeface.split import protocols
 from fakeface.split.pairs import group_images
 from fakeface.split.read import read_images
@@ -18,6 +19,7 @@ from fakeface.split.read import read_images
 def split(params: Params) -> None:
     base, p = params.base, params.split
     found = images.find_images(p.data, p.real, p.fake)
+    unused = left_out(p.data, p.real, p.fake)
     with whole("data/split") as folder:
         folder.mkdir()
         manifest, looks, bad = read_images(Path(p.data), found, folder / "pixels.npy", params)
@@ -33,10 +35,15 @@ def split(params: Params) -> None:
         splits = protocols.assign(labels, together, sizes, rest=rest, seed=base.seed)
         manifest["split"] = splits
         notes = protocols.check_filled(labels, splits, sizes)
-        if not groups.names_trusted:
-            notes.append("most files of one name do not look alike: equal names alone do not make twins here")
         if groups.found_unnamed is None:
-            notes.append("no name says which fake is made from which photo: only twins that look alike are known")
+            of = (
+                f"of {groups.named} fakes named like a photo {groups.confirmed} look like it"
+                if groups.named
+                else "none does"
+            )
+            notes.append(
+                f"names do not tell which fake is made from which photo ({of}): twins are known by their looks alone"
+            )
         first = np.unique(groups.source, return_index=True)[1]
         manifest["source"] = manifest["path"].str.rsplit(".", n=1).str[0].to_numpy()[first][groups.source]
         manifest[store.COLUMNS].to_csv(folder / "manifest.csv", index=False, lineterminator="\n")
@@ -45,6 +52,7 @@ def split(params: Params) -> None:
         summary = {
             "images": len(manifest),
             "skipped": len(bad),
+            "left_out": unused,
             "photos": int(groups.source.max()) + 1,
             "same_name_pairs": groups.named,
             "same_name_pairs_confirmed": groups.confirmed,
@@ -62,6 +70,8 @@ def split(params: Params) -> None:
     skipped = pd.DataFrame([(printable(path), reason) for path, reason in bad], columns=["path", "reason"])
     write_csv("reports/split/skipped.csv", skipped)
     write_json("reports/split/summary.json", summary | counts)
+    if unused:
+        notes.append("not used: " + ", ".join(f"{n} {printable(kind)}" for kind, n in unused.items()))
     for note in notes:
         print(f"note: {note}")
     print(", ".join(f"{name} {sum(counts[name].values())}" for name in store.SPLITS), end="; ")

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from fakeface.images.decode import decode
+from fakeface.images.degrade import jpeg, resize
 from fakeface.split import pairs
 from fakeface.split.likeness import LENGTH, NAMED, UNNAMED, alike_pairs, describe, likeness
 from fakeface.split.pairs import equal_pairs, group, join, near_pairs, perceptual_hash
@@ -204,6 +205,24 @@ def test_alike_pairs_are_those_of_brute_force_each_once(rows, block):
         patch.setattr("fakeface.split.likeness.COLUMNS", block[1])
         found = [pair for b in alike_pairs(looks) for pair in b.tolist()]
     assert sorted(found) == sorted(wanted)
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda image: np.clip(image.astype(float) * 0.6 + 60, 0, 255),  # light
+        lambda image: image * np.array([[[1]], [[0.8]], [[0.5]]]),  # colour
+        lambda image: jpeg(image, 30),
+        lambda image: resize(image, 0.5),
+        lambda image: np.where(np.arange(96) < 30, 128, image),  # a third of it covered
+    ],
+)
+def test_an_edit_looks_like_its_photo_and_another_photo_does_not(edit):
+    coarse = np.random.default_rng(2).integers(0, 256, (2, 16, 16, 3), dtype=np.uint8)
+    photo, other = (np.asarray(Image.fromarray(c).resize((96, 96))).transpose(2, 0, 1) for c in coarse)
+    looks = np.stack([describe(image.astype(np.uint8)) for image in (photo, edit(photo), other)])
+    like, unlike = likeness(looks, np.array([[0, 1], [0, 2]]))
+    assert unlike < NAMED < UNNAMED < like
 
 
 def test_a_look_is_of_one_length_and_a_plain_picture_has_none():
