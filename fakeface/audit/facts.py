@@ -133,19 +133,22 @@ def _standard_tables() -> np.ndarray:
     return np.array(rows, dtype=np.int64)
 
 
-def find_copies(manifest: pd.DataFrame, hashes: np.ndarray, distance: int, folders: tuple[str, str]) -> Copies:
+def stems_of(manifest: pd.DataFrame, folders: tuple[str, str]) -> list[str]:
+    """The paths without suffix, relative to the folder of their class."""
+    rows = zip(manifest["path"], manifest["label"], strict=True)
+    return [PurePosixPath(path).relative_to(folders[label]).with_suffix("").as_posix() for path, label in rows]
+
+
+def find_copies(manifest: pd.DataFrame, stems: list[str], hashes: np.ndarray, distance: int) -> Copies:
     """Exact duplicates, near duplicates, twins across classes and across splits.
 
     Args:
-        manifest: with path, label, sha256, source and split.
+        manifest: with path, label, sha256, source and split; stems: from `stems_of`.
         hashes: uint64 [N] perceptual hashes, row by row.
         distance: bits, 0 to 64: at most this far apart is a near duplicate.
-        folders: of the real and of the fake class, as in the manifest's paths.
     """
     label, split = manifest["label"].to_numpy(), manifest["split"].to_numpy()
     digests = manifest["sha256"].tolist()
-    paths = zip(manifest["path"], label, strict=True)
-    stems = [PurePosixPath(path).relative_to(folders[c]).with_suffix("").as_posix() for path, c in paths]
     source, digest = first_equal(manifest["source"].tolist()), first_equal(digests)
     rows = np.arange(len(manifest))
 

@@ -1,5 +1,6 @@
 """The audit's verdict in words: what is wrong with the data, and what to do about it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,10 +44,10 @@ class Verdict:
     findings: list[Finding]
 
 
-def reach_verdict(found: Measured, on_shortcut: str) -> Verdict:
-    """Pass, warn or fail, and why. `on_shortcut`: fail or warn, for the probes of `STOPPING`."""
+def reach_verdict(found: Measured, on_shortcut: str, more: Sequence[Finding] = ()) -> Verdict:
+    """Pass, warn or fail, and why. `on_shortcut`: fail or warn, for the probes of `STOPPING`; `more`: of other kinds."""
     counts = found.copies.counts
-    findings = []
+    findings = list(more)
     for name, probe in found.probes.items():
         if probe.above(found.limits[name]):
             key = f"audit.max_{name if name in STOPPING else 'picture'}"

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from fakeface.core.perturbations import CELLS
 
@@ -61,10 +61,22 @@ class Split(Section):
     train: NonNegative
     val: NonNegative
     test: NonNegative
-    group_by: Literal["photo", "none"]
+    group_by: str
     hash_distance: Annotated[int, Field(ge=0, le=16)]
     on_bad_image: Literal["fail", "skip"]
     max_megapixels: Rate
+
+    @field_validator("group_by")
+    @classmethod
+    def _group_by_is_known(cls, value: str) -> str:
+        try:
+            known = value in ("photo", "none", "folder") or "group" in re.compile(value).groupindex
+        except (re.error, RecursionError, OverflowError) as error:
+            raise ValueError(f"{value!r} is no pattern ({error})") from None
+        if not known:
+            such = "must be photo, none, folder, or a pattern with a group of that name, such as '^(?P<group>[^_]+)_'"
+            raise ValueError(f"{value!r}: {such}")
+        return value
 
     @model_validator(mode="after")
     def _sizes_fit_the_protocol(self) -> "Split":

@@ -6,6 +6,7 @@ from fakeface.core.errors import UserError
 from fakeface.core.params import Params
 from fakeface.images.decode import Found, class_images
 from fakeface.images.store import Dataset, PixelFile
+from fakeface.split.grouping import group_names, together
 from fakeface.split.pairs import group_images
 from fakeface.split.read import read_images
 
@@ -27,7 +28,8 @@ def find_extra(name: str, folder: str, real: str, fake: str) -> list[Found]:
 
 
 def read_extra(folder: Path, found: list[Found], pixels: Path, params: Params) -> tuple[Dataset, list[tuple[str, str]]]:
-    """`read_images`, grouped by photo as the split stage does: column `source`, int64, of the manifest."""
+    """`read_images`, grouped as the split stage does: column `source`, int64, of the manifest."""
     table, looks, bad = read_images(folder, found, pixels, params)
     groups = group_images(table, looks, params.split.hash_distance)
-    return Dataset(folder, table.assign(source=groups.source), PixelFile(pixels)), bad
+    source = together(groups.source, group_names(table["stem"].tolist(), params.split.group_by))
+    return Dataset(folder, table.assign(source=source), PixelFile(pixels)), bad

@@ -1,5 +1,7 @@
 """Who goes into train, val and test: whole groups at random, so that no photo stands on two sides."""
 
+import itertools
+
 import numpy as np
 
 from fakeface.core.errors import UserError
@@ -61,6 +63,8 @@ def assign(labels: np.ndarray, groups: np.ndarray, sizes: np.ndarray, *, rest: s
         sizes: int [3, 2] from `class_sizes`.
         rest: where a group goes that fits nowhere (`train` or `unused`).
 
+    Where `rest` is train, a val or test that would have no image of a class takes the smallest group that train can spare.
+
     Returns:
         str [N]: train, val, test or unused.
     """
@@ -81,11 +85,16 @@ def assign(labels: np.ndarray, groups: np.ndarray, sizes: np.ndarray, *, rest: s
         split = rng.choice(3, p=odds / odds.sum())
         room[split] -= counts[g]
         chosen[g] = SPLITS[split]
+    for name, label in itertools.product(("val", "test") if rest == "train" else (), (0, 1)):
+        spare = [g for g in order if chosen[g] == "train" and counts[g, label]]
+        if len(spare) > 1 and not counts[chosen == name, label].any():
+            chosen[min(spare, key=lambda g: counts[g].sum())] = name
     return chosen[inverse].astype(str)
 
 
-def check_filled(labels: np.ndarray, split: np.ndarray, sizes: np.ndarray) -> list[str]:
-    """Sentences on splits that came out smaller or larger than `sizes`, because groups stay whole; empty when all is exact.
+def check_filled(labels: np.ndarray, split: np.ndarray, sizes: np.ndarray, largest: int) -> list[str]:
+    """Sentences on splits that came out smaller or larger than `sizes`, because groups stay whole, the `largest` of so
+    many images; empty when all is exact.
 
     Raises:
         UserError: a split has no image of a class at all.
@@ -95,8 +104,8 @@ def check_filled(labels: np.ndarray, split: np.ndarray, sizes: np.ndarray) -> li
         got = [int(((split == name) & (labels == c)).sum()) for c in (0, 1)]
         if min(got) == 0:
             raise UserError(
-                f"{name} would have {got[0]} real and {got[1]} fake images: too few photos to fill it with whole groups; add "
-                "faces, change the sizes in split, or lower split.hash_distance in params.yaml"
+                f"{name} would have {got[0]} real and {got[1]} fake images: groups stay whole, the largest has {largest} images; "
+                "add faces of others, or change split.train, val, test, group_by or hash_distance in params.yaml"
             )
         if got != row.tolist():
             notes.append(

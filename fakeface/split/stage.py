@@ -11,7 +11,7 @@ from fakeface.core.params import Params
 from fakeface.images import decode as images
 from fakeface.images import store
 from fakeface.images.listing import left_out
-from fakeface.split import protocols
+from fakeface.split import grouping, protocols
 from fakeface.split.pairs import group_images
 from fakeface.split.read import read_images
 
@@ -29,23 +29,29 @@ def split(params: Params) -> None:
             p.protocol, p.train, p.val, p.test, available, [f"{p.data}/{p.real}", f"{p.data}/{p.fake}"]
         )
         groups = group_images(manifest, looks, p.hash_distance)
-        together = groups.source if p.group_by == "photo" else np.arange(len(manifest))
+        names = grouping.group_names(manifest["stem"].tolist(), p.group_by)
+        grouping.check_names(names, p.group_by)
+        source = grouping.together(groups.source, names)
+        first, members = np.unique(source, return_index=True, return_counts=True)[1:]
         uses_all = p.protocol == "fractions" and abs(p.train + p.val + p.test - 1) < 1e-9
         rest = "train" if uses_all else store.UNUSED
-        splits = protocols.assign(labels, together, sizes, rest=rest, seed=base.seed)
+        kept = np.arange(len(manifest)) if p.group_by == "none" else source
+        splits = protocols.assign(labels, kept, sizes, rest=rest, seed=base.seed)
         manifest["split"] = splits
-        notes = protocols.check_filled(labels, splits, sizes)
+        notes = protocols.check_filled(labels, splits, sizes, int(np.bincount(kept).max()))
         if groups.found_unnamed is None:
-            of = (
+            said = (
                 f"of {groups.named} fakes named like a photo {groups.confirmed} look like it"
                 if groups.named
                 else "none does"
             )
             notes.append(
-                f"names do not tell which fake is made from which photo ({of}): twins are known by their looks alone"
+                f"names do not tell which fake is made from which photo ({said}); twins are known by their looks alone"
             )
-        first = np.unique(groups.source, return_index=True)[1]
-        manifest["source"] = manifest["path"].str.rsplit(".", n=1).str[0].to_numpy()[first][groups.source]
+        alone = names.count("") if any(names) else 0
+        if alone:
+            notes.append(f"{alone} images are in no group of split.group_by: of them only photos are kept whole")
+        manifest["source"] = manifest["path"].str.rsplit(".", n=1).str[0].to_numpy()[first][source]
         manifest[store.COLUMNS].to_csv(folder / "manifest.csv", index=False, lineterminator="\n")
 
         counts: dict[str, dict[str, int]] = {}
@@ -54,6 +60,9 @@ def split(params: Params) -> None:
             "skipped": len(bad),
             "left_out": unused,
             "photos": int(groups.source.max()) + 1,
+            "groups": len(first),
+            "largest_group": int(members.max()),
+            "images_without_group": alone,
             "same_name_pairs": groups.named,
             "same_name_pairs_confirmed": groups.confirmed,
             "names_trusted": groups.names_trusted,
