@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,7 @@ from PIL import Image, JpegImagePlugin
 
 from fakeface.core.errors import UserError
 from fakeface.images.decode import FORMATS, BadImage, read_file
+from fakeface.images.listing import stem_of
 from fakeface.images.store import SPLITS
 from fakeface.split.names import proposals
 from fakeface.split.pairs import equal_pairs, first_equal, near_pairs
@@ -135,8 +136,7 @@ def _standard_tables() -> np.ndarray:
 
 def stems_of(manifest: pd.DataFrame, folders: tuple[str, str]) -> list[str]:
     """The paths without suffix, relative to the folder of their class."""
-    rows = zip(manifest["path"], manifest["label"], strict=True)
-    return [PurePosixPath(path).relative_to(folders[label]).with_suffix("").as_posix() for path, label in rows]
+    return [stem_of(path, folders[label]) for path, label in zip(manifest["path"], manifest["label"], strict=True)]
 
 
 def find_copies(manifest: pd.DataFrame, stems: list[str], hashes: np.ndarray, distance: int) -> Copies:

@@ -68,7 +68,13 @@ def reach_verdict(found: Measured, on_shortcut: str, more: Sequence[Finding] = (
             f"{counts['photos_in_several_splits']} photos stand in several splits, "
             f"{counts['test_images_with_twin_in_train']} test images have their twin in train: figures on test are biased"
         )
-        findings.append(Finding("warn", text, "set split.group_by: photo in params.yaml, unless you study the leak."))
+        findings.append(
+            Finding(
+                "warn",
+                text,
+                "set split.group_by: photo in params.yaml, unless you study the leak; mend a given split in its folders.",
+            )
+        )
     if any(probe.accuracy is None for probe in found.probes.values()):
         findings.append(Finding("warn", "too few photos to measure the probes", "add images."))
     findings.sort(key=lambda finding: finding.status != "fail")

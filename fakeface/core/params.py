@@ -57,7 +57,7 @@ class Split(Section):
     data: Annotated[str, Field(min_length=1)]
     real: Annotated[str, Field(min_length=1)]
     fake: Annotated[str, Field(min_length=1)]
-    protocol: Literal["fractions", "counts", "article", "task"]
+    protocol: Literal["fractions", "counts", "article", "task", "folders"]
     train: NonNegative
     val: NonNegative
     test: NonNegative
@@ -92,7 +92,7 @@ class Split(Section):
             )
         if self.protocol == "fractions" and (min(sizes) <= 0 or sum(sizes) > 1 + 1e-9):
             raise ValueError("protocol fractions needs train, val and test above 0 with a sum of at most 1")
-        if self.protocol in ("article", "task") and not 0 < self.val < 1:
+        if self.protocol in ("article", "task", "folders") and not 0 < self.val < 1:
             raise ValueError(
                 f"protocol {self.protocol} needs val between 0 and 1: the part of the training images cut off"
             )
@@ -232,6 +232,10 @@ class Params(Section):
             raise ValueError(
                 "evaluate.leak trains under the leaky split, beside one that keeps photos whole: set split.group_by: photo, "
                 "or evaluate.leak: []"
+            )
+        if self.evaluate.leak and self.split.protocol == "folders":
+            raise ValueError(
+                "evaluate.leak trains under a random split, but split.protocol: folders keeps a given one: set evaluate.leak: []"
             )
         return self
 

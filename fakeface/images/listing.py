@@ -3,13 +3,16 @@
 import os
 import unicodedata
 from collections import Counter
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from fakeface.core.errors import UserError
 
 SUFFIXES = {".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 # What macOS, Windows and file servers leave among pictures, in lower case; some of it looks like a picture.
 LITTER = {"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "@eadir"}
+# Folders of a ready-made split, in lower case, above the class folders or right below them.
+GIVEN = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test",
+         "testing": "test"}  # fmt: skip
 
 
 def is_litter(name: str) -> bool:
@@ -42,12 +45,36 @@ def walk(root: Path) -> tuple[list[Path], list[Path]]:
     return sorted(files, key=_place), sorted(links, key=_place)
 
 
+def given_folders(folder: Path, real: str, fake: str) -> list[str]:
+    """Folders of `GIVEN` names that hold the class folders, where these do not lie in the data folder itself."""
+    if any((folder / name).is_dir() for name in (real, fake)):
+        return []
+    names = [path.name for path in sorted(folder.iterdir()) if path.name.lower() in GIVEN]
+    return [name for name in names if any((folder / name / kind).is_dir() for kind in (real, fake))]
+
+
+def stem_of(path: str, class_folder: str) -> str:
+    """The path without suffix below its class folder; a folder of `GIVEN` above that one comes first."""
+    whole = PurePosixPath(path).with_suffix("")
+    if whole.is_relative_to(class_folder):
+        return whole.relative_to(class_folder).as_posix()
+    return (whole.parts[0] / PurePosixPath(*whole.parts[1:]).relative_to(class_folder)).as_posix()
+
+
+def given_split(stem: str) -> tuple[str, str]:
+    """The split that a folder of `GIVEN` says, or "", and the stem without that folder."""
+    first, slash, rest = stem.partition("/")
+    split = GIVEN.get(first.lower(), "") if slash else ""
+    return (split, rest) if split else ("", stem)
+
+
 def left_out(folder: Path | str, real: str, fake: str) -> dict[str, int]:
     """How many files of a data folder are not used, by kind, such as `avif files` -> 4; litter is not counted."""
     folder, kinds = Path(folder), Counter[str]()
     files, links = walk(folder)
+    given = given_folders(folder, real, fake) or [""]
     for path in files:
-        if not path.is_relative_to(real) and not path.is_relative_to(fake):
+        if not any(path.is_relative_to(Path(name, kind)) for name in given for kind in (real, fake)):
             kinds[f"files in {path.parts[0]}" if len(path.parts) > 1 else "files beside the class folders"] += 1
         elif not is_image(path.name):
             kinds[f"{path.suffix[1:].lower()} files" if path.suffix else "files without a suffix"] += 1

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from fakeface.core.errors import UserError
+from fakeface.images.listing import given_split
 from fakeface.split.pairs import first_equal, join
 
 
@@ -14,10 +15,10 @@ def group_names(stems: Sequence[str], group_by: str) -> list[str]:
     """The group of each image, "" for one that is in none. Both classes share their groups: a person has reals and fakes.
 
     Args:
-        stems: paths without suffix, relative to the class folder, POSIX.
+        stems: paths without suffix, relative to the class folder, POSIX. A first folder train, val or test does not count.
         group_by: photo or none (no groups), folder, or a pattern with a group named `group`, searched in the path.
     """
-    stems = [unicodedata.normalize("NFC", stem) for stem in stems]
+    stems = [given_split(unicodedata.normalize("NFC", stem))[1] for stem in stems]
     if group_by in ("photo", "none"):
         return [""] * len(stems)
     if group_by == "folder":

@@ -10,7 +10,7 @@ from fakeface.core.files import sha256, whole, write_csv, write_json
 from fakeface.core.params import Params
 from fakeface.images import decode as images
 from fakeface.images import store
-from fakeface.images.listing import left_out
+from fakeface.images.listing import given_split, left_out
 from fakeface.split import grouping, protocols
 from fakeface.split.pairs import group_images
 from fakeface.split.read import read_images
@@ -36,9 +36,18 @@ def split(params: Params) -> None:
         uses_all = p.protocol == "fractions" and abs(p.train + p.val + p.test - 1) < 1e-9
         rest = "train" if uses_all else store.UNUSED
         kept = np.arange(len(manifest)) if p.group_by == "none" else source
-        splits = protocols.assign(labels, kept, sizes, rest=rest, seed=base.seed)
+        if p.protocol == "folders":
+            splits = protocols.keep_given(manifest["stem"].tolist(), labels, kept, p.val, base.seed)
+            sizes = np.array([[((splits == name) & (labels == c)).sum() for c in (0, 1)] for name in store.SPLITS])
+        else:
+            splits = protocols.assign(labels, kept, sizes, rest=rest, seed=base.seed)
         manifest["split"] = splits
         notes = protocols.check_filled(labels, splits, sizes, int(np.bincount(kept).max()))
+        torn = int((pd.Series(splits).groupby(source).nunique() > 1).sum()) if p.protocol == "folders" else 0
+        if torn:
+            notes.append(f"{torn} photos or groups stand in several of the given splits: figures on test are too good")
+        if p.protocol != "folders" and manifest["stem"].map(lambda stem: given_split(stem)[0]).astype(bool).any():
+            notes.append("the data folder has a split of its own, which is not kept: split.protocol: folders keeps it")
         if groups.found_unnamed is None:
             said = (
                 f"of {groups.named} fakes named like a photo {groups.confirmed} look like it"
@@ -69,6 +78,7 @@ def split(params: Params) -> None:
             "twins_found_without_names": groups.found_unnamed,
             "look_alikes": groups.look_alikes,
             "near_duplicates": groups.near_duplicates,
+            "groups_in_several_given_splits": torn,
             "test_images_with_twin_in_train": protocols.twins_across(groups.source, splits, "train"),
             "test_images_with_twin_in_val": protocols.twins_across(groups.source, splits, "val"),
             "data_hash": sha256(folder / "manifest.csv"),
