@@ -76,9 +76,8 @@ def find_images(folder: Path | str, real: str, fake: str) -> list[Found]:
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise UserError(
-            f"{folder}: no such data folder; put faces there, `dvc pull` them, or set split.data in params.yaml"
-        )
+        remedy = "put your faces there, `dvc pull` them, or set split.data in params.yaml"
+        raise UserError(f"{folder}: no such data folder; {remedy}")
     given = given_folders(folder, real, fake) or [""]
     kinds = [(real, 0, name) for name in given] + [(fake, 1, name) for name in given]
     return [image for kind in kinds for image in class_images(folder, *kind)]
@@ -91,8 +90,7 @@ def class_images(folder: Path, name: str, label: int, above: str = "") -> list[F
     if not root.is_dir():
         raise UserError(f"{root}: the folder of {key} faces is missing; make it or set split.{key} in params.yaml")
     if not root.resolve().is_relative_to(folder.resolve()):  # nor would DVC watch it
-        remedy = "set split.data in params.yaml to a folder that holds both classes"
-        raise UserError(f"{root}: is a link that leads out of the data folder; {remedy}")
+        raise UserError(f"{root}: is a link out of the data folder; set split.data to a folder that holds both classes")
     images = [path for path in walk(root)[0] if is_image(path.name)]
     if not images:
         raise UserError(f"{root}: no image in the folder of {key} faces; put some there ({' '.join(sorted(SUFFIXES))})")
