@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+Words = tuple[str, ...]
+
 MOST_PHOTOS = 8  # of one name; where more have it, it says nothing
 MOST_WORDS = 12  # of a name that are tried as part of it
 
@@ -39,30 +41,45 @@ def proposals(stems: Sequence[str], labels: np.ndarray) -> tuple[np.ndarray, lis
         for i in members:
             folders, words = split[i]
             split[i] = folders, tuple(word for word in words if word not in drop) or words
-    photos: dict[tuple[str, tuple[str, ...]], list[int]] = defaultdict(list)
+    photos: dict[tuple[str, Words], list[int]] = defaultdict(list)
     for i, (folders, words) in enumerate(split):
         for folder in {"", *folders} if labels[i] == 0 else ():
             photos[folder, words].append(i)
+        if labels[i] == 0 and folders:  # anna/0001 may be called anna_0001 elsewhere
+            photos["", _words(folders[-1]) + words].append(i)
 
     pairs, ways = [], []
     for i, (folders, words) in enumerate(split):
-        n = len(words)
-        for length in range(n, 0, -1) if labels[i] == 1 and n <= MOST_WORDS else (n,) * int(labels[i]):
-            found: dict[int, str] = {}
-            for start in range(n - length + 1):
-                part = words[start : start + length]
-                rows = next((photos[f, part] for f in (*reversed(folders), "") if (f, part) in photos), [])
-                rest = [re.sub(r"\d+", "#", word) for word in (*words[:start], "*", *words[start + length :])]
-                if len(rows) <= MOST_PHOTOS:
-                    found |= dict.fromkeys(rows, "/".join([*folders, " ".join(rest)]))
-            pairs += [(row, i) for row in sorted(found)]
-            ways += [found[row] for row in sorted(found)]
-            if found:
-                break
+        found = _photos(photos, folders, words) if labels[i] == 1 else {}
+        if labels[i] == 1 and folders and not found:
+            found = _photos(photos, folders, _words(folders[-1]) + words)
+        pairs += [(row, i) for row in sorted(found)]
+        ways += [found[row] for row in sorted(found)]
     return np.array(pairs, dtype=np.int64).reshape(-1, 2), ways
 
 
-def _split(stem: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _photos(photos: dict[tuple[str, Words], list[int]], folders: Words, words: Words) -> dict[int, str]:
+    """Rows of the photos whose name is the longest part of `words`, and in which way each goes with it."""
+    n = len(words)
+    for length in range(n, 0, -1) if n <= MOST_WORDS else (n,):
+        found: dict[int, str] = {}
+        for start in range(n - length + 1):
+            part = words[start : start + length]
+            rows = next((photos[f, part] for f in (*reversed(folders), "") if (f, part) in photos), [])
+            rest = [re.sub(r"\d+", "#", word) for word in (*words[:start], "*", *words[start + length :])]
+            if len(rows) <= MOST_PHOTOS:
+                found |= dict.fromkeys(rows, "/".join([*folders, " ".join(rest)]))
+        if found:
+            return found
+    return {}
+
+
+def _split(stem: str) -> tuple[Words, Words]:
     *folders, name = same_name(stem).split("/")
+    return tuple(folders), _words(name)
+
+
+def _words(name: str) -> Words:
+    """Words and numbers of a name; numbers without leading zeros."""
     words = re.findall(r"[^\W\d_]+|\d+", name) or [name]
-    return tuple(folders), tuple(word.lstrip("0") or "0" if word.isdecimal() else word for word in words)
+    return tuple(word.lstrip("0") or "0" if word.isdecimal() else word for word in words)

@@ -45,6 +45,9 @@ def test_every_fake_goes_with_its_photo_and_no_other(real, fake):
 
 def test_a_swap_of_two_goes_with_both_and_persons_with_their_own_folder():
     assert pairs(["000", "003", "004"], ["000_003"]) == [("000", "000_003"), ("003", "000_003")]
+    flat = [name.replace("/", "_") + "_fake" for name in ("anna/1", "bob/1")]
+    assert pairs(["anna/1", "bob/1"], flat) == [("anna/1", flat[0]), ("bob/1", flat[1])]
+    assert pairs(["anna_1", "bob_1"], ["x/anna/1", "x/bob/01"]) == [("anna_1", "x/anna/1"), ("bob_1", "x/bob/01")]
     people = [f"person{k}/{i}" for k in range(20) for i in range(3)]
     assert pairs(people, [f"fakes/{name}" for name in people]) == [(name, f"fakes/{name}") for name in people]
 
