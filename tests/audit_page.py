@@ -42,7 +42,9 @@ def audit(found, on_shortcut="fail", **counts):
 
 
 def html(found):
-    return audit_page("data/<b>raw", PIXELS, measured(found), audit(found), folds=5, distance=4)
+    return audit_page(
+        "data/<b>raw", PIXELS, measured(found), audit(found), {"avif files": 8}, folds=5, distance=4, group_by="photo"
+    )
 
 
 class Reader(HTMLParser):

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,9 @@ from PIL import Image, JpegImagePlugin
 
 from fakeface.core.errors import UserError
 from fakeface.images.decode import FORMATS, BadImage, read_file
+from fakeface.images.listing import stem_of
 from fakeface.images.store import SPLITS
+from fakeface.split.names import proposals
 from fakeface.split.pairs import equal_pairs, first_equal, near_pairs
 from fakeface.split.protocols import twins_across
 
@@ -132,24 +134,26 @@ def _standard_tables() -> np.ndarray:
     return np.array(rows, dtype=np.int64)
 
 
-def find_copies(manifest: pd.DataFrame, hashes: np.ndarray, distance: int, folders: tuple[str, str]) -> Copies:
+def stems_of(manifest: pd.DataFrame, folders: tuple[str, str]) -> list[str]:
+    """The paths without suffix, relative to the folder of their class."""
+    return [stem_of(path, folders[label]) for path, label in zip(manifest["path"], manifest["label"], strict=True)]
+
+
+def find_copies(manifest: pd.DataFrame, stems: list[str], hashes: np.ndarray, distance: int) -> Copies:
     """Exact duplicates, near duplicates, twins across classes and across splits.
 
     Args:
-        manifest: with path, label, sha256, source and split.
+        manifest: with path, label, sha256, source and split; stems: from `stems_of`.
         hashes: uint64 [N] perceptual hashes, row by row.
         distance: bits, 0 to 64: at most this far apart is a near duplicate.
-        folders: of the real and of the fake class, as in the manifest's paths.
     """
     label, split = manifest["label"].to_numpy(), manifest["split"].to_numpy()
     digests = manifest["sha256"].tolist()
-    paths = zip(manifest["path"], label, strict=True)
-    stems = [PurePosixPath(path).relative_to(folders[c]).with_suffix("").as_posix() for path, c in paths]
-    stem, source, digest = first_equal(stems), first_equal(manifest["source"].tolist()), first_equal(digests)
+    source, digest = first_equal(manifest["source"].tolist()), first_equal(digests)
     rows = np.arange(len(manifest))
 
     exact = np.stack([digest, rows], axis=1)[digest != rows]
-    near, near_count = _near(hashes, distance, digest, stem, label)
+    near, near_count = _near(hashes, distance, digest, proposals(stems, label)[0])
     one_of_each = (
         pd.DataFrame({"source": source, "label": label, "row": rows}).groupby(["source", "label"])["row"].min()
     )
@@ -181,24 +185,20 @@ def pair_table(manifest: pd.DataFrame, copies: Copies, hashes: np.ndarray) -> pd
     return pd.concat(parts, ignore_index=True)
 
 
-def _near(
-    hashes: np.ndarray, distance: int, digest: np.ndarray, stem: np.ndarray, label: np.ndarray
-) -> tuple[np.ndarray, int]:
+def _near(hashes: np.ndarray, distance: int, digest: np.ndarray, named: np.ndarray) -> tuple[np.ndarray, int]:
     """The closest near duplicates, int64 [P, 2], and how many pairs there are in all."""
     # Each hash once, as in `pairs.group`; an image whose hash was there before is paired with the first that had it.
     _, first, which, times = np.unique(hashes, return_index=True, return_inverse=True, return_counts=True)
-    near = _closest(_strangers(np.stack([first[which], np.arange(len(hashes))], axis=1), digest, stem, label), hashes)
+    near = _closest(_strangers(np.stack([first[which], np.arange(len(hashes))], axis=1), digest, named), hashes)
     near_count = int((times * (times - 1) // 2).sum())
     for block in near_pairs(hashes[first], distance):
         near_count += int((times[block[:, 0]] * times[block[:, 1]]).sum())
-        pairs = _strangers(np.sort(first[block], axis=1), digest, stem, label)
+        pairs = _strangers(np.sort(first[block], axis=1), digest, named)
         near = _closest(np.concatenate([near, pairs]), hashes)
     # All pairs were counted; off go those of equal bytes, and the real-fake pairs of one name that are as close.
     near_count -= sum(len(pairs) for pairs in equal_pairs(digest))
-    for pairs in equal_pairs(stem):
-        i, j = pairs.T
-        close = np.bitwise_count(hashes[i] ^ hashes[j]) <= distance
-        near_count -= int((close & (label[i] != label[j]) & (digest[i] != digest[j])).sum())
+    i, j = named.T
+    near_count -= int(((np.bitwise_count(hashes[i] ^ hashes[j]) <= distance) & (digest[i] != digest[j])).sum())
     return near, near_count
 
 
@@ -215,10 +215,11 @@ def _across_splits(source: np.ndarray, split: np.ndarray) -> np.ndarray:
     return np.concatenate(across)
 
 
-def _strangers(pairs: np.ndarray, digest: np.ndarray, stem: np.ndarray, label: np.ndarray) -> np.ndarray:
-    """Without pairs of equal bytes (an image with itself is one) and real-fake pairs of one name."""
-    i, j = pairs.T
-    return pairs[(digest[i] != digest[j]) & ~((stem[i] == stem[j]) & (label[i] != label[j]))]
+def _strangers(pairs: np.ndarray, digest: np.ndarray, named: np.ndarray) -> np.ndarray:
+    """Without pairs of equal bytes (an image with itself is one) and the real-fake pairs `named`; i < j in each of `pairs`."""
+    n = len(digest)
+    expected = np.isin(pairs[:, 0] * n + pairs[:, 1], named.min(1) * n + named.max(1))
+    return pairs[(digest[pairs[:, 0]] != digest[pairs[:, 1]]) & ~expected]
 
 
 def _closest(pairs: np.ndarray, hashes: np.ndarray) -> np.ndarray:

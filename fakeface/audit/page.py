@@ -19,8 +19,21 @@ STRIP, PAIR = 96, 112  # pixels, height of the pictures
 PAIRS = 12  # pairs of copies and twins of each kind
 
 
-def audit_page(data: str, pixels: Any, found: Measured, verdict: Verdict, *, folds: int, distance: int) -> str:
-    """The whole page as HTML. `data`: the folder's name; `pixels`: uint8 [N, 3, S, S], rows read as needed."""
+def audit_page(
+    data: str,
+    pixels: Any,
+    found: Measured,
+    verdict: Verdict,
+    unused: dict[str, int],
+    *,
+    folds: int,
+    distance: int,
+    group_by: str,
+) -> str:
+    """The whole page as HTML. `data`: the folder's name; `pixels`: uint8 [N, 3, S, S], rows read as needed.
+
+    `unused`: how many files by kind. `group_by`: as in params.yaml, where `none` means photos.
+    """
     facts, copies = found.facts, found.copies
     labels = facts["label"].to_numpy()
     names = {"real": 0, "fake": 1}
@@ -53,6 +66,10 @@ def audit_page(data: str, pixels: Any, found: Measured, verdict: Verdict, *, fol
         size=pixels.shape[-1],
         counts={name: int((labels == label).sum()) for name, label in names.items()},
         verdict=verdict,
+        unused=unused,
+        group_by=group_by,
+        unit="photo" if group_by in ("photo", "none") else "group",
+        largest=int(facts["source"].value_counts().max()),
         strips={
             name: images_uri(list(pixels[np.flatnonzero(labels == label)[:8]]), STRIP) for name, label in names.items()
         },

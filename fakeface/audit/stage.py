@@ -5,12 +5,14 @@ import pandas as pd
 from tqdm import tqdm
 
 from fakeface.audit import probes, spectra
-from fakeface.audit.facts import FACTS, find_copies, pair_table, read_facts
+from fakeface.audit.facts import FACTS, find_copies, pair_table, read_facts, stems_of
 from fakeface.audit.page import audit_page
+from fakeface.audit.ungrouped import ungrouped
 from fakeface.audit.verdict import Measured, audit_metrics, in_words, reach_verdict
 from fakeface.core.errors import UserError
 from fakeface.core.files import write_csv, write_json, write_text
 from fakeface.core.params import Params
+from fakeface.images.listing import left_out
 from fakeface.images.store import Dataset
 
 
@@ -22,7 +24,8 @@ def audit(params: Params) -> None:
     read = read_facts(split.data, manifest, split.max_megapixels)
     facts = pd.DataFrame(tqdm(read, total=len(manifest), desc="files", unit="image", disable=None), columns=FACTS)
     pictures = spectra.look(dataset.pixels, labels)
-    copies = find_copies(manifest, pictures.hashes, split.hash_distance, (split.real, split.fake))
+    stems = stems_of(manifest, (split.real, split.fake))
+    copies = find_copies(manifest, stems, pictures.hashes, split.hash_distance)
 
     fold = probes.folds_by_source(labels, source, p.folds, seed)
     forest, linear = probes.forest(seed), probes.linear()
@@ -36,9 +39,20 @@ def audit(params: Params) -> None:
     measured = {name: probes.probe(one, x, labels, source, fold, seed) for name, (one, x) in inputs.items()}
     limits = dict.fromkeys(inputs, p.max_picture) | {"metadata": p.max_metadata, "file_size": p.max_file_size}
     found = Measured(facts, copies, pictures, measured, limits)
-    verdict = reach_verdict(found, p.on_shortcut)
+    loose = ungrouped(stems, labels, manifest["split"].to_numpy()) if split.group_by == "photo" else []
+    verdict = reach_verdict(found, p.on_shortcut, loose)
 
-    html = audit_page(split.data, dataset.pixels, found, verdict, folds=p.folds, distance=split.hash_distance)
+    unused = left_out(split.data, split.real, split.fake)
+    html = audit_page(
+        split.data,
+        dataset.pixels,
+        found,
+        verdict,
+        unused,
+        folds=p.folds,
+        distance=split.hash_distance,
+        group_by=split.group_by,
+    )
     write_csv("reports/audit/files.csv", facts)
     pairs = pair_table(manifest, copies, pictures.hashes)
     write_csv("reports/audit/pairs.csv", pairs)
@@ -53,5 +67,5 @@ def audit(params: Params) -> None:
                 f"{split.data}: {finding.text}. {remedy[0].upper()}{remedy[1:]}, or set audit.on_shortcut: warn in "
                 "params.yaml; all of it in reports/audit/index.html"
             )
-        print(f"warning: {finding.text}")
+        print(f"warning: {finding.text}; {finding.remedy.rstrip('.')}")
     print(f"{verdict.status}: reports/audit/index.html")

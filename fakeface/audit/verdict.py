@@ -1,5 +1,6 @@
 """The audit's verdict in words: what is wrong with the data, and what to do about it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,10 +44,10 @@ class Verdict:
     findings: list[Finding]
 
 
-def reach_verdict(found: Measured, on_shortcut: str) -> Verdict:
-    """Pass, warn or fail, and why. `on_shortcut`: fail or warn, for the probes of `STOPPING`."""
+def reach_verdict(found: Measured, on_shortcut: str, more: Sequence[Finding] = ()) -> Verdict:
+    """Pass, warn or fail, and why. `on_shortcut`: fail or warn, for the probes of `STOPPING`; `more`: of other kinds."""
     counts = found.copies.counts
-    findings = []
+    findings = list(more)
     for name, probe in found.probes.items():
         if probe.above(found.limits[name]):
             key = f"audit.max_{name if name in STOPPING else 'picture'}"
@@ -67,7 +68,13 @@ def reach_verdict(found: Measured, on_shortcut: str) -> Verdict:
             f"{counts['photos_in_several_splits']} photos stand in several splits, "
             f"{counts['test_images_with_twin_in_train']} test images have their twin in train: figures on test are biased"
         )
-        findings.append(Finding("warn", text, "set split.group_by: photo in params.yaml, unless you study the leak."))
+        findings.append(
+            Finding(
+                "warn",
+                text,
+                "set split.group_by: photo in params.yaml, unless you study the leak; mend a given split in its folders.",
+            )
+        )
     if any(probe.accuracy is None for probe in found.probes.values()):
         findings.append(Finding("warn", "too few photos to measure the probes", "add images."))
     findings.sort(key=lambda finding: finding.status != "fail")

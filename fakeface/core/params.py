@@ -4,11 +4,12 @@ No key has a default here: what stands in params.yaml is all there is, so DVC se
 """
 
 import difflib
+import re
 from collections.abc import Callable, Sequence
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from fakeface.core.perturbations import CELLS
 
@@ -72,14 +73,26 @@ class Split(Section):
     data: Annotated[str, Field(min_length=1)]
     real: Annotated[str, Field(min_length=1)]
     fake: Annotated[str, Field(min_length=1)]
-    protocol: Literal["fractions", "counts", "article", "task"]
+    protocol: Literal["fractions", "counts", "article", "task", "folders"]
     train: NonNegative
     val: NonNegative
     test: NonNegative
-    group_by: Literal["photo", "none"]
+    group_by: str
     hash_distance: Annotated[int, Field(ge=0, le=16)]
     on_bad_image: Literal["fail", "skip"]
     max_megapixels: Rate
+
+    @field_validator("group_by")
+    @classmethod
+    def _group_by_is_known(cls, value: str) -> str:
+        try:
+            known = value in ("photo", "none", "folder") or "group" in re.compile(value).groupindex
+        except (re.error, RecursionError, OverflowError) as error:
+            raise ValueError(f"{value!r} is no pattern ({error})") from None
+        if not known:
+            such = "must be photo, none, folder, or a pattern with a group of that name, such as '^(?P<group>[^_]+)_'"
+            raise ValueError(f"{value!r}: {such}")
+        return value
 
     @model_validator(mode="after")
     def _sizes_fit_the_protocol(self) -> "Split":
@@ -95,7 +108,7 @@ class Split(Section):
             )
         if self.protocol == "fractions" and (min(sizes) <= 0 or sum(sizes) > 1 + 1e-9):
             raise ValueError("protocol fractions needs train, val and test above 0 with a sum of at most 1")
-        if self.protocol in ("article", "task") and not 0 < self.val < 1:
+        if self.protocol in ("article", "task", "folders") and not 0 < self.val < 1:
             raise ValueError(
                 f"protocol {self.protocol} needs val between 0 and 1: the part of the training images cut off"
             )
@@ -205,6 +218,10 @@ class Params(Section):
             raise ValueError(
                 "evaluate.leak trains under the leaky split, beside one that keeps photos whole: set split.group_by: photo, "
                 "or evaluate.leak: []"
+            )
+        if self.evaluate.leak and self.split.protocol == "folders":
+            raise ValueError(
+                "evaluate.leak trains under a random split, but split.protocol: folders keeps a given one: set evaluate.leak: []"
             )
         return self
 

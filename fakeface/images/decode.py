@@ -19,8 +19,8 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from fakeface.core.errors import UserError
+from fakeface.images.listing import SUFFIXES, given_folders, is_image, stem_of, walk
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
 
 MAX_BYTES = 50_000_000  # of a file
@@ -69,7 +69,7 @@ class Decoded:
 
 
 def find_images(folder: Path | str, real: str, fake: str) -> list[Found]:
-    """All images of both class folders, at any depth, in a fixed order: label 0 (real) first, then by path.
+    """All images of both class folders, at any depth: label 0 (real) first, then by path. Or of those in `given_folders`.
 
     Raises:
         UserError: the data folder or a class folder is missing, or a class has no image.
@@ -78,23 +78,23 @@ def find_images(folder: Path | str, real: str, fake: str) -> list[Found]:
     if not folder.is_dir():
         remedy = "put your faces there, `dvc pull` them, or set split.data in params.yaml"
         raise UserError(f"{folder}: no such data folder; {remedy}")
-    return class_images(folder, real, 0) + class_images(folder, fake, 1)
+    given = given_folders(folder, real, fake) or [""]
+    kinds = [(real, 0, name) for name in given] + [(fake, 1, name) for name in given]
+    return [image for kind in kinds for image in class_images(folder, *kind)]
 
 
-def class_images(folder: Path, name: str, label: int) -> list[Found]:
-    """The images of one class folder, at any depth, by path. Raises UserError when it is missing or has no image."""
-    root = folder / name
+def class_images(folder: Path, name: str, label: int, above: str = "") -> list[Found]:
+    """The images of the class folder `above`/`name`, at any depth, by path. Raises UserError when it is missing or empty."""
+    root = folder / above / name
     key = ("real", "fake")[label]
     if not root.is_dir():
         raise UserError(f"{root}: the folder of {key} faces is missing; make it or set split.{key} in params.yaml")
     if not root.resolve().is_relative_to(folder.resolve()):  # nor would DVC watch it
-        remedy = "set split.data in params.yaml to a folder that holds both classes"
-        raise UserError(f"{root}: is a link that leads out of the data folder; {remedy}")
-    paths = [Path(parent, file) for parent, _, files in os.walk(root) for file in files]
-    images = sorted(path.relative_to(root) for path in paths if path.suffix.lower() in SUFFIXES)
+        raise UserError(f"{root}: is a link out of the data folder; set split.data to a folder that holds both classes")
+    images = [path for path in walk(root)[0] if is_image(path.name)]
     if not images:
         raise UserError(f"{root}: no image in the folder of {key} faces; put some there ({' '.join(sorted(SUFFIXES))})")
-    return [Found((Path(name) / path).as_posix(), path.with_suffix("").as_posix(), label) for path in images]
+    return [Found(path, stem_of(path, name), label) for path in (Path(above, name, path).as_posix() for path in images)]
 
 
 def read_file(path: Path | str, folder: Path | str | None = None) -> bytes:

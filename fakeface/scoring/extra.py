@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 
 from fakeface.core.errors import UserError, printable
-from fakeface.core.files import write_csv
+from fakeface.core.files import write_csv, write_text
 from fakeface.core.params import APPROACHES, Params
 from fakeface.detector.device import configure
 from fakeface.detector.predictor import load_all
 from fakeface.images.store import Dataset
 from fakeface.scoring.folders import sub_folders
 from fakeface.scoring.summary import summarise
-from fakeface.split.extra import find_extra, read_extra
+from fakeface.split.extra import find_extra, read_extra, seen_in_training
 
 
 def score_extra_set(params: Params, name: str) -> None:
@@ -28,6 +28,7 @@ def score_extra_set(params: Params, name: str) -> None:
     scratch.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=scratch, prefix="extra") as temporary:
         images, bad = read_extra(Path(folder), found, Path(temporary, "pixels.npy"), params)
+        photos = seen_in_training(images, dataset)
         rows = np.arange(len(images.manifest))
         predictors = load_all(APPROACHES, dataset.data_hash, compute)
         scores = {name: predictor.scores(images.pixels, rows) for name, predictor in predictors.items()}
@@ -35,17 +36,19 @@ def score_extra_set(params: Params, name: str) -> None:
     source = images.manifest["source"].to_numpy()
     folders = sub_folders(images.manifest["path"].tolist(), images.labels)
     summary = summarise(images.labels, scores, cards, source, folders, resamples=p.resamples, seed=base.seed)
-    learnt = dataset.manifest.loc[dataset.manifest["split"].isin(["train", "val"]), "sha256"]
-    seen = int(images.manifest["sha256"].isin(learnt).sum())
-    predictions = images.manifest[["path", "label", "source"]].copy()
+    seen = int((photos != "").sum())
+    predictions = images.manifest[["path", "label", "source"]].assign(seen_in_training=photos)
     for approach, values in scores.items():
         predictions[f"score_{approach}"] = np.round(values, 6)
 
     report = Path("reports/extra", name)
     summary.write(report, name, skipped=len(bad), images_seen_in_training=seen)
     write_csv(report / "predictions.csv", predictions)
+    table = summary.markdown(name)
+    if seen:
+        words = "of the images show photos of train or val (predictions.csv says which): these figures are too good"
+        table += f"\n**{seen} {words}.**\n"
+    write_text(report / "table.md", table)
     for path, reason in bad:
         print(f"note: {printable(path)}: {reason}; left out")
-    if seen:
-        print(f"note: {seen} of the images, byte for byte, are in train or val: these figures are too good")
-    print(summary.markdown(name))
+    print(table)

@@ -2,12 +2,19 @@
 
 from pathlib import Path
 
+import numpy as np
+from tqdm import tqdm
+
 from fakeface.core.errors import UserError
 from fakeface.core.params import Params
 from fakeface.images.decode import Found, class_images
 from fakeface.images.store import Dataset, PixelFile
-from fakeface.split.pairs import group
+from fakeface.split.grouping import group_names, together
+from fakeface.split.likeness import LENGTH, UNNAMED, describe, describe_crops, likenesses
+from fakeface.split.pairs import group_images
 from fakeface.split.read import read_images
+
+BLOCK = 16  # training images compared at once
 
 
 def find_extra(name: str, folder: str, real: str, fake: str) -> list[Found]:
@@ -27,8 +34,31 @@ def find_extra(name: str, folder: str, real: str, fake: str) -> list[Found]:
 
 
 def read_extra(folder: Path, found: list[Found], pixels: Path, params: Params) -> tuple[Dataset, list[tuple[str, str]]]:
-    """`read_images`, grouped by photo as the split stage does: column `source`, int64, of the manifest."""
-    table, bad = read_images(folder, found, pixels, params)
-    stems, labels, digests, hashes = (table[key].to_numpy() for key in ("stem", "label", "sha256", "hash"))
-    groups = group(stems, labels, digests, hashes, params.split.hash_distance)
-    return Dataset(folder, table.assign(source=groups.source), PixelFile(pixels)), bad
+    """`read_images`, grouped as the split stage does: column `source`, int64, of the manifest."""
+    table, looks, bad = read_images(folder, found, pixels, params)
+    groups = group_images(table, looks, params.split.hash_distance)
+    source = together(groups.source, group_names(table["stem"].tolist(), params.split.group_by))
+    return Dataset(folder, table.assign(source=source), PixelFile(pixels)), bad
+
+
+def seen_in_training(images: Dataset, dataset: Dataset) -> np.ndarray:
+    """For each image of an extra set the path of the train or val image that shows the same photo, or "": str [M].
+
+    The same bytes, or alike without any name (`likeness.UNNAMED`): saved again, edited, mirrored, or cropped a little (`CROPS`).
+    """
+    learnt = np.flatnonzero(dataset.manifest["split"].isin(["train", "val"]).to_numpy())
+    looks = np.stack([describe(images.pixels[row]) for row in range(len(images.pixels))])
+    # just below the bound: likenesses are multiples of 1/16
+    most, photo = np.full(len(looks), UNNAMED * LENGTH**2 - 0.01), np.full(len(looks), -1)
+    for start in tqdm(range(0, len(learnt), BLOCK), desc="compare", unit_scale=BLOCK, unit="image", disable=None):
+        block = learnt[start : start + BLOCK]
+        crops = np.concatenate([describe_crops(pixels) for pixels in dataset.pixels[block]])
+        like = likenesses(looks, crops).reshape(len(looks), len(block), -1).max(axis=2)
+        better = like.max(axis=1) > most  # of several as alike the first stays
+        most[better], photo[better] = like.max(axis=1)[better], block[like.argmax(axis=1)][better]
+    paths = dataset.manifest["path"].to_numpy(dtype=object)
+    same = dict(zip(dataset.manifest["sha256"].iloc[learnt], paths[learnt], strict=True))
+    by_looks = np.where(photo >= 0, paths[photo], "")
+    return np.array(
+        [same.get(d) or path for d, path in zip(images.manifest["sha256"], by_looks, strict=True)], dtype=object
+    )

@@ -1,8 +1,10 @@
 """Which images come from one photo. A fake made from a real photo is its twin: both belong on one side of a split."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from itertools import pairwise
+from typing import Any
 
 import imagehash
 import numpy as np
@@ -10,8 +12,9 @@ from PIL import Image
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-# Two hashes of one photo, one of them edited, differ in few of 64 bits; two photos of different people in about 32.
-TWIN_DISTANCE = 18
+from fakeface.split.likeness import NAMED, UNNAMED, alike_pairs, likeness
+from fakeface.split.names import proposals
+
 # Near pairs gathered before they are handed on: linking costs a pass over all images.
 BLOCK = 100_000
 
@@ -20,16 +23,19 @@ BLOCK = 100_000
 class Groups:
     """`source`: int64 [N], one number a photo, in order of first appearance.
 
-    `same_stem`: pairs (one real, one fake) that share a file name; `confirmed`: those whose hashes agree too;
-    `stems_trusted`: whether equal names mean equal photos; `near_duplicates`: pairs of different names
-    linked by their hashes alone.
+    `named`: fakes whose names propose photos; `confirmed`: those that look like one of them; `names_trusted`: whether most do;
+    `look_alikes`, `near_duplicates`: pairs that no names propose, alike by `likeness` or linked by their hashes;
+    `found_unnamed`: of the pairs that names propose and pixels confirm, the share that pixels alone would have found; None
+    where names say nothing.
     """
 
     source: np.ndarray
-    same_stem: int
+    named: int
     confirmed: int
-    stems_trusted: bool
+    names_trusted: bool
+    look_alikes: int
     near_duplicates: int
+    found_unnamed: float | None
 
 
 def perceptual_hash(pixels: np.ndarray) -> int:
@@ -37,41 +43,62 @@ def perceptual_hash(pixels: np.ndarray) -> int:
     return int(str(imagehash.phash(Image.fromarray(pixels.transpose(1, 2, 0)))), 16)
 
 
-def group(stems: np.ndarray, labels: np.ndarray, sha256: np.ndarray, hashes: np.ndarray, distance: int) -> Groups:
+def group_images(table: Any, looks: np.ndarray, distance: int) -> Groups:
+    """`group` of what `read_images` gives: a DataFrame, and what the images look like."""
+    labels, digests, hashes = (table[key].to_numpy() for key in ("label", "sha256", "hash"))
+    return group(table["stem"].tolist(), labels, digests, hashes, looks, distance)
+
+
+def group(
+    stems: Sequence[str], labels: np.ndarray, sha256: np.ndarray, hashes: np.ndarray, looks: np.ndarray, distance: int
+) -> Groups:
     """Groups images by source photo.
 
-    Linked are: equal bytes; hashes at most `distance` bits apart; equal stems. Where fewer than half of the real-fake pairs
-    of one name look alike, as in two unrelated numbered sets, equal names are a coincidence: then only those that do.
+    Linked are: equal bytes; hashes at most `distance` bits apart; a `likeness` of `UNNAMED`, or of `NAMED` where names propose
+    it (`names.proposals`). Where at least half of the fakes that have one photo to go with in one way look like it, so do the
+    others: an edit may be stronger than the pixels can tell. Two unrelated numbered sets are not linked by their numbers.
 
     Args:
-        stems: str [N], file names without suffix, relative to the class folder.
-        labels: int [N], 0 real, 1 fake.
+        stems: file names without suffix, relative to the class folder; labels: int [N], 0 real, 1 fake.
         sha256: str [N], digests of the files.
-        hashes: uint64 [N] perceptual hashes.
+        hashes: uint64 [N] perceptual hashes; looks: int8 [N, 1024] from `likeness.describe`.
         distance: bits, 0 to 64.
     """
     everyone = np.arange(len(stems))
-    source = everyone
-    by_name = first_equal(stems)
-    named = np.concatenate([np.empty((0, 2), dtype=np.int64), *equal_pairs(by_name)])
-    bits = np.bitwise_count(hashes[named[:, 0]] ^ hashes[named[:, 1]])
-    twins = labels[named[:, 0]] != labels[named[:, 1]]
-    alike = named[twins & (bits <= TWIN_DISTANCE)]
-    trusted = len(alike) * 2 >= int(twins.sum())
-    if trusted:
-        source = join(source, by_name, everyone)
-    source = join(source, alike[:, 0], alike[:, 1])
+    named, ways = proposals(stems, labels)
+    like = likeness(looks, named)
+    confirmed = like >= NAMED
+    fake = named[:, 1]
+    alone = np.bincount(fake, minlength=len(stems))[fake] == 1  # one photo to go with
+    way = first_equal(ways)
+    most = 2 * np.bincount(way[alone & confirmed], minlength=len(way)) >= np.bincount(way[alone], minlength=len(way))
+    twins = named[confirmed | (alone & most[way])]
+    source = join(everyone, twins[:, 0], twins[:, 1])
     source = join(source, first_equal(sha256), everyone)
 
-    # Each hash once: a thousand copies of one picture are half a million pairs, and one entry here.
+    # Each hash and each look once: a thousand copies of one picture are half a million pairs, and one entry here.
     values, first, which, times = np.unique(hashes, return_index=True, return_inverse=True, return_counts=True)
     source = join(source, first[which], everyone)
     near = int((times * (times - 1) // 2).sum())
     for i, j in (block.T for block in near_pairs(values, distance)):
         source = join(source, first[i], first[j])
         near += int((times[i] * times[j]).sum())
-    other_names = near - int((bits <= distance).sum())
-    return Groups(source.astype(np.int64), int(twins.sum()), len(alike), trusted, other_names)
+    near -= int((np.bitwise_count(hashes[named[:, 0]] ^ hashes[fake]) <= distance).sum())
+
+    first, which, times = np.unique(
+        first_equal(blake2b(look, digest_size=16).digest() for look in looks), return_inverse=True, return_counts=True
+    )
+    edged = np.array([looks[i].any() for i in first], dtype=bool)  # plain pictures have no look
+    source = join(source, first[which][edged[which]], everyone[edged[which]])
+    alike = int((times * (times - 1) // 2)[edged].sum())
+    for i, j in (block.T for block in alike_pairs(looks if len(first) == len(looks) else looks[first])):
+        source = join(source, first[i], first[j])
+        alike += int((times[i] * times[j]).sum())
+    alike -= int((like >= UNNAMED).sum())
+
+    names, sure = len(np.unique(fake)), len(np.unique(fake[confirmed]))
+    alone_found = float((like[confirmed] >= UNNAMED).mean()) if 2 * sure >= names > 0 else None
+    return Groups(source.astype(np.int64), names, sure, 2 * sure >= names, alike, near, alone_found)
 
 
 def near_pairs(hashes: np.ndarray, distance: int) -> Iterator[np.ndarray]:
@@ -111,9 +138,9 @@ def equal_pairs(keys: np.ndarray) -> Iterator[np.ndarray]:
         step += 1
 
 
-def first_equal(values: Iterable[str]) -> np.ndarray:
+def first_equal(values: Iterable[str | bytes]) -> np.ndarray:
     """For each value the index of the first one equal to it: int64 [N]."""
-    seen: dict[str, int] = {}
+    seen: dict[str | bytes, int] = {}
     return np.array([seen.setdefault(value, i) for i, value in enumerate(values)], dtype=np.int64)
 
 

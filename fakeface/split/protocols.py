@@ -1,8 +1,12 @@
 """Who goes into train, val and test: whole groups at random, so that no photo stands on two sides."""
 
+import itertools
+from collections.abc import Sequence
+
 import numpy as np
 
 from fakeface.core.errors import UserError
+from fakeface.images.listing import given_split
 from fakeface.images.store import SPLITS
 
 
@@ -11,8 +15,8 @@ def class_sizes(
 ) -> np.ndarray:
     """How many images of each class each split takes: int64 [3, 2], rows train, val, test, columns real, fake.
 
-    `fractions`: of each class; `counts`: images a class; `article`: 1499 a class to train, 500 to test;
-    `task`: 500 a class to train, all others to test. In the last two, `val` is the fraction cut off the training images.
+    `fractions`: of each class; `counts`: images a class; `article`: 1499 a class to train, 500 to test; `task`: 500 a class to
+    train, all others to test. In the last two, `val` is the fraction cut off the training images. `folders`: 0, they say.
 
     Args:
         available: images of real and fake at hand; `names`: their folders, for the message.
@@ -21,7 +25,7 @@ def class_sizes(
         UserError: a class has fewer images than the protocol asks for, or a split would stay empty.
     """
     sizes = np.zeros((3, 2), dtype=np.int64)
-    for c, n in enumerate(available):
+    for c, n in enumerate(available if protocol != "folders" else ()):
         if protocol == "fractions":
             n_test, n_val = round(test * n), round(val * n)
             n_train = min(round(train * n), n - n_test - n_val)
@@ -61,6 +65,8 @@ def assign(labels: np.ndarray, groups: np.ndarray, sizes: np.ndarray, *, rest: s
         sizes: int [3, 2] from `class_sizes`.
         rest: where a group goes that fits nowhere (`train` or `unused`).
 
+    Where `rest` is train, a val or test that would have no image of a class takes the smallest group that train can spare.
+
     Returns:
         str [N]: train, val, test or unused.
     """
@@ -81,11 +87,41 @@ def assign(labels: np.ndarray, groups: np.ndarray, sizes: np.ndarray, *, rest: s
         split = rng.choice(3, p=odds / odds.sum())
         room[split] -= counts[g]
         chosen[g] = SPLITS[split]
+    for name, label in itertools.product(("val", "test") if rest == "train" else (), (0, 1)):
+        spare = [g for g in order if chosen[g] == "train" and counts[g, label]]
+        wanted = sizes[SPLITS.index(name), label]
+        if wanted and len(spare) > 1 and not counts[chosen == name, label].any():
+            chosen[min(spare, key=lambda g: counts[g].sum())] = name
     return chosen[inverse].astype(str)
 
 
-def check_filled(labels: np.ndarray, split: np.ndarray, sizes: np.ndarray) -> list[str]:
-    """Sentences on splits that came out smaller or larger than `sizes`, because groups stay whole; empty when all is exact.
+def keep_given(stems: Sequence[str], labels: np.ndarray, groups: np.ndarray, val: float, seed: int) -> np.ndarray:
+    """The split that folders called train, val and test say: str [N]. Without val that fraction of train becomes it, by groups.
+
+    Raises:
+        UserError: an image lies in none of them, or train or test is missing.
+    """
+    split = np.array([given_split(stem)[0] for stem in stems], dtype=object)
+    outside = [stem for stem, name in zip(stems, split, strict=True) if not name]
+    missing = {"train", "test"} - set(split)
+    if outside or missing:
+        what = f"{outside[0]} lies in none of them" if outside else f"there is no {' and no '.join(sorted(missing))}"
+        raise UserError(
+            f"split.protocol folders needs folders train and test, perhaps val, above or below the class folders: {what}"
+        )
+    if "val" not in split:
+        train = split == "train"
+        n = np.bincount(labels[train], minlength=2)
+        n_val = np.rint(val * n).astype(np.int64)
+        split[train] = assign(
+            labels[train], groups[train], np.array([n - n_val, n_val, 0 * n]), rest="train", seed=seed
+        )
+    return split.astype(str)
+
+
+def check_filled(labels: np.ndarray, split: np.ndarray, sizes: np.ndarray, largest: int) -> list[str]:
+    """Sentences on splits that came out smaller or larger than `sizes`, because groups stay whole, the `largest` of so
+    many images; empty when all is exact.
 
     Raises:
         UserError: a split has no image of a class at all.
@@ -95,8 +131,8 @@ def check_filled(labels: np.ndarray, split: np.ndarray, sizes: np.ndarray) -> li
         got = [int(((split == name) & (labels == c)).sum()) for c in (0, 1)]
         if min(got) == 0:
             raise UserError(
-                f"{name} would have {got[0]} real and {got[1]} fake images: too few photos to fill it with whole groups; add "
-                "faces, change the sizes in split, or lower split.hash_distance in params.yaml"
+                f"{name} would have {got[0]} real and {got[1]} fake images: groups stay whole, the largest has {largest} images; "
+                "add faces of others, or change split.train, val, test, group_by or hash_distance in params.yaml"
             )
         if got != row.tolist():
             notes.append(

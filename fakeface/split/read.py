@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
@@ -9,6 +10,7 @@ from fakeface.core.errors import UserError
 from fakeface.core.params import Params
 from fakeface.images.decode import Decoded, Found
 from fakeface.images.store import decode_all, write_pixels
+from fakeface.split.likeness import SIDE, describe
 from fakeface.split.pairs import perceptual_hash
 
 COLUMNS = ["path", "stem", "label", "sha256", "width", "height", "format", "hash"]
@@ -16,21 +18,24 @@ COLUMNS = ["path", "stem", "label", "sha256", "width", "height", "format", "hash
 
 def read_images(
     folder: Path, found: list[Found], pixels: Path, params: Params
-) -> tuple[pd.DataFrame, list[tuple[str, str]]]:
+) -> tuple[pd.DataFrame, np.ndarray, list[tuple[str, str]]]:
     """Decodes the images `found` in `folder` into the file `pixels`, in order.
 
     Returns:
-        One row of `COLUMNS` for each image, `hash` uint64 (`perceptual_hash`); path and reason of each that cannot be used.
+        One row of `COLUMNS` for each image, `hash` uint64 (`perceptual_hash`); what they look like, int8 [N, 1024]
+        (`likeness.describe`); path and reason of each that cannot be used.
 
     Raises:
         UserError: an image cannot be used and split.on_bad_image is `fail`, or none can.
     """
     base, split = params.base, params.split
     rows: list[tuple[str, str, int, str, int, int, str, int]] = []
+    looks = np.empty((len(found), SIDE * SIDE), dtype=np.int8)
 
     def keep(item: Found, image: Decoded) -> None:
         facts = (image.sha256, image.width, image.height, image.format, perceptual_hash(image.pixels))
         rows.append((item.path, item.stem, item.label, *facts))
+        looks[len(rows) - 1] = describe(image.pixels)
 
     decoded = decode_all(folder, found, base.image_size, split.max_megapixels, base.threads)
     progress = tqdm(decoded, total=len(found), desc="decode", unit="image", disable=None)
@@ -41,4 +46,4 @@ def read_images(
         raise UserError(f"{folder / bad[0][0]}: {bad[0][1]}{more}; {remedy}")
     if not rows:
         raise UserError(f"{folder}: none of its {len(bad)} images can be used; the first: {bad[0][0]} {bad[0][1]}")
-    return pd.DataFrame(rows, columns=COLUMNS).astype({"hash": "uint64"}), bad
+    return pd.DataFrame(rows, columns=COLUMNS).astype({"hash": "uint64"}), looks[: len(rows)], bad

@@ -14,7 +14,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from fakeface.audit import facts as audit
-from fakeface.audit.facts import FACTS, file_facts, find_copies, jpeg_quality, pair_table, read_facts
+from fakeface.audit.facts import FACTS, file_facts, find_copies, jpeg_quality, pair_table, read_facts, stems_of
 from fakeface.core.errors import UserError
 
 PICTURE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8))
@@ -137,7 +137,7 @@ def test_planted_copies_and_twins_are_found():
     )
     near = FAR[1] ^ np.uint64(0b101)
     hashes = np.array([FAR[0], FAR[1], FAR[0], near, FAR[0] ^ np.uint64(1), FAR[3], FAR[1]], dtype=np.uint64)
-    copies = find_copies(table, hashes, 4, FOLDERS)
+    copies = find_copies(table, stems_of(table, FOLDERS), hashes, 4)
     assert copies.exact.tolist() == [[0, 2], [1, 6]]
     assert [1, 3] in copies.near.tolist()
     assert [0, 4] not in copies.near.tolist()
@@ -162,7 +162,7 @@ def test_a_set_without_copies_has_none():
     table = manifest(
         *((f"{c}_{n}/{k}.jpg", f"{c}{k}", f"{c}{k}", "train") for c, n in enumerate(("real", "fake")) for k in "ab")
     )
-    copies = find_copies(table, FAR[:4], 4, FOLDERS)
+    copies = find_copies(table, stems_of(table, FOLDERS), FAR[:4], 4)
     assert not any(len(pairs) for pairs in (copies.exact, copies.near, copies.classes, copies.splits))
     assert pair_table(table, copies, FAR[:4]).empty
     assert [v for k, v in copies.counts.items() if k != "photos"] == [0] * 7
@@ -171,7 +171,7 @@ def test_a_set_without_copies_has_none():
 def test_many_copies_are_counted_all_and_listed_up_to_a_bound(monkeypatch):
     monkeypatch.setattr(audit, "MOST_PAIRS", 5)
     table = manifest(*((f"0_real/{k}.jpg", str(k), "one", "train") for k in range(30)))
-    copies = find_copies(table, np.repeat(FAR[:1], 30), 4, FOLDERS)
+    copies = find_copies(table, stems_of(table, FOLDERS), np.repeat(FAR[:1], 30), 4)
     assert len(copies.near) == 5
     assert copies.counts["near_duplicates"] == 30 * 29 // 2
 
@@ -196,4 +196,4 @@ def test_the_number_of_near_duplicates_is_that_of_brute_force(rows, distance):
         (c, stem, data, _), (c2, stem2, data2, _) = rows[one], rows[other]
         close = int(hashes[one] ^ hashes[other]).bit_count() <= distance
         wanted += close and data != data2 and not (stem == stem2 and c != c2)
-    assert find_copies(table, hashes, distance, FOLDERS).counts["near_duplicates"] == wanted
+    assert find_copies(table, stems_of(table, FOLDERS), hashes, distance).counts["near_duplicates"] == wanted

@@ -140,7 +140,7 @@ OUT_OF_RANGE = {
     "split.data": [""],
     "split.train": [-0.1, float("nan")],
     "split.protocol": ["random"],
-    "split.group_by": ["person"],
+    "split.group_by": ["person", "", "(?P<person>.)", "(?P<group>"],
     "split.hash_distance": [17],
     "split.on_bad_image": ["ignore"],
     "split.max_megapixels": [0],

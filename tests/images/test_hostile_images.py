@@ -279,7 +279,7 @@ def test_the_data_folder_may_be_a_link_but_no_class_folder_may_lead_out_of_it(tm
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "0_real").symlink_to("../there/0_real")
     (tmp_path / "other" / "1_fake").mkdir()
-    with pytest.raises(UserError, match=r"leads out of the data folder; set split\.data"):
+    with pytest.raises(UserError, match=r"is a link out of the data folder; set split\.data"):
         find_images(tmp_path / "other", "0_real", "1_fake")
 
 

@@ -3,13 +3,17 @@
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import ROOT
+from PIL import Image
 
 from fakeface.core.errors import UserError
 from fakeface.core.load import load_params
 from fakeface.images.decode import decode, find_images
-from fakeface.split.extra import find_extra, read_extra
+from fakeface.images.degrade import jpeg, resize
+from fakeface.images.store import Dataset
+from fakeface.split.extra import find_extra, read_extra, seen_in_training
 
 PARAMS = load_params(ROOT / "recipes" / "default.yaml")
 
@@ -86,3 +90,36 @@ def test_a_set_without_any_usable_image_is_refused_also_when_skipping(faces, tmp
     for path in faces.rglob("*.jpg"):
         path.write_bytes(b"no image")
     assert "none of its 24 images can be used" in refusal(read, faces, tmp_path, "skip")
+
+
+def photos(n, seed=0):
+    coarse = np.random.default_rng(seed).integers(0, 256, (n, 16, 16, 3), dtype=np.uint8)
+    return np.stack([np.asarray(Image.fromarray(c).resize((96, 96))).transpose(2, 0, 1) for c in coarse])
+
+
+def cropped(image, left, top, side):
+    part = Image.fromarray(image.transpose(1, 2, 0)).crop((left, top, left + side, top + side))
+    return np.asarray(part.resize((96, 96), Image.Resampling.BICUBIC)).transpose(2, 0, 1)
+
+
+@pytest.mark.parametrize(
+    "ship",
+    [
+        lambda image: jpeg(image, 40),
+        lambda image: resize(image, 0.5),
+        lambda image: image[:, :, ::-1],
+        lambda image: cropped(image, 4, 4, 88),
+        lambda image: cropped(image, 8, 0, 88),
+        lambda image: jpeg(cropped(image, 0, 3, 92), 70),
+    ],
+)
+def test_photos_of_the_training_set_are_known_however_they_were_shipped(ship):
+    learnt, strange = photos(40), photos(3, seed=1)
+    split = ["train", "val"] * 19 + ["test", "unused"]
+    table = pd.DataFrame({"path": [f"r/{k}" for k in range(40)], "sha256": [str(k) for k in range(40)], "split": split})
+    pixels = np.stack([ship(learnt[5]), strange[0], ship(learnt[20]), ship(learnt[38]), strange[1], strange[2]])
+    other = pd.DataFrame(
+        {"sha256": [*"abcd", "7", "39"]}
+    )  # the last two: the bytes of one in val, of one that nothing learnt
+    found = seen_in_training(Dataset(ROOT, other, pixels), Dataset(ROOT, table, learnt))
+    assert found.tolist() == ["r/5", "", "r/20", "", "r/7", ""]
