@@ -66,7 +66,8 @@ def normalise(
 def check() -> None:
     """Check params.yaml and the data folder before a run: a slip is said in one line, in a second."""
     from fakeface.core.load import check_machine, load_params
-    from fakeface.images.decode import SUFFIXES, find_images
+    from fakeface.images.decode import find_images
+    from fakeface.images.listing import left_out
     from fakeface.split.extra import find_extra
     from fakeface.split.protocols import class_sizes
 
@@ -80,12 +81,8 @@ def check() -> None:
     else:
         labels = [image.label for image in find_images(split.data, split.real, split.fake)]
         available = [labels.count(0), labels.count(1)]
-        others = [
-            path for name in (split.real, split.fake) for path in Path(split.data, name).rglob("*") if path.is_file()
-        ]
-        unread = sorted({path.suffix.lower() or path.name for path in others} - SUFFIXES)
-        if unread:
-            print(f"note: files of other kinds are left out: {printable(', '.join(unread))}")
+        if unused := left_out(split.data, split.real, split.fake):
+            print("note: not used: " + printable(", ".join(f"{n} {kind}" for kind, n in unused.items())))
     for name, folder in params.evaluate.extra_sets.items():
         find_extra(name, folder, split.real, split.fake)
     folders = [f"{split.data}/{split.real}", f"{split.data}/{split.fake}"]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from fakeface.core.errors import UserError, printable
 from fakeface.core.files import whole
+from fakeface.images.listing import walk
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,11 +27,12 @@ REAL, FAKE = ("real", "original", "authentic"), ("fake", "generated", "synthetic
 
 @dataclass(frozen=True)
 class Row:
-    """One image: the file, its class, and the folder inside the class that says its generator and group ("" for none)."""
+    """One image: the file, its class, its folder inside the class, such as its generator's, and its group ("" for none)."""
 
     path: Path
     fake: bool
     folder: str = ""
+    group: str = ""
 
 
 def read_list(path: Path, real: str | None, fake: str | None) -> list[Row]:
@@ -72,15 +74,15 @@ def read_list(path: Path, real: str | None, fake: str | None) -> list[Row]:
         group = values[found["group"]] if "group" in found else ""
         if found.get("group") == "original" and not is_fake:
             group = file.name  # a fake names its original; the original is of its own group
-        parts = [values[found["generator"]] if is_fake and "generator" in found else "", group]
-        rows.append(Row(file, is_fake, "/".join(_folder_name(part) for part in parts if part.strip())))
+        generator = values[found["generator"]] if is_fake and "generator" in found else ""
+        rows.append(Row(file, is_fake, _folder_name(generator), _folder_name(group)))
     return rows
 
 
 def rows_of(folder: Path, fake: bool) -> list[Row]:
     """All files of a class folder, each with its sub-folder."""
-    paths = sorted(Path(parent, name) for parent, _, names in os.walk(folder) for name in names)
-    return [Row(path, fake, path.parent.relative_to(folder).as_posix().removeprefix(".")) for path in paths]
+    folders = {path: path.parent.as_posix().removeprefix(".") for path in walk(folder)[0]}
+    return [Row(folder / path, fake, inside) for path, inside in folders.items()]
 
 
 def gather(rows: list[Row], into: Path) -> None:
@@ -98,7 +100,7 @@ def gather(rows: list[Row], into: Path) -> None:
         for name in ("0_real", "1_fake"):
             (partial / name).mkdir(parents=True)
         for row in rows:
-            place = PurePosixPath(("0_real", "1_fake")[row.fake], row.folder, row.path.name)
+            place = PurePosixPath(("0_real", "1_fake")[row.fake], row.folder, row.group, row.path.name)
             source = row.path.resolve()
             if place in places and places[place] != source:
                 place = place.with_stem(f"{place.stem}-{hashlib.sha256(str(row.path).encode()).hexdigest()[:8]}")
@@ -143,5 +145,6 @@ def _table(path: Path) -> "pd.DataFrame":
 
 
 def _folder_name(text: str) -> str:
-    """A value as the name of one folder."""
-    return "".join(c if c.isalnum() or c in "-_. " else "_" for c in text.strip()).strip(". ") or "_"
+    """A value as the name of one folder; none for none."""
+    name = "".join(c if c.isalnum() or c in "-_. " else "_" for c in text.strip()).strip(". ")
+    return name or ("_" if text.strip() else "")

@@ -9,7 +9,8 @@ from tqdm import tqdm
 
 from fakeface.core.errors import UserError, printable
 from fakeface.core.files import whole
-from fakeface.images.decode import SUFFIXES, BadImage, opened, quiet, read_file, square_pixels
+from fakeface.images.decode import BadImage, opened, quiet, read_file, square_pixels
+from fakeface.images.listing import is_image, walk
 
 SAID = """What this takes away: format, size, quality, metadata; most of the difference in file size.
 What it cannot take away: traces of earlier JPEG compression, of scaling from another size, and of other sharpness or colours.
@@ -34,11 +35,8 @@ def normalise(source: Path, target: Path, size: int, quality: int | None, max_me
         raise UserError(f"{target}: is there already; name a new folder, so that nothing is lost")
     if target.resolve().is_relative_to(source.resolve()):
         raise UserError(f"{target}: lies in {source}; name a folder outside of it")
-    files = [Path(parent, name) for parent, _, names in os.walk(source) for name in names]
-    files = sorted(
-        path.relative_to(source) for path in files if not any(part[0] == "." for part in path.relative_to(source).parts)
-    )
-    images = [path for path in files if path.suffix.lower() in SUFFIXES]
+    files = walk(source)[0]
+    images = [path for path in files if is_image(path.name)]
     if not images:
         raise UserError(f"{source}: no image there; name the folder that holds the class folders")
     suffix, places = ".jpg" if quality else ".png", {}

@@ -13,6 +13,7 @@ from fakeface.cli.listing import Row, gather, read_list, rows_of
 from fakeface.cli.recipes import write_values
 from fakeface.core.errors import UserError, printable
 from fakeface.images.decode import FORMATS, Found, find_images
+from fakeface.images.listing import GIVEN, given_folders, given_split, is_litter, left_out
 
 WORDS = {
     "real": {"real", "reals", "original", "originals", "authentic", "genuine", "pristine"},
@@ -21,6 +22,7 @@ WORDS = {
 DEPTH = 4  # folders down from the one that is named
 LOOKED_AT = 200  # files a class, for formats and sizes
 RAW = Path("data/raw")
+OF_LIST = "(?P<group>[^/]+)/[^/]+$"  # split.group_by: the last folder, where `listing.gather` puts a list's groups
 
 
 class Pair(NamedTuple):
@@ -54,9 +56,13 @@ def use(place: Path, real: str | None, fake: str | None, *, swapped: bool, dry_r
         if rows:
             gather(rows, pair.data)
         found = find_images(pair.data, pair.real, pair.fake)
-        values = {"data": _shown(RAW if rows else pair.data), "real": pair.real, "fake": pair.fake}
+        values = {"data": _shown(RAW if rows else pair.data), "real": pair.real, "fake": pair.fake} | suggestions(found)
+        if any(row.group for row in rows):
+            values["group_by"] = OF_LIST
         for label, name in enumerate((pair.real, pair.fake)):
             print(printable(describe(("real", "fake")[label], name, pair.data, [f for f in found if f.label == label])))
+        if unused := left_out(pair.data, pair.real, pair.fake):
+            print("not used: " + printable(", ".join(f"{n} {kind}" for kind, n in unused.items())))
     if rows:
         print(
             f"{'would be' if dry_run else 'are'} brought to {RAW}: links to the files, or copies where links cannot be"
@@ -74,13 +80,27 @@ def meaning(name: str) -> str | None:
     return said[0] if len(said) == 1 and "not" not in words else None
 
 
+def suggestions(found: list[Found]) -> dict[str, str]:
+    """How to split: a ready-made split is kept; images of one sub-folder of the real class, a person perhaps, stay together."""
+    given, photos = {given_split(image.stem)[0] for image in found}, [image.stem for image in found if image.label == 0]
+    folders = {given_split(stem)[1].rpartition("/")[0] for stem in photos}
+    return {
+        "protocol": "folders" if "" not in given and {"train", "test"} <= given else "fractions",
+        "group_by": "folder" if "" not in folders and 1 < len(folders) < len(photos) else "photo",
+    }
+
+
 def class_pairs(folder: Path, depth: int = DEPTH) -> Iterator[Pair]:
     """Every pair of a folder named as real and one named as fake, side by side, in `folder` or below."""
-    inside = sorted(path for path in folder.iterdir() if path.is_dir() and path.name[0] not in "._")
+    inside = sorted(path for path in folder.iterdir() if path.is_dir() and not is_litter(path.name))
     names: dict[str | None, list[str]] = {"real": [], "fake": [], None: []}
     for path in inside:
         names[meaning(path.name)].append(path.name)
     yield from (Pair(folder, real, fake) for real in names["real"] for fake in names["fake"])
+    below = [pair for path in inside if path.name.lower() in GIVEN for pair in class_pairs(path, 0)]
+    if below and len(one := {(pair.real, pair.fake) for pair in below}) == 1:  # train/real, test/real, ...
+        yield Pair(folder, *one.pop())
+        return
     if depth and not (names["real"] and names["fake"]):
         for path in inside:
             if not path.is_symlink():
@@ -120,6 +140,8 @@ def _look(place: Path, real: str | None, fake: str | None) -> tuple[Pair, list[R
         fault = "more than one real or fake folder" if pairs else "no folder is named real, and one beside it fake"
         raise UserError(f"{place}: {fault} (there is {printable(there)}); say which with --real FOLDER --fake FOLDER")
     pair = pairs[0]
+    if given_folders(*pair):
+        return pair, []
     folders = [pair.data / name for name in (pair.real, pair.fake)]
     for folder in folders:
         if not folder.is_dir():

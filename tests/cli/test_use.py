@@ -11,6 +11,8 @@ from typer.testing import CliRunner
 
 from fakeface.cli.commands import app
 from fakeface.core.errors import UserError
+from fakeface.images.decode import find_images
+from fakeface.split.grouping import group_names
 
 
 @pytest.fixture
@@ -32,6 +34,10 @@ def split() -> tuple[str, str, str]:
     values = YAML(typ="safe").load(Path("params.yaml").read_text())
     assert values["sample"]["count"] == 0
     return tuple(values["split"][key] for key in ("data", "real", "fake"))
+
+
+def setting(key: str) -> str:
+    return YAML(typ="safe").load(Path("params.yaml").read_text())["split"][key]
 
 
 def refused(*arguments: object) -> str:
@@ -56,6 +62,43 @@ def test_class_folders_are_found_by_their_names(faces, real, fake):
     said = run("b")
     assert split() == (Path("b", real).parent.as_posix(), Path(real).name, Path(fake).name)
     assert f"real: {Path(real).name}: 4 images" in said
+
+
+@pytest.mark.parametrize(
+    "layout", ["b/{split}/{kind}", "b/{kind}/{split}", "deep/b/{split}/{kind}"], ids=["above", "below", "deep"]
+)
+@pytest.mark.parametrize("splits", [("train", "test"), ("Training", "valid", "testing")])
+def test_a_ready_made_split_is_kept(faces, layout, splits):
+    for kind in ("real", "fake"):
+        for i, file in enumerate(sorted((faces / ("0_real", "1_fake")[kind == "fake"]).iterdir())):
+            place = Path(layout.format(split=splits[i % len(splits)], kind=kind), file.name)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            file.rename(place)
+    shutil.rmtree("a")
+    assert "real: real: 4 images" in run(layout.split("/")[0])
+    assert split() == (layout.partition("/{")[0], "real", "fake")
+    assert setting("protocol") == "folders"
+
+
+def test_sub_folders_of_the_real_class_stay_together_and_generators_need_not(faces):
+    for kind in ("0_real", "1_fake"):
+        for i, file in enumerate(sorted((faces / kind).iterdir())):
+            (faces / kind / f"p{i // 2}").mkdir(exist_ok=True)
+            file.rename(faces / kind / f"p{i // 2}" / file.name)
+    run("a")
+    assert setting("group_by") == "folder"
+    for file in sorted((faces / "0_real").rglob("*.jpg")):
+        file.rename(faces / "0_real" / file.name)
+    run("a")
+    assert setting("group_by") == "photo"
+    assert setting("protocol") == "fractions"
+
+
+def test_what_is_not_used_is_said(faces):
+    (faces / "notes.txt").touch()
+    (faces / "0_real" / "film.mp4").touch()
+    (faces / "0_real" / ".DS_Store").touch()
+    assert "not used: 1 files beside the class folders, 1 mp4 files\n" in run("a")
 
 
 def test_a_dry_run_and_what_it_says(faces):
@@ -137,6 +180,8 @@ def test_a_list_says_label_generator_and_group(faces, suffix):
     folders = {path.parent.relative_to("data/raw").as_posix() for path in Path("data/raw").rglob("*.*")}
     assert folders == {"0_real/p 0", "0_real/p 1", *(f"1_fake/G{g}/p {p}" for g in "01" for p in "01")}
     assert len([path for path in Path("data/raw").rglob("*.*") if path.is_file()]) == 8
+    stems = [image.stem for image in find_images("data/raw", "0_real", "1_fake")]
+    assert set(group_names(stems, setting("group_by"))) == {"p 0", "p 1"}
 
 
 def test_lists_that_do_not_say_which_is_which(faces):
