@@ -84,10 +84,9 @@ def suggestions(found: list[Found]) -> dict[str, str]:
     """How to split: a ready-made split is kept; images of one sub-folder of the real class, a person perhaps, stay together."""
     given, photos = {given_split(image.stem)[0] for image in found}, [image.stem for image in found if image.label == 0]
     folders = {given_split(stem)[1].rpartition("/")[0] for stem in photos}
-    return {
-        "protocol": "folders" if "" not in given and {"train", "test"} <= given else "fractions",
-        "group_by": "folder" if "" not in folders and 1 < len(folders) < len(photos) else "photo",
-    }
+    group_by = "folder" if "" not in folders and 1 < len(folders) < len(photos) else "photo"
+    ready = "" not in given and {"train", "test"} <= given
+    return {"group_by": group_by} | ({"protocol": "folders"} if ready else {})
 
 
 def class_pairs(folder: Path, depth: int = DEPTH) -> Iterator[Pair]:
