@@ -36,23 +36,20 @@ def proposals(stems: Sequence[str], labels: np.ndarray) -> tuple[np.ndarray, lis
     split = [_split(stem) for stem in stems]
     for label in (0, 1):
         members = [i for i in range(len(split)) if labels[i] == label]
-        often = Counter(word for i in members for word in set(split[i][1]))
+        often = Counter(word for i in members for word in set(split[i][2]))
         drop = {word for word, times in often.items() if 10 * times > 9 * len(members) and not word.isdecimal()}
         for i in members:
-            folders, words = split[i]
-            split[i] = folders, tuple(word for word in words if word not in drop) or words
+            folders, words, longer = split[i]
+            words, longer = (tuple(w for w in some if w not in drop) or some for some in (words, longer))
+            split[i] = folders, words, longer
     photos: dict[tuple[str, Words], list[int]] = defaultdict(list)
-    for i, (folders, words) in enumerate(split):
-        for folder in {"", *folders} if labels[i] == 0 else ():
-            photos[folder, words].append(i)
-        if labels[i] == 0 and folders:  # anna/0001 may be called anna_0001 elsewhere
-            photos["", _words(folders[-1]) + words].append(i)
+    for i, (folders, words, longer) in enumerate(split):
+        for key in {("", words), ("", longer), *((folder, words) for folder in folders)} if labels[i] == 0 else ():
+            photos[key].append(i)
 
     pairs, ways = [], []
-    for i, (folders, words) in enumerate(split):
-        found = _photos(photos, folders, words) if labels[i] == 1 else {}
-        if labels[i] == 1 and folders and not found:
-            found = _photos(photos, folders, _words(folders[-1]) + words)
+    for i, (folders, words, longer) in enumerate(split):
+        found = (_photos(photos, folders, words) or _photos(photos, folders, longer)) if labels[i] == 1 else {}
         pairs += [(row, i) for row in sorted(found)]
         ways += [found[row] for row in sorted(found)]
     return np.array(pairs, dtype=np.int64).reshape(-1, 2), ways
@@ -74,9 +71,11 @@ def _photos(photos: dict[tuple[str, Words], list[int]], folders: Words, words: W
     return {}
 
 
-def _split(stem: str) -> tuple[Words, Words]:
+def _split(stem: str) -> tuple[Words, Words, Words]:
+    """Folders; words of the name; the same after those of its folder, for anna/0001 may be called anna_0001 elsewhere."""
     *folders, name = same_name(stem).split("/")
-    return tuple(folders), _words(name)
+    words = _words(name)
+    return tuple(folders), words, (_words(folders[-1]) if folders else ()) + words
 
 
 def _words(name: str) -> Words:
