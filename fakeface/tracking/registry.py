@@ -13,7 +13,7 @@ from typing import Any
 
 from fakeface.core.errors import UserError, one_line
 from fakeface.core.files import read_json, write_json
-from fakeface.report.results import best_on_val
+from fakeface.report.results import best_on_val, val_accuracy
 from fakeface.tracking.package import save_detector
 from fakeface.tracking.store import address, import_mlflow, opened, require_store
 
@@ -81,7 +81,7 @@ def register(client: Any, experiment: str, model: Path, md5: str) -> Any:
     if known:  # its files were lost
         return known[0]
     tags = {name: str(card[name]) for name in ("approach", "data_hash")}
-    tags |= {"model_sha256": card["sha256"], "md5": md5, "val_accuracy": repr(card["metrics"]["val_accuracy"])}
+    tags |= {"model_sha256": card["sha256"], "md5": md5, "val_accuracy": repr(val_accuracy(card))}
     source, description = f"{run.info.artifact_uri}/detector", f"{card['approach']}, chosen on val"
     made = client.create_model_version(NAME, source, run.info.run_id, tags=tags, description=description)
     first = _versions(client, card["sha256"])[0]

@@ -56,8 +56,9 @@ def figures(stage: str, approach: str, metrics: dict[str, Any]) -> dict[str, flo
 
 def cost(text: str, card: dict[str, Any]) -> dict[str, float]:
     """The minutes from `reports/cost/<approach>.json`, if they are about the model with this card."""
-    values = json.loads(text)
-    return {"cost/minutes": float(values["minutes"])} if values["model_sha256"] == card.get("sha256") else {}
+    last = json.loads(text)
+    found = [one["minutes"] for one in (last, *last.get("earlier", [])) if one["model_sha256"] == card.get("sha256")]
+    return {"cost/minutes": float(minutes) for minutes in found[:1]}
 
 
 def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
