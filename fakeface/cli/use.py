@@ -20,6 +20,7 @@ WORDS = {
     "fake": {"fake", "fakes", "generated", "synthetic", "manipulated", "deepfake", "deepfakes", "altered"},
 }
 DEPTH = 4  # folders down from the one that is named
+SOURCES = 10  # sub-folders of the real class that may be where its photos come from; more are persons or recordings
 LOOKED_AT = 200  # files a class, for formats and sizes
 RAW = Path("data/raw")
 OF_LIST = "(?P<group>[^/]+)/[^/]+$"  # split.group_by: the last folder, where `listing.gather` puts a list's groups
@@ -81,10 +82,10 @@ def meaning(name: str) -> str | None:
 
 
 def suggestions(found: list[Found]) -> dict[str, str]:
-    """How to split: a ready-made split is kept; images of one sub-folder of the real class, a person perhaps, stay together."""
+    """How to split: a ready-made split is kept; images of one of many sub-folders, persons perhaps, stay together."""
     given, photos = {given_split(image.stem)[0] for image in found}, [image.stem for image in found if image.label == 0]
     folders = {given_split(stem)[1].rpartition("/")[0] for stem in photos}
-    group_by = "folder" if "" not in folders and 1 < len(folders) < len(photos) else "photo"
+    group_by = "folder" if "" not in folders and SOURCES < len(folders) < len(photos) else "photo"
     ready = "" not in given and {"train", "test"} <= given
     return {"group_by": group_by} | ({"protocol": "folders"} if ready else {})
 

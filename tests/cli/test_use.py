@@ -80,18 +80,17 @@ def test_a_ready_made_split_is_kept(faces, layout, splits):
     assert setting("protocol") == "folders"
 
 
-def test_sub_folders_of_the_real_class_stay_together_and_generators_need_not(faces):
-    for kind in ("0_real", "1_fake"):
-        for i, file in enumerate(sorted((faces / kind).iterdir())):
-            (faces / kind / f"p{i // 2}").mkdir(exist_ok=True)
-            file.rename(faces / kind / f"p{i // 2}" / file.name)
-    run("a")
-    assert setting("group_by") == "folder"
-    for file in sorted((faces / "0_real").rglob("*.jpg")):
-        file.rename(faces / "0_real" / file.name)
-    run("a")
-    assert setting("group_by") == "photo"
-    assert setting("protocol") == "fractions"
+def test_many_sub_folders_of_the_real_class_are_persons_and_few_are_sources(faces):
+    for name, number in (("p", 12), ("source", 2)):
+        shutil.rmtree("a")
+        write_faces(Path("a"), 24)
+        for kind in ("0_real", "1_fake"):
+            for i, file in enumerate(sorted((faces / kind).iterdir())):
+                (faces / kind / f"{name}{i % number}").mkdir(exist_ok=True)
+                file.rename(faces / kind / f"{name}{i % number}" / file.name)
+        run("a")
+        assert setting("group_by") == ("folder" if number == 12 else "photo")
+        assert setting("protocol") == "fractions"
 
 
 def test_what_is_not_used_is_said(faces):
