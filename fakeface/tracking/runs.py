@@ -58,7 +58,7 @@ def cost(text: str, card: dict[str, Any]) -> dict[str, float]:
     """The minutes from `reports/cost/<approach>.json`, if they are about the model with this card."""
     last = json.loads(text)
     found = [one["minutes"] for one in (last, *last.get("earlier", [])) if one["model_sha256"] == card.get("sha256")]
-    return {"cost/minutes": float(minutes) for minutes in found[:1]}
+    return {"cost/minutes": float(found[0])} if found else {}
 
 
 def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
