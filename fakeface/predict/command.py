@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -20,6 +21,7 @@ FAR_FROM_SQUARE = 1.5  # long side to short side
 MUCH_LARGER = 2  # short side to the detector's image size
 # a face's number in the picture, and the square that was scored, in upright pixels
 FACE_COLUMNS = ("face", "left", "top", "right", "bottom")
+PROGRESS = 30  # seconds between two lines of progress where no terminal shows a bar
 FLUSH = 64  # images after which standard output is flushed
 BROKEN_PIPE = 141  # as a shell calls the end by SIGPIPE
 
@@ -65,6 +67,7 @@ def predict(
     counts: Counter[str] = Counter()
     with _opened(output) as out:
         predictor = open_detector(model)
+        detector = f"{predictor.card['approach']} {predictor.card['sha256'][:12]}"
         if warning := facts(predictor.card).warning:
             print(f"note: {warning}", file=sys.stderr)
         size = predictor.card["image_size"]
@@ -72,6 +75,7 @@ def predict(
         found = predict_images(predictor, listed, _reader(size, detect), None if fast else band)
 
         def rows() -> Iterator[dict[str, Any]]:
+            started = said = time.monotonic()
             with tqdm(total=len(listed), unit="image", file=sys.stderr, disable=not sys.stderr.isatty()) as bar:
                 for number, (entry, predictions) in enumerate(zip(listed, found, strict=True), 1):
                     if entry.others:
@@ -79,24 +83,27 @@ def predict(
                         bar.write(f"note: {folder}: {entry.others} files of other kinds left out", file=sys.stderr)
                     bar.clear()
                     for row in _rows(entry, predictions, size, detect):
-                        yield row
+                        yield row | {"detector": detector}
                         counts[row["verdict"] or ("problem" if row["problem"] else "without a face")] += 1
                         if row["problem"]:
                             bar.write(f"{printable(entry.path)}: {printable(row['problem'])}", file=sys.stderr)
                     if draw is not None:
                         draw(number, entry, predictions)
                     bar.update()
+                    if bar.disable and time.monotonic() - said >= PROGRESS:
+                        said = time.monotonic()
+                        rate = number / (said - started)
+                        print(f"{number} of {len(listed)} images, {rate:.1f} images/s", file=sys.stderr, flush=True)
                     if number % FLUSH == 0:
                         out.flush()
 
-        columns = ["path", *(FACE_COLUMNS if detect else []), "score", "verdict", "problem", "note"]
+        columns = ["path", *(FACE_COLUMNS if detect else []), "score", "verdict", "problem", "note", "detector"]
         longest = max((len(printable(entry.path)) for entry in listed), default=0)
         FORMATS[format or _format(output)](rows(), out, columns, longest)
         out.flush()
-    if output is not None or sys.stderr.isatty():
-        said = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()) if name != "problem")
-        unread = f"; {counts['problem']} could not be read" if counts["problem"] else ""
-        print(f"{predictor.card['approach']}: {said or 'nothing judged'}{unread}", file=sys.stderr)
+    told = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()) if name != "problem")
+    unread = f"; {counts['problem']} could not be read" if counts["problem"] else ""
+    print(f"{detector}: {told or 'nothing judged'}{unread}", file=sys.stderr)
     if counts["problem"]:
         raise typer.Exit(1)
 

@@ -1,6 +1,8 @@
 """Which detector answers: an approach's, a checkpoint folder, a registered version, or the best of models/."""
 
+import sys
 from pathlib import Path
+from typing import Any
 
 from fakeface.core.errors import UserError, printable
 from fakeface.core.params import APPROACHES
@@ -42,8 +44,17 @@ def _best() -> Path:
         raise UserError(
             "models: no detector here; run this from the project's root after `dvc repro` or `dvc pull`, or give --model"
         )
+    missing = [f"models/{name}" for name in APPROACHES if name not in cards]
+    best = Path("models", _best_of(cards))
+    if missing and Path("params.yaml").is_file():
+        lacks = f"{', '.join(missing)} not there; `dvc repro` or `dvc pull` brings it"
+        print(f"note: {lacks}; without it the best on val is {best}", file=sys.stderr)
+    return best
+
+
+def _best_of(cards: dict[str, dict[str, Any]]) -> str:
     for name, card in cards.items():
         metrics = card.get("metrics")
         if not isinstance(metrics, dict) or not {"val_accuracy", "val_loss"} <= metrics.keys():
             raise UserError(f"models/{name}/card.json: has no val figures to choose by; name a detector with --model")
-    return Path("models", best_on_val(cards))
+    return best_on_val(cards)

@@ -113,9 +113,9 @@ def test_what_cannot_be_read_is_named_and_the_others_are_answered(root, capsys):
     assert [bool(row["verdict"]) for row in rows(out)] == [False, True, False, False, False]
     assert [bool(row["problem"]) for row in rows(out)] == [True, False, True, True, True]
     said = err.splitlines()
-    assert len(said) == 4
+    assert len(said) == 5
     for line, words in zip(
-        said,
+        said[:4],
         ["empty.png: the image is empty", "no\\x1b[31m.jpg: ", "cannot be read", "known image format"],
         strict=True,
     ):
@@ -129,9 +129,11 @@ def test_output_is_written_whole_in_the_format_of_its_suffix(root, capsys):
         assert ask("faces", output=Path(name)) == 0
     out, err = capsys.readouterr()
     assert out == ""
-    assert "finetune: " in err
+    digest = json.loads(Path("models/finetune/card.json").read_text())["sha256"][:12]
+    assert err.startswith(f"finetune {digest}: ")
     read = json.loads(Path("a.json").read_text())
     assert len(read) == 6
+    assert {row["detector"] for row in read} == {f"finetune {digest}"}
     assert [json.loads(line) for line in Path("a.jsonl").read_text().splitlines()] == read
     assert [row["path"] for row in rows(Path("a.csv").read_text())] == [row["path"] for row in read]
     assert Path("a").read_bytes() == Path("a.csv").read_bytes()
@@ -197,6 +199,14 @@ def test_many_images_are_not_held_at_once(root, monkeypatch, capsys):
     ask(*["faces/0_real/0000.jpg"] * 30)
     assert len(opened) == 30
     assert max(ahead) <= 2 * 2
+
+
+def test_without_a_terminal_a_line_of_progress_comes_now_and_then(root, monkeypatch, capsys):
+    clock = iter(range(0, 10_000, 11))
+    monkeypatch.setattr(command, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    ask("faces")
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(" images,")[0] for line in lines[:-1]] == ["3 of 6", "6 of 6"]
 
 
 def test_faces_in_a_photo_have_a_row_each_and_boxes(root, capsys):
@@ -271,7 +281,7 @@ def test_a_detector_of_drawings_says_so_beside_the_rows_and_an_empty_list_is_tol
     monkeypatch.setattr(facts, "facts", lambda card: known)
     assert ask("faces/0_real/0000.jpg") == 0
     told = capsys.readouterr()
-    assert told.err == f"note: {facts.DRAWINGS}\n"
+    assert told.err.startswith(f"note: {facts.DRAWINGS}\n")
     assert len(rows(told.out)) == 1
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"")))
     assert ask("-") == 0
@@ -309,5 +319,5 @@ def test_exit_codes_and_a_reader_that_has_enough(root):
     head = subprocess.run(
         ["bash", "-c", line], cwd=root, env=environment(), capture_output=True, text=True, timeout=120
     )
-    assert head.stdout == "path,score,verdict,problem,note\n"
+    assert head.stdout == "path,score,verdict,problem,note,detector\n"
     assert head.stderr == ""
