@@ -1,14 +1,16 @@
 """Which detector answers: an approach's, a checkpoint folder, a registered version, or the best of models/."""
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from fakeface.core.errors import UserError, printable
+from fakeface.core.load import read_yaml
 from fakeface.core.params import APPROACHES
 from fakeface.detector.checkpoints import read_card
 from fakeface.detector.predictor import Predictor
-from fakeface.predict.service import open_checkpoint
+from fakeface.predict.service import MAX_MEGAPIXELS, open_checkpoint
 from fakeface.report.results import best_on_val
 
 
@@ -36,6 +38,16 @@ def open_detector(model: str | None = None) -> Predictor:
             f"{printable(str(folder))}: no such detector; {'run `dvc repro` or `dvc pull`' if model in APPROACHES else others}"
         )
     return open_checkpoint(folder)
+
+
+def max_megapixels() -> float:
+    """`split.max_megapixels` of params.yaml in the working folder, so that a photo is refused here if the split refuses it.
+
+    Without such a file, or if it cannot be read, `service.MAX_MEGAPIXELS`.
+    """
+    with suppress(UserError, KeyError, TypeError, ValueError):
+        return float(read_yaml("params.yaml")["split"]["max_megapixels"])
+    return MAX_MEGAPIXELS
 
 
 def _best() -> Path:

@@ -20,7 +20,7 @@ Row = Mapping[str, Any]
 
 
 def write_table(rows: Iterable[Row], out: TextIO, columns: list[str], path_width: int) -> None:
-    """Names are `printable`. A problem stands where the notes do, for there is never both. A narrow terminal gets a block a row."""
+    """Names are `printable`. A problem stands where the notes do, for there is never both. A narrow terminal: a block a row."""
     shown = [name for name in columns if name not in NOT_SHOWN]
     widths = WIDTHS | {"path": min(path_width, LONGEST_PATH)}
 
