@@ -19,6 +19,7 @@ from fakeface.detector import checkpoints, distributed
 from fakeface.detector.batches import Batches
 from fakeface.detector.calibration import best_threshold, fit_temperature, scores_from_logits
 from fakeface.detector.device import Compute, configure
+from fakeface.images.faces import measured
 from fakeface.images.store import Dataset
 from fakeface.training.loop import HISTORY, NotFinite, fit
 from fakeface.training.resume import Progress, ResumeFile, resume_key
@@ -108,6 +109,7 @@ def train_approach(
     with resume.alone() if first else nullcontext():
         if first:
             tracker.start(key, facts)
+            facts |= measured(dataset)
         task.model.to(compute.device).to(memory_format=torch.channels_last)
         try:
             result = fit(

