@@ -1,4 +1,4 @@
-"""How many faces `--detect` finds, by their size: pictures of faces pasted into two photos without any.
+"""How many faces `fakeface predict` finds, by their size: pictures of faces pasted into two photos without any.
 
     python benchmarks/faces.py FOLDER       # of faces, at any depth
 
@@ -13,7 +13,7 @@ import typer
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from fakeface.predict.faces import find_faces
+from fakeface.images.faces import find_faces
 from fakeface.predict.names import entries
 
 SIZE = (1920, 1281)

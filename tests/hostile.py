@@ -173,11 +173,27 @@ def _no_images() -> Iterator[tuple[str, bytes, str]]:
     yield "one_byte.jpg", b"\xff", unknown
     yield "zeros.jpg", bytes(5000), unknown
     yield "text.jpg", b"not an image\n", unknown
-    yield "page.jpg", b"<!doctype html><script>alert(1)</script>", unknown
-    yield "drawing.png", b'<svg xmlns="http://www.w3.org/2000/svg"><image href="file:///etc/passwd"/></svg>', unknown
+    yield "page.jpg", b"<!doctype html><script>alert(1)</script>", "a web page (HTML)"
+    yield "page_with_drawing.jpg", b"\xef\xbb\xbf\n<!-- <svg> --><html><body><svg>", "a web page (HTML)"
+    yield "drawing.png", b'<svg xmlns="http://www.w3.org/2000/svg"><image href="file:///etc/passwd"/></svg>', "(SVG)"
+    yield "comments.png", b"<!--" * 250, "a web page (HTML)"
+    for name, brand, words in (
+        ("raw", b"crx ", "a raw file"), ("video", b"mp42", "a video"), ("film", b"qt  ", "a video"),
+        ("phone", b"heic", "a HEIC file"), ("burst", b"msf1", "a HEIC file"), ("broken", b"avif", "an AVIF file"),
+        ("broken2", b"mif1\0\0\0\0miafavif", "an AVIF file"),
+    ):  # fmt: skip
+        yield f"{name}.jpg", b"\0\0\0\x18ftyp" + brand.ljust(16, b"\0") + bytes(400), words
+    yield "web.png", b"\x1aE\xdf\xa3" + bytes(99), "a video"
+    yield "old.png", b"RIFF\0\0\0\0AVI " + bytes(99), "a video"
+    yield "archive.jpg", b"PK\x03\x04" + bytes(99), "an archive"
+    yield "photoshop.tif", b"8BPS" + bytes(99), "a Photoshop file"
+    yield "xl.jpg", b"\0\0\0\x0cJXL \r\n" + bytes(99), "a JPEG XL file"
+    yield "jpeg2000.jpg", encoded("JPEG2000"), "a JPEG 2000 file"
+    yield "apple_double.jpg", b"\0\x05\x16\x07" + bytes(99), "AppleDouble"
+    yield "pointer.png", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "Git LFS"
     yield "program.png", b"\x7fELF\x02\x01\x01" + bytes(500), unknown
-    yield "postscript.tif", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n(%pipe%id) (w) file\n", unknown
-    yield "document.jpg", encoded("PDF"), unknown
+    yield "postscript.tif", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n(%pipe%id) (w) file\n", "a PDF or PostS"
+    yield "document.jpg", encoded("PDF"), "a PDF or PostScript document"
     yield "icon.png", encoded("ICO", Image.new("RGB", (32, 32))), unknown
     yield "portable.bmp", encoded("PPM"), unknown
     yield "signature_only.png", b"\x89PNG\r\n\x1a\n", "is "
@@ -306,7 +322,7 @@ def _exif_and_profiles() -> Iterator[tuple[str, bytes, str]]:
 def _animated() -> Iterator[tuple[str, bytes, str]]:
     frames = [picture(seed=k) for k in range(3)]
     more = {"save_all": True, "append_images": frames[1:]}
-    yield "animated_gif.png", encoded("GIF", frames[0], **more), "in no known image format"
+    yield "animated_gif.png", encoded("GIF", frames[0], **more), "a GIF file"
     yield "animated.png", encoded("PNG", frames[0], **more), ""
     yield "animated.webp", encoded("WEBP", frames[0], lossless=True, **more), ""
     yield "pages.tiff", encoded("TIFF", frames[0], **more), ""
@@ -324,7 +340,7 @@ def _polyglots() -> Iterator[tuple[str, bytes, str]]:
         file.writestr("../../evil.py", "raise SystemExit")
     yield "with_archive.jpg", encoded("JPEG") + archive.getvalue(), ""
     yield "with_page.png", encoded("PNG") + b"<html><script>alert(1)</script></html>", ""
-    yield "archive_first.jpg", archive.getvalue() + encoded("JPEG"), "in no known image format"
+    yield "archive_first.jpg", archive.getvalue() + encoded("JPEG"), "an archive"
     yield "two_images.jpg", encoded("JPEG") + encoded("PNG"), ""
     yield "script_in_text.png", png_with(chunk(b"tEXt", b"Title\0<?php system($_GET[0]); ?>")), ""
 

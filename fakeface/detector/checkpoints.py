@@ -15,6 +15,7 @@ from fakeface.core.errors import UserError, one_line
 from fakeface.core.files import sha256, whole
 from fakeface.core.params import MIN_CROP, Seed
 from fakeface.detector.networks import CLASSES, NETWORKS, build
+from fakeface.images.faces import Faces
 
 MAX_CARD = 1_000_000  # bytes; a card has some thousand
 
@@ -35,6 +36,7 @@ class Card(BaseModel):
     with_mirrored: bool = False
     guessing: bool = False  # on val no better than guessing
     constant: Literal["real", "fake"] | None = None  # its answer to all of val
+    faces: Faces | None = None
     seed: Seed = 0
     threads: Annotated[int, Field(ge=1, le=1024)] = 1
     precision: Literal["auto", "fp32", "bf16"] = "auto"

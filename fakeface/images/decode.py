@@ -19,9 +19,8 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from fakeface.core.errors import UserError
+from fakeface.images.kinds import FORMATS, no_picture
 from fakeface.images.listing import SUFFIXES, given_folders, is_image, stem_of, walk
-
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
 
 MAX_BYTES = 50_000_000  # of a file
 # A strip longer than this would be scaled to gigapixels before its centre is cut out.
@@ -188,7 +187,7 @@ def opened(data: bytes, max_megapixels: float) -> Iterator[tuple[Image.Image, st
     except Image.DecompressionBombError:
         raise BadImage("has more pixels than split.max_megapixels allows") from None
     except UnidentifiedImageError:
-        raise BadImage(f"is in no known image format ({', '.join(FORMATS)})") from None
+        raise BadImage(no_picture(data)) from None
     # Pillow's decoders raise many kinds on broken bytes (OSError, SyntaxError, struct.error, ...): each is a bad image.
     except Exception as error:
         raise BadImage(f"is damaged ({' '.join(str(error).split()) or type(error).__name__})") from None

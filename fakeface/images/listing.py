@@ -6,8 +6,10 @@ from collections import Counter
 from pathlib import Path, PurePosixPath
 
 from fakeface.core.errors import UserError
+from fakeface.images.kinds import FORMATS
 
-SUFFIXES = {".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff"}
+SUFFIXES = {".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".avif"}
+SUFFIXES |= {".heic", ".heif"} if "HEIF" in FORMATS else set()
 # What macOS, Windows and file servers leave among pictures, in lower case; some of it looks like a picture.
 LITTER = {"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "@eadir"}
 # Folders of a ready-made split, in lower case, above the class folders or right below them.

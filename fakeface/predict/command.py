@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -20,6 +21,7 @@ FAR_FROM_SQUARE = 1.5  # long side to short side
 MUCH_LARGER = 2  # short side to the detector's image size
 # a face's number in the picture, and the square that was scored, in upright pixels
 FACE_COLUMNS = ("face", "left", "top", "right", "bottom")
+PROGRESS = 30  # seconds between two lines of progress where no terminal shows a bar
 FLUSH = 64  # images after which standard output is flushed
 BROKEN_PIPE = 141  # as a shell calls the end by SIGPIPE
 
@@ -45,7 +47,9 @@ def predict(
         float, typer.Option(min=0, max=1, help="Nearer than this to the threshold a score is unsure.")
     ] = 0.1,
     explain: Annotated[Path | None, typer.Option(help="Folder for a picture of the evidence in each image.")] = None,
-    detect: Annotated[bool, typer.Option("--detect", help="Find the faces in larger photos and judge each.")] = False,
+    as_it_is: Annotated[
+        bool, typer.Option("--whole", help="Take each picture as it is, without looking for faces.")
+    ] = False,
     null: Annotated[bool, typer.Option("--null", "-0", help="Names in the list end with a zero byte.")] = False,
 ) -> None:
     """Say of each image: real, fake or unsure, with its score, the probability of fake (docs/predict.md).
@@ -54,7 +58,8 @@ def predict(
     """
     from tqdm import tqdm
 
-    from fakeface.predict.detector import open_detector
+    from fakeface.images.faces import trained_on_faces
+    from fakeface.predict.detector import max_megapixels, open_detector
     from fakeface.predict.facts import facts
     from fakeface.predict.service import predict_images
 
@@ -65,13 +70,18 @@ def predict(
     counts: Counter[str] = Counter()
     with _opened(output) as out:
         predictor = open_detector(model)
+        detector = f"{predictor.card['approach']} {predictor.card['sha256'][:12]}"
         if warning := facts(predictor.card).warning:
             print(f"note: {warning}", file=sys.stderr)
-        size = predictor.card["image_size"]
-        draw = _drawer(explain, predictor, detect) if explain is not None else None
-        found = predict_images(predictor, listed, _reader(size, detect), None if fast else band)
+        size, megapixels = predictor.card["image_size"], max_megapixels()
+        detect = trained_on_faces(predictor.card) and not as_it_is
+        draw = _drawer(explain, predictor, detect, megapixels) if explain is not None else None
+        found = predict_images(
+            predictor, listed, _reader(predictor.card, not detect, megapixels), None if fast else band
+        )
 
         def rows() -> Iterator[dict[str, Any]]:
+            started = said = time.monotonic()
             with tqdm(total=len(listed), unit="image", file=sys.stderr, disable=not sys.stderr.isatty()) as bar:
                 for number, (entry, predictions) in enumerate(zip(listed, found, strict=True), 1):
                     if entry.others:
@@ -79,24 +89,27 @@ def predict(
                         bar.write(f"note: {folder}: {entry.others} files of other kinds left out", file=sys.stderr)
                     bar.clear()
                     for row in _rows(entry, predictions, size, detect):
-                        yield row
+                        yield row | {"detector": detector}
                         counts[row["verdict"] or ("problem" if row["problem"] else "without a face")] += 1
                         if row["problem"]:
                             bar.write(f"{printable(entry.path)}: {printable(row['problem'])}", file=sys.stderr)
                     if draw is not None:
                         draw(number, entry, predictions)
                     bar.update()
+                    if bar.disable and time.monotonic() - said >= PROGRESS:
+                        said = time.monotonic()
+                        rate = number / (said - started)
+                        print(f"{number} of {len(listed)} images, {rate:.1f} images/s", file=sys.stderr, flush=True)
                     if number % FLUSH == 0:
                         out.flush()
 
-        columns = ["path", *(FACE_COLUMNS if detect else []), "score", "verdict", "problem", "note"]
+        columns = ["path", *(FACE_COLUMNS if detect else []), "score", "verdict", "problem", "note", "detector"]
         longest = max((len(printable(entry.path)) for entry in listed), default=0)
         FORMATS[format or _format(output)](rows(), out, columns, longest)
         out.flush()
-    if output is not None or sys.stderr.isatty():
-        said = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()) if name != "problem")
-        unread = f"; {counts['problem']} could not be read" if counts["problem"] else ""
-        print(f"{predictor.card['approach']}: {said or 'nothing judged'}{unread}", file=sys.stderr)
+    told = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()) if name != "problem")
+    unread = f"; {counts['problem']} could not be read" if counts["problem"] else ""
+    print(f"{detector}: {told or 'nothing judged'}{unread}", file=sys.stderr)
     if counts["problem"]:
         raise typer.Exit(1)
 
@@ -130,29 +143,25 @@ def _opened(output: Path | None) -> Iterator[TextIO]:
         yield file
 
 
-def _reader(size: int, detect: bool) -> Callable[[Entry], Sequence[Any]]:
-    """Reads the squares in the file of an entry: its middle, as every stage does, or with `detect` its faces."""
-    from fakeface.images.decode import BadImage, decode
-    from fakeface.predict.service import MAX_MEGAPIXELS
-
-    if detect:
-        from fakeface.predict.faces import read_faces
+def _reader(card: dict[str, Any], as_it_is: bool, megapixels: float) -> Callable[[Entry], Sequence[Any]]:
+    """Reads the squares in the file of an entry (`service.squares_of`)."""
+    from fakeface.images.decode import BadImage, read_file
+    from fakeface.predict.service import squares_of
 
     def read(entry: Entry) -> Sequence[Any]:
         if entry.problem:
             raise BadImage(entry.problem)
-        if detect:
-            return read_faces(entry.path, size, entry.folder)
-        return [decode(entry.path, size, MAX_MEGAPIXELS, entry.folder)]
+        return squares_of(read_file(entry.path, entry.folder), card, as_it_is, megapixels)
 
     return read
 
 
-def _drawer(folder: Path, predictor: Any, detect: bool) -> Callable[[int, Entry, Sequence[Any]], None]:
+def _drawer(
+    folder: Path, predictor: Any, detect: bool, megapixels: float
+) -> Callable[[int, Entry, Sequence[Any]], None]:
     """Draws what was scored into `folder`: each square beside its heat map, and with `detect` the photo with its boxes."""
     from fakeface.images.decode import opened, read_file
     from fakeface.predict.pictures import boxes_picture, heat_picture
-    from fakeface.predict.service import MAX_MEGAPIXELS
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -166,7 +175,7 @@ def _drawer(folder: Path, predictor: Any, detect: bool) -> Callable[[int, Entry,
             heat_picture(predictor, square.pixels, folder / name)
         if detect and squares:
             # read again: kept, the photos would fill the memory
-            with opened(read_file(entry.path, entry.folder), MAX_MEGAPIXELS) as (photo, _):
+            with opened(read_file(entry.path, entry.folder), megapixels) as (photo, _):
                 boxes_picture(photo, predictions, folder / picture_name(number, entry.path, None))
 
     return draw
@@ -192,10 +201,7 @@ def _rows(entry: Entry, predictions: Sequence[Any], size: int, detect: bool) -> 
 
 
 def size_notes(width: int, height: int, size: int) -> list[str]:
-    """What was done to a picture that is far from square or from the detector's `size`, and what else the command can do.
-
-    Empty for other pictures. All in pixels.
-    """
+    """What was done to a picture that is far from square or from the detector's `size`; empty for others. All in pixels."""
     short, done = min(width, height), []
     if max(width, height) > FAR_FROM_SQUARE * short:
         done.append("cut to its middle square")
@@ -203,7 +209,4 @@ def size_notes(width: int, height: int, size: int) -> list[str]:
         done.append(f"enlarged to {size}")
     elif short > MUCH_LARGER * size:
         done.append(f"reduced to {size}")
-    if not done:
-        return []
-    notes = [f"{width} x {height} pixels: {', '.join(done)}"]
-    return notes if done[0].startswith("enlarged") else [*notes, "--detect judges the faces in it"]
+    return [f"{width} x {height} pixels: {', '.join(done)}"] if done else []

@@ -1,12 +1,16 @@
 """Which detector answers: an approach's, a checkpoint folder, a registered version, or the best of models/."""
 
+import sys
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from fakeface.core.errors import UserError, printable
+from fakeface.core.load import read_yaml
 from fakeface.core.params import APPROACHES
 from fakeface.detector.checkpoints import read_card
 from fakeface.detector.predictor import Predictor
-from fakeface.predict.service import open_checkpoint
+from fakeface.predict.service import MAX_MEGAPIXELS, open_checkpoint
 from fakeface.report.results import best_on_val
 
 
@@ -36,14 +40,33 @@ def open_detector(model: str | None = None) -> Predictor:
     return open_checkpoint(folder)
 
 
+def max_megapixels() -> float:
+    """`split.max_megapixels` of params.yaml in the working folder, so that a photo is refused here if the split refuses it.
+
+    Without such a file, or if it cannot be read, `service.MAX_MEGAPIXELS`.
+    """
+    with suppress(UserError, KeyError, TypeError, ValueError):
+        return float(read_yaml("params.yaml")["split"]["max_megapixels"])
+    return MAX_MEGAPIXELS
+
+
 def _best() -> Path:
     cards = {name: read_card(Path("models", name)) for name in APPROACHES if Path("models", name).is_dir()}
     if not cards:
         raise UserError(
             "models: no detector here; run this from the project's root after `dvc repro` or `dvc pull`, or give --model"
         )
+    missing = [f"models/{name}" for name in APPROACHES if name not in cards]
+    best = Path("models", _best_of(cards))
+    if missing and Path("params.yaml").is_file():
+        lacks = f"{', '.join(missing)} not there; `dvc repro` or `dvc pull` brings it"
+        print(f"note: {lacks}; without it the best on val is {best}", file=sys.stderr)
+    return best
+
+
+def _best_of(cards: dict[str, dict[str, Any]]) -> str:
     for name, card in cards.items():
         metrics = card.get("metrics")
         if not isinstance(metrics, dict) or not {"val_accuracy", "val_loss"} <= metrics.keys():
             raise UserError(f"models/{name}/card.json: has no val figures to choose by; name a detector with --model")
-    return Path("models", best_on_val(cards))
+    return best_on_val(cards)

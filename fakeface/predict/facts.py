@@ -10,6 +10,7 @@ from fakeface.core.files import read_json
 from fakeface.report.limits import SAMPLE
 from fakeface.report.results import Figure, figure_of
 
+GUESSING = "On its own val images this detector is no better than guessing: it gives no verdict but unsure."
 DRAWINGS = "This detector was trained on drawings made by code. What it says about a photograph means nothing."
 
 
@@ -35,6 +36,7 @@ def facts(card: dict[str, Any], root: Path = Path(".")) -> Facts:
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
+    doubt = [GUESSING] if card.get("guessing") else []
     unknown = f"Judged by {card['approach']}; how often it errs is not known here."
     try:
         # the lock says what the split was made from; params.yaml may have been edited since
@@ -44,9 +46,9 @@ def facts(card: dict[str, Any], root: Path = Path(".")) -> Facts:
             raise ValueError("another split")
         params = stages["split"]["params"]["params.yaml"]["split"]
         trained = _trained(card, split, params["data"])
-        warning = DRAWINGS if params["data"] == SAMPLE else ""
+        warning = " ".join([*doubt, *[DRAWINGS] * (params["data"] == SAMPLE)])
     except (YAMLError, OSError, ValueError, KeyError, TypeError, AttributeError):
-        return Facts(unknown, "", _trained(card, None, ""), [])
+        return Facts(unknown, "".join(doubt), _trained(card, None, ""), [])
     try:
         if read_json(root / "reports/evaluate/metrics.json")[card["approach"]]["model_sha256"] != card["sha256"]:
             raise ValueError("the figures are about another model")

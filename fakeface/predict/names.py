@@ -1,5 +1,6 @@
 """Which files were meant: names on the command line and on standard input, in a fixed order. Nothing is opened here."""
 
+import codecs
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -34,15 +35,15 @@ def entries(names: Iterable[str]) -> Iterator[Entry]:
 
 def _in_folder(folder: str) -> Iterator[Entry]:
     """Links to folders are not followed, so there are no circles."""
-    from fakeface.images.decode import SUFFIXES  # here, for --help waits for no numpy
+    from fakeface.images.listing import is_image, is_litter  # here, for --help waits for no Pillow
 
     unread: list[OSError] = []
     files, others = [], 0
     for parent, folders, names in os.walk(folder, onerror=unread.append):
-        folders.sort()
-        images = [name for name in names if os.path.splitext(name)[1].lower() in SUFFIXES]
+        folders[:] = sorted(name for name in folders if not is_litter(name))
+        images = [name for name in names if is_image(name)]
         files += [os.path.join(parent, name) for name in images]
-        others += len(names) - len(images)
+        others += sum(not is_litter(name) for name in names) - len(images)
     for error in unread:
         yield Entry(os.fspath(error.filename), folder, f"this folder cannot be read ({error.strerror})")
     for number, path in enumerate(sorted(files)):
@@ -52,8 +53,16 @@ def _in_folder(folder: str) -> Iterator[Entry]:
 
 
 def split_list(data: bytes, null: bool) -> list[str]:
-    """The names in a list, a line each, or each ended by a zero byte; empty ones are left out."""
-    return [os.fsdecode(name) for name in data.split(b"\0" if null else b"\n") if name]
+    """The names in a list, a line each, or each ended by a zero byte; empty ones are left out.
+
+    Lines may end and begin as Windows writes them: carriage return and line feed, a byte order mark, UTF-16 after such a mark.
+    """
+    if null:
+        return [os.fsdecode(name) for name in data.split(b"\0") if name]
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        data = data.decode("utf-16", "replace").encode()
+    lines = data.removeprefix(codecs.BOM_UTF8).split(b"\n")
+    return [os.fsdecode(name) for line in lines if (name := line.removesuffix(b"\r"))]
 
 
 def picture_name(number: int, path: str, face: int | None) -> str:

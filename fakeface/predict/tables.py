@@ -2,32 +2,46 @@
 
 import csv
 import json
+import shutil
+import textwrap
 from collections.abc import Callable, Iterable, Mapping
 from types import SimpleNamespace
 from typing import Any, TextIO
 
 from fakeface.core.errors import printable, readable
 
-WIDTHS = {"face": 4, "left": 6, "top": 6, "right": 6, "bottom": 6, "score": 6, "verdict": 7}
+FACE = {"face": 4, "left": 6, "top": 6, "right": 6, "bottom": 6}
+WIDTHS = FACE | {"score": 6, "verdict": 7}
 LONGEST_PATH = 60  # characters; a longer one moves what stands behind it
+NARROW = 64  # columns of a terminal; below it a row takes several lines
+NOT_SHOWN = ("problem", "detector")  # in a table: a problem stands where the notes do, the summary names the detector
+FORMULA = tuple("=+-@\t\r\n＝＋－＠")  # how a cell begins that a spreadsheet may run
 Row = Mapping[str, Any]
 
 
 def write_table(rows: Iterable[Row], out: TextIO, columns: list[str], path_width: int) -> None:
-    """Names are `printable`. A problem stands where the notes do, for there is never both."""
-    shown = [name for name in columns if name != "problem"]
+    """Names are `printable`. A problem stands where the notes do, for there is never both. A narrow terminal: a block a row."""
+    shown = [name for name in columns if name not in NOT_SHOWN]
     widths = WIDTHS | {"path": min(path_width, LONGEST_PATH)}
 
     def line(values: Mapping[str, str]) -> str:
         return "  ".join(values[name].ljust(widths.get(name, 0)) for name in shown).rstrip() + "\n"
 
-    out.write(line({name: name for name in shown}))
+    room = shutil.get_terminal_size().columns if out.isatty() else NARROW
+    if room >= NARROW:
+        out.write(line({name: name for name in shown}))
     for row in rows:
         values = {name: "" if row[name] is None else str(row[name]) for name in shown}
         values["path"] = printable(row["path"])
         values["score"] = "" if row["score"] is None else f"{row['score']:.4f}"
         values["note"] = printable(row["problem"] or row["note"])
-        out.write(line(values))
+        if room >= NARROW:
+            out.write(line(values))
+            continue
+        square = " ".join(f"{name} {values[name]}" for name in shown if name in FACE and values[name])
+        out.write(values["path"] + "\n")
+        for text in (f"{values['verdict']} {values['score']}", square, values["note"]):
+            out.writelines(f"  {part}\n" for part in textwrap.wrap(text, room - 2))
 
 
 def write_csv(rows: Iterable[Row], out: TextIO, columns: list[str], _: int) -> None:
@@ -38,7 +52,15 @@ def write_csv(rows: Iterable[Row], out: TextIO, columns: list[str], _: int) -> N
     writer = csv.DictWriter(lines, columns, extrasaction="ignore", lineterminator="\r\n")
     writer.writeheader()
     for row in rows:
-        writer.writerow(_plain(row) | {"path": name(row["path"])})
+        plain = _plain(row) | {"path": name(row["path"])}
+        writer.writerow({key: _no_formula(key, value) for key, value in plain.items()})
+
+
+def _no_formula(key: str, value: Any) -> Any:
+    """A text that a spreadsheet could take for a formula, made harmless: a path stays one (./=a.jpg), others get a quote."""
+    if not isinstance(value, str) or not value.startswith(FORMULA):
+        return value
+    return ("./" if key == "path" else "'") + value
 
 
 def write_json_lines(rows: Iterable[Row], out: TextIO, columns: list[str], _: int) -> None:

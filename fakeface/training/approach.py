@@ -17,6 +17,7 @@ from fakeface.core.params import Features, Params, TrainFinetune, TrainScratch
 from fakeface.detector import checkpoints, distributed
 from fakeface.detector.batches import Batches
 from fakeface.detector.device import Compute, configure
+from fakeface.images.faces import measured
 from fakeface.images.store import Dataset
 from fakeface.training.loop import NotFinite, fit, merit
 from fakeface.training.outcome import final_metrics, keep_cost
@@ -107,6 +108,7 @@ def train_approach(
     with resume.alone() if first else nullcontext():
         if first:
             tracker.start(key, facts)
+            facts |= measured(dataset)
         task.model.to(compute.device).to(memory_format=torch.channels_last)
         try:
             result = fit(

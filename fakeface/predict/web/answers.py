@@ -6,18 +6,19 @@ from typing import Any
 
 from fakeface.core.errors import printable
 from fakeface.detector.predictor import Predictor
-from fakeface.images.decode import decode_bytes
+from fakeface.images.faces import Face
 from fakeface.pages.render import images_uri
 from fakeface.predict.command import size_notes
 from fakeface.predict.pictures import heat_overlay
-from fakeface.predict.service import BAND, MAX_MEGAPIXELS, Prediction, predict_images
+from fakeface.predict.service import BAND, MAX_MEGAPIXELS, NO_FACE, Prediction, predict_images, squares_of
 
 PICTURE = 224  # pixels, height of a picture on the page
+FACES = 20  # of one photo, the largest; each takes a heat map
 
 
 @dataclass(frozen=True)
 class Answer:
-    """`score`: probability of fake, None where the file could not be read; `why`: then the reason, or that of a doubt.
+    """`score`: probability of fake, None where the file cannot be read or shows no face; `why`: the reason, or that of a doubt.
 
     `note`: what was done to a photo that is far from square or from the detector's size. `picture`: data URI of what the
     detector sees, the heat map beside it.
@@ -31,25 +32,38 @@ class Answer:
     picture: str = ""
 
 
-def answers(predictor: Predictor, files: Sequence[tuple[str, bytes]]) -> list[Answer]:
-    """One answer a file, in order; whatever the bytes are.
+def answers(
+    predictor: Predictor,
+    files: Sequence[tuple[str, bytes]],
+    whole: bool = False,
+    max_megapixels: float = MAX_MEGAPIXELS,
+) -> list[Answer]:
+    """One answer a file, in order, whatever the bytes are; of several faces in a photo one each, the largest first.
 
     Args:
         files: names, as the sender chose them, and contents.
+        whole: take pictures as they are, without looking for faces.
     """
     size = predictor.card["image_size"]
 
     def read(data: bytes) -> list[Any]:
-        return [decode_bytes(data, size, MAX_MEGAPIXELS)]
+        return squares_of(data, predictor.card, whole, max_megapixels)[:FACES]
 
     def answer(name: str, one: Prediction) -> Answer:
         if one.problem:
             return Answer(name, "", None, one.problem)
-        note = "".join(size_notes(one.square.width, one.square.height, size)[:1])  # the rest is about the command line
+        sizes = size_notes(one.square.width, one.square.height, size)
+        # a face that was cut out of a large photo is reduced as all are
+        note = "" if isinstance(one.square, Face) and one.square.width >= size else "".join(sizes)
         sides = heat_overlay(predictor, one.square.pixels)
         half = sides.shape[2] // 2
         picture = images_uri([sides[:, :, :half], sides[:, :, half:]], PICTURE)
         return Answer(name, one.verdict, one.score, one.reason, note, picture)
 
     predictions = predict_images(predictor, (data for _, data in files), read, BAND)
-    return [answer(printable(name), one) for (name, _), (one,) in zip(files, predictions, strict=True)]
+    found = []
+    for (name, _), faces in zip(files, predictions, strict=True):
+        several = f", face {{}} of {len(faces)}" if len(faces) > 1 else ""
+        found += [answer(printable(name) + several.format(face), one) for face, one in enumerate(faces, 1)]
+        found += [] if faces else [Answer(printable(name), "", None, NO_FACE)]
+    return found

@@ -16,8 +16,10 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from fakeface.detector.predictor import Predictor
 from fakeface.images.decode import MAX_BYTES
+from fakeface.images.faces import trained_on_faces
 from fakeface.pages.render import loader
 from fakeface.predict.facts import Facts
+from fakeface.predict.service import MAX_MEGAPIXELS
 from fakeface.predict.web.answers import Answer, answers
 
 MAX_FILES = 50
@@ -47,11 +49,11 @@ class Page(Flask):
     request_class = Upload
 
 
-def make_app(predictor: Predictor, facts: Facts) -> Flask:
+def make_app(predictor: Predictor, facts: Facts, max_megapixels: float = MAX_MEGAPIXELS) -> Flask:
     """The application. `facts`: what the page says of the detector."""
     app = Page(__name__, static_folder="static", static_url_path="")
     app.config.update(
-        TRUSTED_HOSTS=["127.0.0.1", "localhost"], MAX_CONTENT_LENGTH=MAX_TOTAL + 100_000, MAX_FORM_PARTS=MAX_FILES
+        TRUSTED_HOSTS=["127.0.0.1", "localhost"], MAX_CONTENT_LENGTH=MAX_TOTAL + 100_000, MAX_FORM_PARTS=MAX_FILES + 1
     )
     app.jinja_env.loader = loader("fakeface.predict.web")
     app.jinja_env.undefined = jinja2.StrictUndefined
@@ -66,6 +68,7 @@ def make_app(predictor: Predictor, facts: Facts) -> Flask:
             counts=Counter(one.verdict for one in found),
             card=predictor.card,
             facts=facts,
+            on_faces=trained_on_faces(predictor.card),
             max_files=MAX_FILES,
             max_total=MAX_TOTAL,
             max_bytes=MAX_BYTES,
@@ -89,7 +92,8 @@ def make_app(predictor: Predictor, facts: Facts) -> Flask:
                 raise RequestEntityTooLarge
             if not sent:
                 return show([], "No photo was chosen.", 400)
-            return show(answers(predictor, [(file.filename or "", file.read()) for file in sent]))
+            photos = [(file.filename or "", file.read()) for file in sent]
+            return show(answers(predictor, photos, "whole" in request.form, max_megapixels))
         finally:
             one_at_a_time.release()
 

@@ -24,14 +24,14 @@ def serve(model: str | None, port: int, browser: bool) -> None:
     from werkzeug.serving import make_server
 
     from fakeface.images.decode import quiet
-    from fakeface.predict.detector import open_detector
+    from fakeface.predict.detector import max_megapixels, open_detector
     from fakeface.predict.facts import facts
     from fakeface.predict.web.app import make_app
 
     predictor = open_detector(model)
     quiet()
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line a request
-    app = make_app(predictor, facts(predictor.card))
+    app = make_app(predictor, facts(predictor.card), max_megapixels())
     with _listening(port) as opened:
         # Threads, because browsers open connections in advance and leave them idle.
         server = make_server(HOST, port, app, threaded=True, fd=opened.fileno())

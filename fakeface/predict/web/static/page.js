@@ -1,6 +1,6 @@
 // Without this the page works too: choose files, press the button. With it: drop anywhere, no button, a word while it works.
 const form = document.querySelector("form");
-const input = form.querySelector("input");
+const input = document.getElementById("photos");
 const says = document.getElementById("says");
 const limit = { files: Number(form.dataset.files), bytes: Number(form.dataset.bytes) };
 

