@@ -236,10 +236,10 @@ def test_check_names_weights_that_are_not_there_and_files_it_leaves_out(root):
         (root / "faces" / name).mkdir(parents=True)
         for i in range(10):
             (root / "faces" / name / f"{i}.jpg").write_bytes(b"counted, not decoded")
-        (root / "faces" / name / "photo.HEIC").write_bytes(b"left out")
+        (root / "faces" / name / "film.MP4").write_bytes(b"left out")
     result = run_check(root, data="faces")
     assert result.returncode == 0
-    assert "note: not used: 2 heic files" in result.stdout
+    assert "note: not used: 2 mp4 files" in result.stdout
     params = (root / "params.yaml").read_text()
     (root / "params.yaml").write_text(params.replace("weights: imagenet", "weights: gone.pth"))
     result = run_check(root, data="faces")
