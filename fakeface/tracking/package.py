@@ -61,6 +61,7 @@ def _signature() -> Any:
         ColSpec(DataType.string, "verdict"),
         ColSpec(DataType.string, "problem"),
         ColSpec(DataType.string, "note"),
+        ColSpec(DataType.string, "says"),
     ]
     whole = ParamSchema([ParamSpec("whole", DataType.boolean, default=False)])
     return ModelSignature(Schema([ColSpec(AnyType(), "image")]), Schema(outputs), whole)

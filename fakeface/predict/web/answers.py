@@ -21,7 +21,7 @@ class Answer:
     """`score`: probability of fake, None where the file cannot be read or shows no face; `why`: the reason, or that of a doubt.
 
     `note`: what was done to a photo that is far from square or from the detector's size. `picture`: data URI of what the
-    detector sees, the heat map beside it.
+    detector sees, the heat map beside it. `says`: what the file says about itself.
     """
 
     name: str
@@ -30,6 +30,7 @@ class Answer:
     why: str
     note: str = ""
     picture: str = ""
+    says: str = ""
 
 
 def answers(
@@ -47,9 +48,11 @@ def answers(
     size = predictor.card["image_size"]
 
     def read(data: bytes) -> list[Any]:
-        return squares_of(data, predictor.card, whole, max_megapixels)[:FACES]
+        squares = squares_of(data, predictor.card, whole, max_megapixels)
+        del squares[FACES:]
+        return squares
 
-    def answer(name: str, one: Prediction) -> Answer:
+    def answer(name: str, one: Prediction, says: str) -> Answer:
         if one.problem:
             return Answer(name, "", None, one.problem)
         sizes = size_notes(one.square.width, one.square.height, size)
@@ -58,12 +61,12 @@ def answers(
         sides = heat_overlay(predictor, one.square.pixels)
         half = sides.shape[2] // 2
         picture = images_uri([sides[:, :, :half], sides[:, :, half:]], PICTURE)
-        return Answer(name, one.verdict, one.score, one.reason, note, picture)
+        return Answer(name, one.verdict, one.score, one.reason, note, picture, says)
 
     predictions = predict_images(predictor, (data for _, data in files), read, BAND)
     found = []
     for (name, _), faces in zip(files, predictions, strict=True):
         several = f", face {{}} of {len(faces)}" if len(faces) > 1 else ""
-        found += [answer(printable(name) + several.format(face), one) for face, one in enumerate(faces, 1)]
-        found += [] if faces else [Answer(printable(name), "", None, NO_FACE)]
+        found += [answer(printable(name) + several.format(face), one, faces.says) for face, one in enumerate(faces, 1)]
+        found += [] if faces else [Answer(printable(name), "", None, NO_FACE, says=faces.says)]
     return found
