@@ -13,7 +13,7 @@ from fakeface.core.errors import printable, readable
 FACE = {"face": 4, "left": 6, "top": 6, "right": 6, "bottom": 6}
 WIDTHS = FACE | {"score": 6, "verdict": 7}
 LONGEST_PATH = 60  # characters; a longer one moves what stands behind it
-NARROW = 64  # columns of a terminal; below it a row takes several lines
+NOTE = 20  # columns of a terminal that the table leaves to the note; with less a row takes several lines
 NOT_SHOWN = (
     "problem",
     "says",
@@ -31,8 +31,9 @@ def write_table(rows: Iterable[Row], out: TextIO, columns: list[str], path_width
     def line(values: Mapping[str, str]) -> str:
         return "  ".join(values[name].ljust(widths.get(name, 0)) for name in shown).rstrip() + "\n"
 
-    room = shutil.get_terminal_size().columns if out.isatty() else NARROW
-    if room >= NARROW:
+    room = shutil.get_terminal_size().columns
+    blocks = out.isatty() and room < sum(widths.get(name, NOTE) + 2 for name in shown)
+    if not blocks:
         out.write(line({name: name for name in shown}))
     for row in rows:
         values = {name: "" if row[name] is None else str(row[name]) for name in shown}
@@ -40,7 +41,7 @@ def write_table(rows: Iterable[Row], out: TextIO, columns: list[str], path_width
         values["score"] = "" if row["score"] is None else f"{row['score']:.4f}"
         says = f"the file says: {row['says']}" if row.get("says") else ""
         values["note"] = printable("; ".join(filter(None, [row["problem"] or row["note"], says])))
-        if room >= NARROW:
+        if not blocks:
             out.write(line(values))
             continue
         square = " ".join(f"{name} {values[name]}" for name in shown if name in FACE and values[name])

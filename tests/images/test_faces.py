@@ -1,5 +1,7 @@
 """Faces in larger photos. The faces are drawn portraits of the project's own sample, which YuNet takes for faces."""
 
+import os
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from fakeface.images.decode import decode_bytes
+from fakeface.images.decode import decode_bytes, square_pixels
 from fakeface.images.faces import cut_faces, find_faces, measured, square_around
 from fakeface.predict.service import squares_of
 from fakeface.sample.portraits import draw_portrait
@@ -118,3 +120,30 @@ def test_the_square_lies_in_the_photo(box, size):
 def test_the_square_has_its_margin_and_lies_above_the_boxs_middle():
     """A box of 80 x 100 around (500, 300): 20 more on either side of 100 is 140, raised by 8 % of that, 11."""
     assert square_around(np.array([460, 250, 80, 100]), (1000, 1000), FRAMING) == (430, 219, 570, 359)
+
+
+@pytest.mark.parametrize("name", ["stargan-celeba-128", "stylegan2-tpdne-248", "sfhq1-256"])
+def test_real_faces_are_scored_as_evaluate_does_and_cut_out_as_they_stood(name):
+    """Twenty of each set: alone, each in a large photo, six in a collage. None of them is part of the project."""
+    folder = Path(os.environ.get("FAKEFACE_DATA", ""), name)
+    if not os.environ.get("FAKEFACE_DATA") or not folder.is_dir():
+        pytest.skip("set FAKEFACE_DATA to the folder that holds the sets of faces")
+    found = sorted(folder.glob("*_*/*.jpg"))
+    pictures = [Image.open(path).convert("RGB") for path in found[:: len(found) // 20][:20]]
+    squares = [Image.fromarray(square_pixels(picture, 128).transpose(1, 2, 0)) for picture in pictures]
+    card = measured(training(*squares))
+    assert card["faces"]["share"] == 1
+    for number, (picture, square) in enumerate(zip(pictures, squares, strict=True)):
+        face = cut_faces(picture, 128, card)[0]
+        assert np.array_equal(face.pixels, np.asarray(square).transpose(2, 0, 1))
+        photo, left, side = Image.new("RGB", (1600, 900), (96, 120, 88)), 40 * number, 150 + 20 * number
+        photo.paste(picture.resize((side, side)), (left, 60))
+        box = cut_faces(photo, 128, card)[0].box
+        assert box == pytest.approx((left, 60, left + side, 60 + side), abs=0.3 * side)
+        assert abs(box[2] - box[0] - side) < 0.25 * side
+    collage = Image.new("RGB", (384, 256))
+    for number, square in enumerate(squares[:6]):
+        collage.paste(square, (number % 3 * 128, number // 3 * 128))
+    boxes = [face.box for face in cut_faces(collage, 128, card)]  # a bystander may be among them
+    middles_in = {((left + right) // 256, (top + bottom) // 256) for left, top, right, bottom in boxes}
+    assert middles_in == {(column, row) for column in range(3) for row in range(2)}
