@@ -1,6 +1,5 @@
 """Which detector answers: an approach's, a checkpoint folder, a registered version, or the best of models/."""
 
-import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -57,11 +56,10 @@ def _best() -> Path:
             "models: no detector here; run this from the project's root after `dvc repro` or `dvc pull`, or give --model"
         )
     missing = [f"models/{name}" for name in APPROACHES if name not in cards]
-    best = Path("models", _best_of(cards))
-    if missing and Path("params.yaml").is_file():
-        lacks = f"{', '.join(missing)} not there; `dvc repro` or `dvc pull` brings it"
-        print(f"note: {lacks}; without it the best on val is {best}", file=sys.stderr)
-    return best
+    if missing and Path("params.yaml").is_file():  # the best of all may be among them
+        remedy = f"`dvc repro` or `dvc pull` brings it, or name another: --model {next(iter(cards))}"
+        raise UserError(f"{', '.join(missing)}: not there, so which detector is the best is not known; {remedy}")
+    return Path("models", _best_of(cards))
 
 
 def _best_of(cards: dict[str, dict[str, Any]]) -> str:
