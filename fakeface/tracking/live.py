@@ -192,4 +192,5 @@ def _log_scores(client: Any, experiment: str, stage: str) -> None:
     metrics = read_json(Path("reports", stage, "metrics.json"))
     for approach, own in metrics.items():
         for run in client.search_runs([experiment], f"tags.model_sha256 = '{own['model_sha256']}'"):
-            runs.log_figures(client, run, runs.figures(stage, approach, metrics))
+            if runs.log_figures(client, run, runs.figures(stage, approach, metrics)):
+                runs.log_pictures(client, run.info.run_id, approach, Path("reports", stage, "figures"), metrics)

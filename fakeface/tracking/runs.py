@@ -118,14 +118,15 @@ def log_epochs(client: Any, run_id: str, rows: Iterable[dict[Any, Any]], at: int
         client.log_batch(run_id, metrics=metrics[start : start + BATCH])
 
 
-def log_figures(client: Any, run: Any, values: dict[str, float]) -> None:
-    """Logs those of the single figures that the run does not show yet."""
+def log_figures(client: Any, run: Any, values: dict[str, float]) -> bool:
+    """Logs those of the single figures that the run does not show yet; whether there were any."""
     from mlflow.entities import Metric
 
     at = int(time.time() * 1000)
     new = [Metric(name, value, at, 0) for name, value in values.items() if run.data.metrics.get(name) != value]
     if new:
         client.log_batch(run.info.run_id, metrics=new)
+    return bool(new)
 
 
 def log_pictures(client: Any, run_id: str, approach: str, folder: Path, others: Iterable[str]) -> None:

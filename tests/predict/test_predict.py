@@ -271,10 +271,10 @@ def test_what_a_file_says_of_itself_stands_beside_the_score(root, capsys):
 
 def test_max_megapixels_of_params_yaml_is_obeyed(root, capsys):
     Path("params.yaml").write_text("split: {max_megapixels: 0.009}\n")
-    assert ask("faces/0_real/0000.jpg") == 1  # 96 x 96 pixels
+    assert ask("faces/0_real/0000.jpg", model="finetune") == 1  # 96 x 96 pixels
     assert "split.max_megapixels" in capsys.readouterr().err
     Path("params.yaml").write_text("split: {max_megapixels: 0.01}\n")
-    assert ask("faces/0_real/0000.jpg") == 0
+    assert ask("faces/0_real/0000.jpg", model="finetune") == 0
 
 
 @pytest.mark.parametrize(
