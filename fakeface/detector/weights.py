@@ -57,7 +57,7 @@ def _imagenet(name: str, model: nn.Module) -> Mapping[str, Tensor]:
             raise UserError(f"{cached}: not a readable state dict ({reason}); remove it to download it again") from None
         raise UserError(
             f"the ImageNet weights of {name} could not be downloaded ({reason}); put {cached.name} (torchvision's) at {cached}, "
-            "or set weights in params.yaml to the path of a state dict"
+            "set weights in params.yaml to the path of a state dict, or network to efficientnet_lite0, which downloads nothing"
         ) from None
 
 

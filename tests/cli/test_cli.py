@@ -1,5 +1,6 @@
 """`fakeface recipe` and `fakeface check`: values change, comments stay, and a mistake changes nothing."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -229,6 +230,15 @@ def test_check_names_an_extra_set_that_is_not_there(root):
     apply_recipe("default", None, root)
     assert load_params(root / "params.yaml").evaluate.extra_sets == {}
     assert run_check(root).returncode == 0
+
+
+def test_check_claims_no_image_and_warns_of_a_rate_that_trains_nothing(root):
+    said = run_check(root).stdout
+    assert "images that the first run draws into data/sample" in said
+    assert "note:" not in said
+    params = (root / "params.yaml").read_text()
+    (root / "params.yaml").write_text(re.sub(r"^  lr: \S+", "  lr: 10", params, count=1, flags=re.MULTILINE))
+    assert re.search(r"note: train_\w+\.lr = 10 is far above what trains", run_check(root).stdout)
 
 
 def test_check_names_weights_that_are_not_there_and_files_it_leaves_out(root):

@@ -119,9 +119,10 @@ def test_precision_and_device_that_this_machine_does_not_have(root, monkeypatch)
 def test_weights_that_would_be_downloaded_say_where_they_may_be_put(root, monkeypatch, tmp_path):
     Project(root).set(train_finetune={"network": "resnet18"})
     monkeypatch.setattr("torch.hub.get_dir", lambda: str(tmp_path / "hub"))
-    state = {finding.name: finding.state for finding in examine(root)}["train_finetune.weights"]
-    assert str(tmp_path / "hub" / "checkpoints" / "resnet18-") in state
-    assert "downloaded at first use" in state
+    remedy = todo(root)["train_finetune.weights"]
+    assert str(tmp_path / "hub" / "checkpoints" / "resnet18-") in remedy
+    assert "downloaded at first use" in remedy
+    assert "efficientnet_lite0" in remedy
 
 
 def test_where_dvc_is_not_on_the_path_its_queue_needs_the_environment(root, monkeypatch):
