@@ -67,11 +67,14 @@ def normalise(
 @app.command()
 def check() -> None:
     """Check params.yaml and the data folder before a run: a slip is said in one line, in a second."""
+    import numpy as np
+
     from fakeface.core.load import check_machine, load_params
     from fakeface.images.decode import find_images
     from fakeface.images.listing import left_out
     from fakeface.split.extra import find_extra
-    from fakeface.split.protocols import class_sizes
+    from fakeface.split.grouping import check_names, group_names
+    from fakeface.split.protocols import class_sizes, keep_given
 
     params = load_params()
     check_machine(params)
@@ -81,7 +84,11 @@ def check() -> None:
             raise UserError("params.yaml: split.data is the embedded sample, but sample.count is 0; set it to 300")
         available, there = [params.sample.count] * 2, "that the first run draws into data/sample"
     else:
-        labels = [image.label for image in find_images(split.data, split.real, split.fake)]
+        found = find_images(split.data, split.real, split.fake)
+        labels, stems = [image.label for image in found], [image.stem for image in found]
+        check_names(group_names(stems, split.group_by), split.group_by)
+        if split.protocol == "folders":
+            keep_given(stems, np.array(labels), np.arange(len(found)), split.val, params.base.seed)
         available, there = [labels.count(0), labels.count(1)], f"in {split.data}"
         if unused := left_out(split.data, split.real, split.fake):
             print("note: not used: " + printable(", ".join(f"{n} {kind}" for kind, n in unused.items())))

@@ -4,13 +4,13 @@ import hashlib
 import json
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from fakeface.core.errors import UserError, printable
 from fakeface.core.files import whole
-from fakeface.images.listing import walk
+from fakeface.images.listing import GIVEN, walk
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,18 +21,22 @@ COLUMNS = {
     "label": ("label", "class", "target", "is_fake", "fake"),
     "generator": ("generator", "method", "source", "model"),
     "group": ("group", "person", "identity", "id", "video", "original"),
+    "split": ("split", "subset", "partition", "fold"),
 }
+LONGEST = 80  # bytes of a folder's name
+GROUP = "group-"  # how the folder of a list's group begins
 REAL, FAKE = ("real", "original", "authentic"), ("fake", "generated", "synthetic", "manipulated")
 
 
 @dataclass(frozen=True)
 class Row:
-    """One image: the file, its class, its folder inside the class, such as its generator's, and its group ("" for none)."""
+    """One image: the file, its class, its folder inside the class, such as its generator's, its group and split ("" for none)."""
 
     path: Path
     fake: bool
     folder: str = ""
     group: str = ""
+    split: str = ""
 
 
 def read_list(path: Path, real: str | None, fake: str | None) -> list[Row]:
@@ -58,6 +62,8 @@ def read_list(path: Path, real: str | None, fake: str | None) -> list[Row]:
     known |= {name: True for name in (*FAKE, *(("1", "true") if ones else ()))}
     if real is not None and fake is not None:
         known = {real.casefold(): False, fake.casefold(): True}
+    if unknown := [str(name) for name in table.columns if name not in found.values()]:
+        print(f"note: {path}: columns not used: {printable(', '.join(unknown))}")
     rows = []
     for values in table.to_dict("records"):
         said = values[found["label"]].strip()
@@ -68,14 +74,22 @@ def read_list(path: Path, real: str | None, fake: str | None) -> list[Row]:
                 f"--real VALUE --fake VALUE (there are: {there})"
             )
         file = path.parent / values[found["path"]].strip()
-        if not file.is_file():
+        if not os.path.isfile(file):  # which takes no name for an error
             raise UserError(f"{path}: {printable(file)}: no such file; names are relative to the list's folder")
         is_fake = known[said.casefold()]
         group = values[found["group"]] if "group" in found else ""
         if found.get("group") == "original" and not is_fake:
             group = file.name  # a fake names its original; the original is of its own group
         generator = values[found["generator"]] if is_fake and "generator" in found else ""
-        rows.append(Row(file, is_fake, _folder_name(generator), _folder_name(group)))
+        group = f"{GROUP}{_folder_name(group)}" if group.strip() else ""
+        split = GIVEN.get(values[found["split"]].strip().casefold(), "") if "split" in found else ""
+        rows.append(Row(file, is_fake, _folder_name(generator), group, split))
+    if {row.fake for row in rows} != {False, True}:
+        raise UserError(f"{path}: all {len(rows)} files have one label; a list needs both classes")
+    splits = {row.split for row in rows}
+    if "split" in found and ("" in splits or not {"train", "test"} <= splits):
+        print(f"note: {path}: the column {found['split']} is not used: it must say train, val or test of every file")
+        rows = [replace(row, split="") for row in rows]
     return rows
 
 
@@ -97,10 +111,9 @@ def gather(rows: list[Row], into: Path) -> None:
         raise UserError(f"{into}: is not empty; move its files away first, so that none is lost")
     places: dict[PurePosixPath, Path] = {}
     with whole(into) as partial:
-        for name in ("0_real", "1_fake"):
-            (partial / name).mkdir(parents=True)
+        partial.mkdir()
         for row in rows:
-            place = PurePosixPath(("0_real", "1_fake")[row.fake], row.folder, row.group, row.path.name)
+            place = PurePosixPath(row.split, ("0_real", "1_fake")[row.fake], row.folder, row.group, row.path.name)
             source = row.path.resolve()
             if place in places and places[place] != source:
                 place = place.with_stem(f"{place.stem}-{hashlib.sha256(str(row.path).encode()).hexdigest()[:8]}")
@@ -124,7 +137,9 @@ def _table(path: Path) -> "pd.DataFrame":
     try:
         if path.suffix.lower() in (".csv", ".tsv"):
             separator = "\t" if path.suffix.lower() == ".tsv" else ","
-            table = pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+            table = pd.read_csv(
+                path, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig", index_col=False
+            )
         elif path.suffix.lower() in (".json", ".jsonl"):
             text = path.read_text(encoding="utf-8-sig")
             lines = path.suffix.lower() == ".jsonl"
@@ -137,7 +152,7 @@ def _table(path: Path) -> "pd.DataFrame":
             table = table.where(table.notna(), "").astype(str)
         else:
             raise UserError(f"{path}: is no folder, and as a list it must end in .csv, .tsv, .json or .jsonl")
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"{path}: not readable as a list ({' '.join(str(error).split())[:120]})") from None
     if table.empty:
         raise UserError(f"{path}: the list has no row")
@@ -145,6 +160,6 @@ def _table(path: Path) -> "pd.DataFrame":
 
 
 def _folder_name(text: str) -> str:
-    """A value as the name of one folder; none for none."""
-    name = "".join(c if c.isalnum() or c in "-_. " else "_" for c in text.strip()).strip(". ")
-    return name or ("_" if text.strip() else "")
+    """A value as the name of one folder, which no file's name is; none for none."""
+    name = "".join(c if c.isalnum() or c in "-_ " else "_" for c in text.strip())
+    return name if len(name.encode()) <= LONGEST else f"{name[:20]}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"

@@ -39,10 +39,15 @@ def normalise(source: Path, target: Path, size: int, quality: int | None, max_me
     images = [path for path in files if is_image(path.name)]
     if not images:
         raise UserError(f"{source}: no image there; name the folder that holds the class folders")
-    suffix, places = ".jpg" if quality else ".png", {}
+    suffix = ".jpg" if quality else ".png"
+    places: dict[Path, Path] = {}
     for path in images:
-        place = path.with_suffix(suffix)
-        places[place if place not in places else path.with_name(f"{path.stem}-{path.suffix[1:]}{suffix}")] = path
+        names = [
+            path.stem,
+            f"{path.stem}-{path.suffix[1:]}",
+            *(f"{path.stem}-{number}" for number in range(2, 2 + len(images))),
+        ]
+        places[next(place for name in names if (place := path.with_name(name + suffix)) not in places)] = path
     quiet()
     with whole(target) as partial:
 

@@ -5,13 +5,15 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from PIL import Image
 
-from fakeface.cli.listing import Row, gather, read_list, rows_of
+from fakeface.cli.listing import GROUP, Row, gather, read_list, rows_of
 from fakeface.cli.recipes import write_values
 from fakeface.core.errors import UserError, printable
+from fakeface.core.load import load_params
+from fakeface.core.params import Split
 from fakeface.images.decode import FORMATS, Found, find_images
 from fakeface.images.listing import GIVEN, given_folders, given_split, is_litter, left_out
 
@@ -23,7 +25,7 @@ DEPTH = 4  # folders down from the one that is named
 SOURCES = 10  # sub-folders of the real class that may be where its photos come from; more are persons or recordings
 LOOKED_AT = 200  # files a class, for formats and sizes
 RAW = Path("data/raw")
-OF_LIST = "(?P<group>[^/]+)/[^/]+$"  # split.group_by: the last folder, where `listing.gather` puts a list's groups
+OF_LIST = f"(?P<group>{GROUP}[^/]+)/[^/]+$"  # split.group_by: the folder in which `listing.gather` puts a list's group
 
 
 class Pair(NamedTuple):
@@ -50,6 +52,7 @@ def use(place: Path, real: str | None, fake: str | None, *, swapped: bool, dry_r
     for key, name in (("real", real), ("fake", fake)):
         if name and not swapped and meaning(Path(name).name) not in (key, None):
             raise UserError(f"--{key} {name}: is named as the other class; if that is meant, add --swapped")
+    now = load_params().split  # before anything is brought anywhere
     pair, rows = _look(place.expanduser(), real, fake)
     with TemporaryDirectory() as temporary:
         if rows and dry_run:
@@ -57,7 +60,9 @@ def use(place: Path, real: str | None, fake: str | None, *, swapped: bool, dry_r
         if rows:
             gather(rows, pair.data)
         found = find_images(pair.data, pair.real, pair.fake)
-        values = {"data": _shown(RAW if rows else pair.data), "real": pair.real, "fake": pair.fake} | suggestions(found)
+        values = {"data": _shown(RAW if rows else pair.data), "real": pair.real, "fake": pair.fake} | suggestions(
+            found, now
+        )
         if any(row.group for row in rows):
             values["group_by"] = OF_LIST
         for label, name in enumerate((pair.real, pair.fake)):
@@ -81,13 +86,27 @@ def meaning(name: str) -> str | None:
     return said[0] if len(said) == 1 and "not" not in words else None
 
 
-def suggestions(found: list[Found]) -> dict[str, str]:
-    """How to split: a ready-made split is kept; images of one of many sub-folders, persons perhaps, stay together."""
-    given, photos = {given_split(image.stem)[0] for image in found}, [image.stem for image in found if image.label == 0]
-    folders = {given_split(stem)[1].rpartition("/")[0] for stem in photos}
-    group_by = "folder" if "" not in folders and SOURCES < len(folders) < len(photos) else "photo"
-    ready = "" not in given and {"train", "test"} <= given
-    return {"group_by": group_by} | ({"protocol": "folders"} if ready else {})
+def suggestions(found: list[Found], now: Split) -> dict[str, Any]:
+    """How to split: a ready-made split is kept; images of one of many sub-folders, persons perhaps, stay together.
+
+    Args:
+        now: the section of params.yaml, of which the rest stays.
+    """
+    given = {given_split(image.stem)[0] for image in found}
+    folders = [
+        [given_split(image.stem)[1].rpartition("/")[0] for image in found if image.label == label] for label in (0, 1)
+    ]
+    reals, others = set(folders[0]), set(folders[1]) - set(folders[0]) - {""}
+    persons = "" not in reals and SOURCES < len(reals) < len(folders[0])
+    if persons and 0 < len(others) <= SOURCES:
+        print(
+            f"note: the {len(reals)} sub-folders of the reals look like persons, the {len(others)} of the fakes like generators. "
+            "split.group_by: folder would keep each generator on one side too, so it is not set"
+        )
+    values: dict[str, Any] = {"group_by": "folder" if persons and not 0 < len(others) <= SOURCES else "photo"}
+    if "" not in given and {"train", "test"} <= given:
+        return values | {"protocol": "folders"} | ({"val": 0.15} if now.val >= 1 else {})
+    return values | ({"protocol": "fractions"} if now.protocol == "folders" else {})
 
 
 def class_pairs(folder: Path, depth: int = DEPTH) -> Iterator[Pair]:

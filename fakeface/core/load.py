@@ -61,13 +61,28 @@ def check_machine(params: Params) -> None:
     """Looks for what params.yaml names outside of itself.
 
     Raises:
-        UserError: a file of weights, or the GPU, is not there.
+        UserError: a file of weights, a data folder or the GPU is not there.
     """
     for name, section in params:
         weights = getattr(section, "weights", "none")
         if weights not in ("imagenet", "none") and not Path(weights).is_file():
             raise UserError(
                 f"params.yaml: {name}.weights = {weights!r}: no such file; set it to imagenet, none, or a state dict"
+            )
+    folder = Path(params.split.data)
+    if folder != Path("data/sample"):  # which the pipeline draws
+        if not folder.is_dir():
+            remedy = "put your faces there, `dvc pull` them, or set split.data in params.yaml"
+            raise UserError(f"{folder}: no such data folder; {remedy}")
+        for key, name in (("real", params.split.real), ("fake", params.split.fake)):
+            if not any((above / name).is_dir() for above in (folder, *folder.iterdir())):  # train/real and the like
+                raise UserError(
+                    f"{folder / name}: the folder of {key} faces is missing; make it or set split.{key} in params.yaml"
+                )
+    for name, extra in params.evaluate.extra_sets.items():
+        if not Path(extra).is_dir():
+            raise UserError(
+                f"params.yaml: evaluate.extra_sets.{name} = {extra!r}: no such folder; correct it, or remove the set"
             )
     if params.base.device == "cuda":
         import torch

@@ -42,7 +42,12 @@ def choose_images(labels: np.ndarray, sources: np.ndarray, images: int, seed: in
     photos, photo = np.unique(sources, return_inverse=True)
     counts = np.stack([np.bincount(photo[labels == label], minlength=len(photos)) for label in (0, 1)], 1)
     room, taken = np.array([images, images]), np.zeros(len(photos), dtype=bool)
-    for number in np.random.default_rng(seed).permutation(len(photos)):
+    order, total = np.random.default_rng(seed).permutation(len(photos)), counts.sum(0)
+    if (
+        total[0] != total[1]
+    ):  # first the photos of the rarer class: the other one's would leave no room for their fakes or reals
+        order = order[np.argsort(counts[order, int(total[1] < total[0])] == 0, kind="stable")]
+    for number in order:
         if (counts[number] <= room).all():  # a photo with more images than there is room for is left out
             taken[number] = True
             room = room - counts[number]

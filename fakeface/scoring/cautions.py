@@ -43,6 +43,11 @@ def cautions(found: Mapping[str, Mapping[str, Figure]], reals: int, fakes: int, 
                 if key in figures
             ]
             said.append(f"{name} is no better than guessing here{one}: {', '.join(of)}; chance is 50 % and 0.5.")
+    if not reals or not fakes:
+        there, answer = ("fakes", "fake") if fakes else ("reals", "real")
+        said.append(
+            f"There are only {there}: whatever calls every image {answer} has 100 % here. No approach is compared."
+        )
     few = [f"{n} {kind}" for n, kind in ((reals, "reals"), (fakes, "fakes")) if 0 < n < SMALL]
     if few or photos < FEW:
         n = min(photos, *(count for count in (reals, fakes) if count))

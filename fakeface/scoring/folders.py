@@ -85,7 +85,7 @@ def markdown(rows: Rows, names: Sequence[str]) -> str:
 
 
 def row_text(row: Mapping[str, float]) -> str:
-    """90.0 % (80.1 to 95.3), AUC 0.950 (0.900 to 0.980), after a word where the AUC may be chance."""
+    """90.0 % (80.1 to 95.3), AUC 0.950 (0.900 to 0.980), after a word where the AUC may be chance or the images are too few."""
     guess = row.get("roc_auc_low", row.get("roc_auc", 1)) <= CHANCE
     parts = [
         words + figure_text((row[key], row.get(f"{key}_low"), row.get(f"{key}_high")), key == "recall")

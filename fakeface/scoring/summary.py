@@ -1,7 +1,7 @@
 """All figures of all approaches on one set, with intervals and comparisons: as numbers, as tables, as words."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +89,10 @@ class Summary:
             {"pair": f"{pair.a} - {pair.b}", **asdict(pair), "shown": pair.shown, "sentence": pair.sentence}
             for pair in self.pairs
         ]
-        return pd.DataFrame(rows).round({"accuracy_a": 6, "accuracy_b": 6, "difference": 6, "low": 6, "high": 6})
+        columns = ["pair", *(field.name for field in fields(Pair)), "shown", "sentence"]
+        return pd.DataFrame(rows, columns=columns).round(
+            {"accuracy_a": 6, "accuracy_b": 6, "difference": 6, "low": 6, "high": 6}
+        )
 
     def markdown(self, title: str) -> str:
         """For people: a table with intervals, and the sentences."""

@@ -129,6 +129,11 @@ def check_filled(labels: np.ndarray, split: np.ndarray, sizes: np.ndarray, large
     notes = []
     for row, name in zip(sizes, SPLITS, strict=True):
         got = [int(((split == name) & (labels == c)).sum()) for c in (0, 1)]
+        if min(got) == 0 and not sizes.any():
+            lacks = "no real" if got[0] == 0 else "no fake"
+            raise UserError(
+                f"split.protocol folders: {name} has {lacks} images; add some there, or set split.protocol: fractions"
+            )
         if min(got) == 0:
             raise UserError(
                 f"{name} would have {got[0]} real and {got[1]} fake images: groups stay whole, the largest has {largest} images; "

@@ -15,7 +15,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from fakeface.core.files import read_json
-from fakeface.core.params import Params
+from fakeface.core.params import APPROACHES, Params
 from fakeface.tracking import runs
 from fakeface.tracking.store import import_mlflow, open_store, over_network, provenance, set_environment
 
@@ -190,7 +190,8 @@ def scoring(stage: str, params: Params) -> Iterator[None]:
 
 def _log_scores(client: Any, experiment: str, stage: str) -> None:
     metrics = read_json(Path("reports", stage, "metrics.json"))
-    for approach, own in metrics.items():
-        for run in client.search_runs([experiment], f"tags.model_sha256 = '{own['model_sha256']}'"):
+    for approach in APPROACHES:  # figures of sub-folders stand beside them
+        model = metrics[approach]["model_sha256"]
+        for run in client.search_runs([experiment], f"tags.model_sha256 = '{model}'"):
             if runs.log_figures(client, run, runs.figures(stage, approach, metrics)):
-                runs.log_pictures(client, run.info.run_id, approach, Path("reports", stage, "figures"), metrics)
+                runs.log_pictures(client, run.info.run_id, approach, Path("reports", stage, "figures"), APPROACHES)

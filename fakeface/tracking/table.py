@@ -24,7 +24,7 @@ def table(rows: list[dict[str, Any]]) -> "pd.DataFrame":
     states = ["" if row.get("State") in (None, "Success") else str(row["State"]) for row in rows]
     if any(states):
         shown["state"] = states
-    values = {f"val {name}": [_trained(row, name, "val_accuracy") for row in rows] for name in APPROACHES}
+    values = {f"val {name}": [_val_accuracy(row, name) for row in rows] for name in APPROACHES}
     values |= {f"test {name}": [_tested(row, name) for row in rows] for name in APPROACHES}
     for column, numbers in values.items():
         if any(number is not None for number in numbers):
@@ -35,6 +35,12 @@ def table(rows: list[dict[str, Any]]) -> "pd.DataFrame":
         if len(set(texts)) > 1:
             shown[name] = texts
     return pd.DataFrame(shown)
+
+
+def _val_accuracy(row: dict[str, Any], approach: str) -> Any:
+    """Balanced where the classes differ in number, as the choice of the best has it."""
+    balanced = _trained(row, approach, "val_balanced_accuracy")
+    return _trained(row, approach, "val_accuracy") if balanced is None else balanced
 
 
 def _trained(row: dict[str, Any], approach: str, name: str) -> Any:

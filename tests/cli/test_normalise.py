@@ -80,3 +80,12 @@ def test_nothing_is_lost_or_left_out_in_silence(faces, tmp_path):
     with pytest.raises(UserError, match="none of its 9 images"):
         run(faces, "c")
     assert not (tmp_path / "c").exists()
+
+
+def test_names_that_meet_get_numbers(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "s").mkdir()
+    for i, name in enumerate(["a-png.jpg", "a.jpg", "a.png", "a.webp", "a-webp.png"]):
+        Image.new("RGB", (40, 40), (40 * i, 0, 0)).save(tmp_path / "s" / name)
+    assert "5 images" in run("s", "b", "--png", "--size", 32)
+    assert len({path.read_bytes() for path in (tmp_path / "b").iterdir()}) == 5

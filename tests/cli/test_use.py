@@ -177,10 +177,81 @@ def test_a_list_says_label_generator_and_group(faces, suffix):
     run(f"list{suffix}")
     assert split() == ("data/raw", "0_real", "1_fake")
     folders = {path.parent.relative_to("data/raw").as_posix() for path in Path("data/raw").rglob("*.*")}
-    assert folders == {"0_real/p 0", "0_real/p 1", *(f"1_fake/G{g}/p {p}" for g in "01" for p in "01")}
+    assert folders == {
+        "0_real/group-p 0",
+        "0_real/group-p 1",
+        *(f"1_fake/G{g}/group-p {p}" for g in "01" for p in "01"),
+    }
     assert len([path for path in Path("data/raw").rglob("*.*") if path.is_file()]) == 8
     stems = [image.stem for image in find_images("data/raw", "0_real", "1_fake")]
-    assert set(group_names(stems, setting("group_by"))) == {"p 0", "p 1"}
+    assert set(group_names(stems, setting("group_by"))) == {"group-p 0", "group-p 1"}
+
+
+def write_table(columns: str, row) -> None:
+    """a/list.csv with a row for each face: `row(kind, i)` gives what stands behind path and label."""
+    lines = [f"path,label{columns}"]
+    for kind in ("0_real", "1_fake"):
+        lines += [
+            f"{kind}/{file.name},{kind[2:]}{row(kind, i)}" for i, file in enumerate(sorted(Path("a", kind).iterdir()))
+        ]
+    Path("a/list.csv").write_text("\n".join(lines))
+
+
+def test_a_generator_is_no_group(faces):
+    """Persons of the reals and generators of the fakes: no generator is kept on one side."""
+    write_table(",person,generator", lambda kind, i: f",p{i}," if kind == "0_real" else f",,g{i % 2}")
+    run("a/list.csv")
+    stems = [image.stem for image in find_images("data/raw", "0_real", "1_fake")]
+    assert sorted(group_names(stems, setting("group_by"))) == ["", "", "", "", *(f"group-p{i}" for i in range(4))]
+
+
+def test_persons_beside_generators_in_folders_are_not_grouped_and_that_is_said(faces):
+    shutil.rmtree("a")
+    write_faces(Path("a"), 24)
+    for kind, name, number in (("0_real", "p", 12), ("1_fake", "gan", 3)):
+        for i, file in enumerate(sorted((faces / kind).iterdir())):
+            (faces / kind / f"{name}{i % number}").mkdir(exist_ok=True)
+            file.rename(faces / kind / f"{name}{i % number}" / file.name)
+    assert "the 12 sub-folders of the reals look like persons, the 3 of the fakes like generators" in run("a")
+    assert setting("group_by") == "photo"
+
+
+def test_a_list_s_split_is_kept_and_what_is_not_used_is_said(faces):
+    write_table(",split,age", lambda kind, i: f",{['Train', 'test'][i % 2]},{i}")
+    assert "columns not used: age" in run("a/list.csv")
+    assert setting("protocol") == "folders"
+    assert {path.name for path in Path("data/raw").iterdir()} == {"train", "test"}
+    shutil.rmtree("data/raw")
+    write_table(",split", lambda kind, i: ",somewhere")
+    assert "the column split is not used" in run("a/list.csv")
+    assert setting("protocol") == "fractions"
+
+
+@pytest.mark.parametrize(
+    "row",
+    [lambda kind, i: ",0001.jpg", lambda kind, i: "," + "x" * 300, lambda kind, i: ",../.."],
+    ids=["file", "long", "up"],
+)
+def test_odd_generators_are_folders_too(faces, row):
+    write_table(",generator", row)
+    run("a/list.csv")
+    assert len(find_images("data/raw", "0_real", "1_fake")) == 8
+
+
+def test_a_list_that_cannot_be_used_leaves_nothing_behind(faces):
+    Path("a/list.csv").write_text(
+        "path,label\n" + "\n".join(f"0_real/{file.name},real" for file in (faces / "0_real").iterdir())
+    )
+    assert "a list needs both classes" in refused("a/list.csv")
+    write_table("", lambda kind, i: "")
+    before = Path("params.yaml").read_text()
+    Path("params.yaml").write_text("- x\n")
+    refused("a/list.csv")
+    Path("params.yaml").write_text(before)
+    run("a/list.csv")
+    Path("a/deep.json").write_text("[" * 100_000)
+    with pytest.raises(UserError, match="not readable as a list"):
+        run("a/deep.json")
 
 
 def test_lists_that_do_not_say_which_is_which(faces):

@@ -128,3 +128,11 @@ def test_examples_show_every_cell(tmp_path):
     assert [axis.get_title() for axis in figure.axes if axis.get_title()] == list(images)
     figures.save(tmp_path, {"a": figure, "b": figures.perturbed_examples(images)})
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_of_uneven_classes_the_rarer_one_is_whole(seed):
+    """15 pairs and 135 fakes more: those without a real must not take the room of the pairs' fakes."""
+    labels = np.r_[np.zeros(15, int), np.ones(150, int)]
+    sources = np.array([str(i) for i in [*range(15), *range(150)]])
+    assert np.bincount(labels[choose_images(labels, sources, 32, seed)]).tolist() == [15, 32]

@@ -98,10 +98,13 @@ def test_equal_detectors_have_no_interval_and_no_difference():
     assert "no difference shown on 40 images of 40 photos; each has 100.0 %" in pair.sentence
 
 
-def test_one_image_shows_nothing():
-    [pair] = pairs_of(np.array([1]), {"a": np.array([0.9]), "b": np.array([0.1])})
+def test_two_images_show_nothing_and_one_class_is_not_compared():
+    """Of one class alone whatever always gives that answer is the best."""
+    scores = {"a": np.array([0.1, 0.9]), "b": np.array([0.9, 0.1])}
+    [pair] = pairs_of(np.array([0, 1]), scores)
     assert not pair.shown
-    assert "1 image of 1 photo:" in pair.sentence
+    assert "2 images of 2 photos:" in pair.sentence
+    assert pairs_of(np.array([1, 1]), scores) == []
 
 
 def test_images_of_one_photo_are_not_taken_for_many_witnesses():

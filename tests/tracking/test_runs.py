@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from fakeface.tracking import runs
+from fakeface.core.params import APPROACHES
+from fakeface.tracking import live, runs
 
 
 @pytest.mark.parametrize(
@@ -13,3 +14,19 @@ from fakeface.tracking import runs
 def test_the_cost_is_that_of_this_model_also_after_a_later_training(sha256, expected):
     text = json.dumps({"model_sha256": "b", "minutes": 2, "earlier": [{"model_sha256": "a", "minutes": 1.5}]})
     assert runs.cost(text, {"sha256": sha256}) == expected
+
+
+def test_figures_of_sub_folders_are_no_approach(tmp_path, monkeypatch):
+    metrics = {name: {"model_sha256": name, "accuracy": 1.0} for name in APPROACHES} | {"by_folder": {"1_fake/gan": {}}}
+    (tmp_path / "reports/evaluate").mkdir(parents=True)
+    (tmp_path / "reports/evaluate/metrics.json").write_text(json.dumps(metrics))
+    monkeypatch.chdir(tmp_path)
+    asked = []
+
+    class Client:
+        def search_runs(self, experiments, wanted):
+            asked.append(wanted)
+            return []
+
+    live._log_scores(Client(), "1", "evaluate")
+    assert asked == [f"tags.model_sha256 = '{name}'" for name in APPROACHES]
