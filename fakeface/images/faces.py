@@ -16,7 +16,6 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from fakeface.core.errors import UserError
 from fakeface.images.decode import square_pixels
-from fakeface.images.store import Dataset
 
 # Pixels of the longest side: large faces are found in the smaller picture, small ones in the larger.
 LOOKED_AT = (640, 1280)
@@ -67,7 +66,7 @@ def finder_installed() -> bool:
     return False
 
 
-def measured(dataset: Dataset) -> dict[str, Any]:
+def measured(dataset: "Dataset") -> dict[str, Any]:
     """{"faces": what the card says of the training images}, from `SAMPLE` of them; empty where no finder is installed.
 
     The same on any number of threads.

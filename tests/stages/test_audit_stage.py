@@ -125,7 +125,7 @@ def test_dvc_stops_before_any_training_and_the_page_is_there(project, tmp_path):
     assert "audit.max_metadata" in result.stderr
     for name in OUTPUTS:
         assert (project.path / "reports/audit" / name).is_file()
-    assert "audit:" not in (project.path / "dvc.lock").read_text()
+    assert "\n  audit:" not in (project.path / "dvc.lock").read_text()
     project.set(audit={"on_shortcut": "warn"})
     assert re.findall(r"Running stage '(\w+)'", project.run("dvc", "repro", "audit").stdout) == ["check", "audit"]
 
