@@ -8,7 +8,7 @@ part of the images with a face; and of the largest face's box the medians of its
 import threading
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from PIL import Image
@@ -16,6 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from fakeface.core.errors import UserError
 from fakeface.images.decode import square_pixels
+
+if TYPE_CHECKING:  # it brings pandas, which a bare GPU machine may lack
+    from fakeface.images.store import Dataset
 
 # Pixels of the longest side: large faces are found in the smaller picture, small ones in the larger.
 LOOKED_AT = (640, 1280)
