@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -25,7 +26,10 @@ COLUMNS = {
 }
 LONGEST = 80  # bytes of a folder's name
 GROUP = "group-"  # how the folder of a list's group begins
-REAL, FAKE = ("real", "original", "authentic"), ("fake", "generated", "synthetic", "manipulated")
+WORDS = {
+    "real": {"real", "reals", "original", "originals", "authentic", "genuine", "pristine"},
+    "fake": {"fake", "fakes", "generated", "synthetic", "manipulated", "deepfake", "deepfakes", "altered"},
+}
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,7 @@ def read_list(path: Path, real: str | None, fake: str | None) -> list[Row]:
     """The rows of a list; file names are relative to the list's folder. DFDC's metadata.json is one: file -> label, original.
 
     Args:
-        real, fake: the label's values; without them `REAL` and `FAKE`, and 0 and 1 of a column `is_fake` or `fake`.
+        real, fake: the label's values; without them by `meaning`, and 0 and 1 of a column `is_fake` or `fake`.
 
     Raises:
         UserError: a column is missing, a label is neither real nor fake, or a file is not there.
@@ -58,8 +62,8 @@ def read_list(path: Path, real: str | None, fake: str | None) -> list[Row]:
             )
     label = str(found["label"]).strip().casefold()
     ones = label in ("is_fake", "fake")
-    known = {name: False for name in (*REAL, *(("0", "false") if ones else ()))}
-    known |= {name: True for name in (*FAKE, *(("1", "true") if ones else ()))}
+    known = {"0": False, "false": False, "1": True, "true": True} if ones else {}
+    known |= {said.casefold(): kind == "fake" for said in table[found["label"]].str.strip() if (kind := meaning(said))}
     if real is not None and fake is not None:
         known = {real.casefold(): False, fake.casefold(): True}
     if unknown := [str(name) for name in table.columns if name not in found.values()]:
@@ -91,6 +95,13 @@ def read_list(path: Path, real: str | None, fake: str | None) -> list[Row]:
         print(f"note: {path}: the column {found['split']} is not used: it must say train, val or test of every file")
         rows = [replace(row, split="") for row in rows]
     return rows
+
+
+def meaning(name: str) -> str | None:
+    """`real` or `fake`, if a word of the name says so, and none says the other."""
+    words = set(re.findall(r"[a-z]+", name.casefold()))
+    said = [key for key, known in WORDS.items() if words & known]
+    return said[0] if len(said) == 1 and "not" not in words else None
 
 
 def rows_of(folder: Path, fake: bool) -> list[Row]:

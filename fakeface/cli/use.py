@@ -1,6 +1,5 @@
 """Looks at a folder, or a list, of faces as people have them: says what there is and writes the lines of params.yaml that fit."""
 
-import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any, NamedTuple
 
 from PIL import Image
 
-from fakeface.cli.listing import GROUP, Row, gather, read_list, rows_of
+from fakeface.cli.listing import GROUP, Row, gather, meaning, read_list, rows_of
 from fakeface.cli.recipes import write_values
 from fakeface.core.errors import UserError, printable
 from fakeface.core.load import load_params
@@ -17,10 +16,6 @@ from fakeface.core.params import Split
 from fakeface.images.decode import FORMATS, Found, find_images
 from fakeface.images.listing import GIVEN, given_folders, given_split, is_litter, left_out
 
-WORDS = {
-    "real": {"real", "reals", "original", "originals", "authentic", "genuine", "pristine"},
-    "fake": {"fake", "fakes", "generated", "synthetic", "manipulated", "deepfake", "deepfakes", "altered"},
-}
 DEPTH = 4  # folders down from the one that is named
 SOURCES = 10  # sub-folders of the real class that may be where its photos come from; more are persons or recordings
 LOOKED_AT = 200  # files a class, for formats and sizes
@@ -41,7 +36,7 @@ def use(place: Path, real: str | None, fake: str | None, *, swapped: bool, dry_r
 
     Args:
         place: a folder, or a list of files (`listing.read_list`).
-        real, fake: the class folders, or the values of the list's label; None: found by `WORDS`.
+        real, fake: the class folders, or the values of the list's label; None: found by `listing.meaning`.
         swapped: it is meant so that a class is named after the other.
 
     Raises:
@@ -77,13 +72,6 @@ def use(place: Path, real: str | None, fake: str | None, *, swapped: bool, dry_r
     if not dry_run:
         write_values({"sample": {"count": 0}, "split": values})
         print("written; next: fakeface check, then dvc repro")
-
-
-def meaning(name: str) -> str | None:
-    """`real` or `fake`, if a word of the name says so, and none says the other."""
-    words = set(re.findall(r"[a-z]+", name.casefold()))
-    said = [key for key, known in WORDS.items() if words & known]
-    return said[0] if len(said) == 1 and "not" not in words else None
 
 
 def suggestions(found: list[Found], now: Split) -> dict[str, Any]:

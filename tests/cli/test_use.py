@@ -197,6 +197,15 @@ def write_table(columns: str, row) -> None:
     Path("a/list.csv").write_text("\n".join(lines))
 
 
+def test_labels_are_read_as_the_names_of_folders_are(faces):
+    Path("a/list.csv").write_text(
+        "path,label\n"
+        + "".join(f"0_real/{file.name},Real face\n" for file in (faces / "0_real").iterdir())
+        + "".join(f"1_fake/{file.name},DeepFake\n" for file in (faces / "1_fake").iterdir())
+    )
+    assert "fake: 1_fake: 4 images" in run("a/list.csv")
+
+
 def test_a_generator_is_no_group(faces):
     """Persons of the reals and generators of the fakes: no generator is kept on one side."""
     write_table(",person,generator", lambda kind, i: f",p{i}," if kind == "0_real" else f",,g{i % 2}")
