@@ -282,6 +282,45 @@ def test_lists_that_do_not_say_which_is_which(faces):
     assert "not readable as a list" in refused(table)
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-8-sig"])
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+def test_lists_as_windows_writes_them(faces, encoding, suffix):
+    write_list(Path("plain" + suffix), faces)
+    text = Path("plain" + suffix).read_text(encoding="utf-8-sig")
+    Path("list" + suffix).write_bytes(("\ufeff" * (encoding == "utf-16-be") + text).encode(encoding))
+    assert "fake: 1_fake: 4 images" in run("list" + suffix)
+
+
+@pytest.mark.parametrize("label", [1.0, "1.0", 1, True])
+def test_numbers_as_labels_may_be_floats(faces, label):
+    rows = [{"file": f"1_fake/{file.name}", "is_fake": label} for file in (faces / "1_fake").iterdir()]
+    rows += [{"file": f"0_real/{file.name}", "is_fake": type(label)(0)} for file in (faces / "0_real").iterdir()]
+    Path("a/list.json").write_text(json.dumps(rows).replace('"0"', '"0.0"'))
+    assert "fake: 1_fake: 4 images" in run("a/list.json")
+    shutil.rmtree("data/raw")
+    Path("a/list.json").write_text(
+        json.dumps(rows).replace("is_fake", "label").replace("true", "1").replace("false", "0")
+    )
+    run("a/list.json", "--real", "0", "--fake", "1")
+
+
+def test_hidden_files_of_a_list_are_left_out_and_said(faces):
+    write_table("", lambda kind, i: "")
+    with Path("a/list.csv").open("a") as file:
+        file.write("\n0_real/._0001.jpg,real\n./__MACOSX/1.jpg,fake\n1_fake/.ipynb_checkpoints/1.jpg,fake\n")
+    assert "3 hidden files, such as 0_real/._0001.jpg, are never data: left out" in run("a/list.csv")
+    assert len(find_images("data/raw", "0_real", "1_fake")) == 8
+
+
+@pytest.mark.parametrize("again", ["0_real/0001.jpg", "../a/0_real/0001.jpg", "link.jpg"])
+def test_a_file_of_both_classes_is_named_with_its_rows(faces, again):
+    (faces / "link.jpg").symlink_to("0_real/0001.jpg")
+    write_table("", lambda kind, i: "")
+    with Path("a/list.csv").open("a") as file:
+        file.write(f"\n\n{again},fake\n")
+    assert f"a/list.csv: {again} is real and fake, in row 3 and in row 11; keep one" in refused("a/list.csv")
+
+
 def test_an_original_is_of_its_own_group_and_equal_names_stay_apart(faces):
     entries = {}
     for name in ("0_real", "1_fake"):
