@@ -70,7 +70,8 @@ def use(place: Path, real: str | None, fake: str | None, *, swapped: bool, dry_r
         )
     print("params.yaml: " + printable(", ".join(f"split.{key}: {value}" for key, value in values.items())))
     if not dry_run:
-        write_values({"sample": {"count": 0}, "split": values})
+        own = values["data"] != "data/sample"  # which is drawn, and would be gone
+        write_values(({"sample": {"count": 0}} if own else {}) | {"split": values})
         print("written; next: fakeface check, then dvc repro")
 
 

@@ -77,6 +77,12 @@ def test_a_data_folder_is_written_and_no_sample_drawn_until_default_brings_it_ba
     assert load_params(root / "params.yaml") == load_params(ROOT / "params.yaml")
 
 
+def test_the_sample_as_data_is_still_drawn(root):
+    (root / "data/sample").mkdir(parents=True)
+    apply_recipe("best", Path("data/sample"), root)
+    assert load_params(root / "params.yaml").sample.count == 300
+
+
 def test_recipe_repairs_a_wrong_value_a_missing_and_an_unknown_key(root):
     path = root / "params.yaml"
     text = path.read_text()

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from fakeface.cli.commands import app
 from fakeface.core.errors import UserError
+from fakeface.core.load import load_params
 from fakeface.images.decode import find_images
 from fakeface.split.grouping import group_names
 
@@ -109,6 +110,13 @@ def test_a_dry_run_and_what_it_says(faces):
     assert "fake: 1_fake: 4 images in 1 sub-folders, " in said
     assert "pixels" in said
     assert Path("params.yaml").read_bytes() == before
+
+
+def test_the_sample_stays(faces):
+    shutil.copytree("a", "data/sample")
+    run("data/sample")
+    assert setting("data") == "data/sample"
+    assert load_params().sample.count == 300
 
 
 def test_a_direction_is_never_guessed(faces):
