@@ -135,7 +135,7 @@ def gather(rows: list[Row], into: Path) -> None:
     if into.is_dir() and any(into.iterdir()):
         raise UserError(f"{into}: is not empty; move its files away first, so that none is lost")
     places: dict[PurePosixPath, Path] = {}
-    with whole(into) as partial:
+    with whole(into.resolve()) as partial:  # behind a link, which stays
         partial.mkdir()
         for row in rows:
             place = PurePosixPath(row.split, ("0_real", "1_fake")[row.fake], row.folder, row.group, row.path.name)

@@ -54,7 +54,7 @@ def write_values(values: dict[str, Any], root: Path = Path("."), *, drop_others:
             _drop_unknown(target[section], keys)
     if drop_others:
         _drop_unknown(target, values)
-    with whole(path) as partial:
+    with whole(path.resolve()) as partial:  # behind a link, which stays
         yaml.dump(target, partial)
 
 

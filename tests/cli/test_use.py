@@ -10,6 +10,7 @@ from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
 from fakeface.cli.commands import app
+from fakeface.cli.normalise import normalise
 from fakeface.core.errors import UserError
 from fakeface.core.load import load_params
 from fakeface.images.decode import find_images
@@ -129,6 +130,23 @@ def test_a_direction_is_never_guessed(faces):
     assert "named as the other class" in refused("a", "--real", "fake", "--fake", "1")
     run("a", "--real", "fake", "--fake", "1", "--swapped")
     assert split() == ("a", "fake", "1")
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_links_that_people_made_stay_and_what_they_point_at_is_filled(faces, tmp_path, there):
+    for link in ("data/raw", "out"):
+        Path(link).parent.mkdir(exist_ok=True)
+        Path(link).symlink_to(tmp_path / "disk" / link)
+        (tmp_path / "disk" / link).mkdir(parents=True) if there else None
+    Path("params.yaml").rename(tmp_path / "mine.yaml")
+    Path("params.yaml").symlink_to(tmp_path / "mine.yaml")
+    write_table("", lambda kind, i: "")
+    run("a/list.csv")
+    normalise(Path("a"), Path("out"), 32, None, 50)
+    assert all(Path(link).is_symlink() for link in ("data/raw", "out", "params.yaml"))
+    assert split() == (str(tmp_path / "disk/data/raw"), "0_real", "1_fake")
+    assert len(find_images(tmp_path / "disk/data/raw", "0_real", "1_fake")) == 8
+    assert len(find_images(tmp_path / "disk/out", "0_real", "1_fake")) == 8
 
 
 def test_two_answers_are_none(faces):
