@@ -14,6 +14,7 @@ from fakeface.cli.normalise import normalise
 from fakeface.core.errors import UserError
 from fakeface.core.load import load_params
 from fakeface.images.decode import find_images
+from fakeface.split.extra import find_extra
 from fakeface.split.grouping import group_names
 
 
@@ -147,6 +148,21 @@ def test_links_that_people_made_stay_and_what_they_point_at_is_filled(faces, tmp
     assert split() == (str(tmp_path / "disk/data/raw"), "0_real", "1_fake")
     assert len(find_images(tmp_path / "disk/data/raw", "0_real", "1_fake")) == 8
     assert len(find_images(tmp_path / "disk/out", "0_real", "1_fake")) == 8
+
+
+@pytest.mark.parametrize("target", [".", "..", "0_real", "0_real/x", "here"])
+def test_class_folders_that_links_make_one_are_named(faces, target):
+    shutil.rmtree(faces / "1_fake")
+    (faces / "0_real/x").mkdir()
+    (faces / "1_fake").symlink_to(Path("a/0_real").resolve() if target == "here" else target)
+    assert "a/1_fake: leads to /" in refused("a")
+    assert "a/1_fake: leads to /" in refused(
+        "a", "--real", Path("a/0_real").resolve(), "--fake", Path("a/1_fake").absolute()
+    )
+    with pytest.raises(UserError, match="a/1_fake: leads to /"):
+        find_images("a", "0_real", "1_fake")
+    with pytest.raises(UserError, match="a/1_fake: leads to /"):
+        find_extra("x", "a", "0_real", "1_fake")
 
 
 def test_two_answers_are_none(faces):
