@@ -247,6 +247,30 @@ def test_check_claims_no_image_and_warns_of_a_rate_that_trains_nothing(root):
     assert re.search(r"note: train_\w+\.lr = 10 is far above what trains", run_check(root).stdout)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("seeds: []", "seeds: 3", "evaluate.seeds = 3: must be a list in brackets, [] for none"),
+        ("leak: []", "leak: finetune", "evaluate.leak = 'finetune': must be a list in brackets, [] for none"),
+        (
+            "extra_sets: {}",
+            "extra_sets: []",
+            "evaluate.extra_sets = []: must be names with values in braces, {} for none",
+        ),
+        ("data: data/sample", "data: [data/sample]", "split.data = ['data/sample']: must be a valid string"),
+        ("device: auto", "device: cuda", "base.device = cuda, but PyTorch finds no GPU; set it to auto or cpu"),
+    ],
+)
+def test_check_words_what_dvc_or_a_stage_would_word_worse(root, monkeypatch, old, new, words):
+    """`dvc repro` says of the first: 'Value' object is not iterable."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    params = (root / "params.yaml").read_text()
+    assert old in params
+    (root / "params.yaml").write_text(params.replace(old, new, 1))
+    result = run(root, "check")
+    assert (result.returncode, result.stderr) == (1, f"error: params.yaml: {words}\n")
+
+
 def test_check_names_weights_that_are_not_there_and_files_it_leaves_out(root):
     for name in ("0_real", "1_fake"):
         (root / "faces" / name).mkdir(parents=True)
