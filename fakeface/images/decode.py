@@ -187,12 +187,16 @@ def opened(data: bytes, max_megapixels: float) -> Iterator[tuple[Image.Image, st
     except (BadImage, UserError):  # the latter from who uses the picture
         raise
     except Image.DecompressionBombError:
-        raise BadImage("has more pixels than split.max_megapixels allows") from None
+        raise BadImage("has more pixels than split.max_megapixels allows, which is 178 at most") from None
     except UnidentifiedImageError:
         raise BadImage(no_picture(data)) from None
     # Pillow's decoders raise many kinds on broken bytes (OSError, SyntaxError, struct.error, ...): each is a bad image.
     except Exception as error:
-        raise BadImage(f"is damaged ({' '.join(str(error).split()) or type(error).__name__})") from None
+        said = " ".join(str(error).split()) or type(error).__name__
+        if "MAX_TEXT" in said:  # of PNG
+            what = "has texts or a colour profile that unpack to more than 1 MB, or 64 MB together"
+            raise BadImage(f"{what}; save it again without them") from None
+        raise BadImage(f"is damaged ({said})") from None
 
 
 def square_pixels(image: Image.Image, size: int) -> np.ndarray:
