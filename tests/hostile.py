@@ -233,10 +233,10 @@ def _bombs() -> Iterator[tuple[str, bytes, str]]:
     yield "tags_overlap.tiff", tiff([*plain, (278, 4, 1, 64), (279, 4, 1, 4096), *named], tail), ""
     block = tiff([(k, 7, 300_000, 100) for k in range(1000, 3000)], bytes(300_000))
     yield "exif_overlaps.png", png_with(chunk(b"eXIf", block)), ""
-    yield "text_bomb.png", png_with(chunk(b"zTXt", b"Comment\0\0" + zeros(20_000_000))), "is "
+    yield "text_bomb.png", png_with(chunk(b"zTXt", b"Comment\0\0" + zeros(20_000_000))), "has texts"
     texts = [chunk(b"zTXt", b"Comment\0\0" + zeros(1_000_000))] * 80
-    yield "many_texts.png", png_with(*texts), "is "
-    yield "profile_bomb.png", png_with(chunk(b"iCCP", b"ICC\0\0" + zeros(20_000_000))), "damaged"
+    yield "many_texts.png", png_with(*texts), "has texts"
+    yield "profile_bomb.png", png_with(chunk(b"iCCP", b"ICC\0\0" + zeros(20_000_000))), "colour profile"
     plain = encoded("JPEG")
     yield "endless_filling.jpg", plain[:2] + b"\xff" * 300_000 + plain[2:], "segments"
     yield "endless_segments.jpg", plain[:2] + b"\xff\xe5\0\2" * 300_000 + plain[2:], "segments"

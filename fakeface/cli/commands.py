@@ -53,15 +53,17 @@ def normalise(
     source: Annotated[Path, typer.Argument(help="A folder of images, such as the one with both class folders.")],
     target: Annotated[Path, typer.Argument(help="The folder to make.")],
     size: Annotated[int, typer.Option(min=16, max=4096, help="Side of the squares, in pixels.")] = 256,
-    quality: Annotated[int, typer.Option(min=1, max=95, help="Of JPEG.")] = 90,
+    quality: Annotated[int | None, typer.Option(min=1, max=95, help="Of JPEG; without it 90.")] = None,
     png: Annotated[bool, typer.Option("--png", help="PNG, without loss, in place of JPEG.")] = False,
 ) -> None:
     """Write all images of a folder in one format, size and quality, so that a file says nothing about its class."""
     from fakeface.cli.normalise import normalise
     from fakeface.core.load import load_params
 
+    if png and quality is not None:
+        raise typer.BadParameter("PNG has no quality: give --quality or --png", param_hint="--quality")
     limit = load_params().split.max_megapixels if Path("params.yaml").is_file() else 50
-    raise typer.Exit(int(normalise(source, target, size, None if png else quality, limit) > 0))
+    raise typer.Exit(int(normalise(source, target, size, None if png else quality or 90, limit) > 0))
 
 
 @app.command()

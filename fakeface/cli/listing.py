@@ -1,6 +1,7 @@
 """Faces by a list (CSV, TSV, JSON, JSON lines) or in folders that lie apart, brought together in one folder for the pipeline."""
 
 import hashlib
+import io
 import json
 import os
 import re
@@ -11,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from fakeface.core.errors import UserError, printable
 from fakeface.core.files import whole
-from fakeface.images.listing import GIVEN, walk
+from fakeface.images.listing import GIVEN, is_litter, walk
+from fakeface.predict.names import without_mark
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,9 +52,10 @@ def read_list(path: Path, real: str | None, fake: str | None) -> list[Row]:
         real, fake: the label's values; without them by `meaning`, and 0 and 1 of a column `is_fake` or `fake`.
 
     Raises:
-        UserError: a column is missing, a label is neither real nor fake, or a file is not there.
+        UserError: a column is missing, a label is neither real nor fake, or a file is not there or in both classes.
     """
     table = _table(path)
+    real, fake = (name and _label(name) for name in (real, fake))
     names = {str(name).strip().casefold(): name for name in table.columns}
     found = {key: names[name] for key, known in COLUMNS.items() if (name := next((n for n in known if n in names), ""))}
     for key in ("path", "label"):
@@ -63,24 +66,33 @@ def read_list(path: Path, real: str | None, fake: str | None) -> list[Row]:
     label = str(found["label"]).strip().casefold()
     ones = label in ("is_fake", "fake")
     known = {"0": False, "false": False, "1": True, "true": True} if ones else {}
-    known |= {said.casefold(): kind == "fake" for said in table[found["label"]].str.strip() if (kind := meaning(said))}
+    table[found["label"]] = table[found["label"]].map(_label)
+    known |= {said.casefold(): kind == "fake" for said in set(table[found["label"]]) if (kind := meaning(said))}
     if real is not None and fake is not None:
         known = {real.casefold(): False, fake.casefold(): True}
     if unknown := [str(name) for name in table.columns if name not in found.values()]:
         print(f"note: {path}: columns not used: {printable(', '.join(unknown))}")
-    rows = []
-    for values in table.to_dict("records"):
-        said = values[found["label"]].strip()
+    rows, hidden, seen = [], [], dict[Path, tuple[bool, Any]]()
+    for number, values in zip(table.index, table.to_dict("records"), strict=True):
+        said, name = values[found["label"]], values[found["path"]].strip()
+        if any(map(is_litter, {*Path(name).parts[-1 if Path(name).is_absolute() else 0 :]} - {"..", "."})):
+            hidden.append(name)
+            continue
         if said.casefold() not in known:
-            there = ", ".join(sorted(set(table[found["label"]].str.strip()))[:10])
+            there = ", ".join(sorted(set(table[found["label"]]))[:10])
             raise UserError(
                 f"{path}: {said!r} in the column {found['label']} is neither real nor fake; say which is which with "
                 f"--real VALUE --fake VALUE (there are: {there})"
             )
-        file = path.parent / values[found["path"]].strip()
+        file = path.parent / name
         if not os.path.isfile(file):  # which takes no name for an error
             raise UserError(f"{path}: {printable(file)}: no such file; names are relative to the list's folder")
         is_fake = known[said.casefold()]
+        first = seen.setdefault(file.resolve(), (is_fake, number))
+        if first[0] != is_fake:
+            raise UserError(
+                f"{path}: {printable(name)} is real and fake, in row {first[1]} and in row {number}; keep one"
+            )
         group = values[found["group"]] if "group" in found else ""
         if found.get("group") == "original" and not is_fake:
             group = file.name  # a fake names its original; the original is of its own group
@@ -88,6 +100,8 @@ def read_list(path: Path, real: str | None, fake: str | None) -> list[Row]:
         group = f"{GROUP}{_folder_name(group)}" if group.strip() else ""
         split = GIVEN.get(values[found["split"]].strip().casefold(), "") if "split" in found else ""
         rows.append(Row(file, is_fake, _folder_name(generator), group, split))
+    if hidden:
+        print(f"note: {path}: {len(hidden)} hidden files, such as {printable(hidden[0])}, are never data: left out")
     if {row.fake for row in rows} != {False, True}:
         raise UserError(f"{path}: all {len(rows)} files have one label; a list needs both classes")
     splits = {row.split for row in rows}
@@ -121,7 +135,7 @@ def gather(rows: list[Row], into: Path) -> None:
     if into.is_dir() and any(into.iterdir()):
         raise UserError(f"{into}: is not empty; move its files away first, so that none is lost")
     places: dict[PurePosixPath, Path] = {}
-    with whole(into) as partial:
+    with whole(into.resolve()) as partial:  # behind a link, which stays
         partial.mkdir()
         for row in rows:
             place = PurePosixPath(row.split, ("0_real", "1_fake")[row.fake], row.folder, row.group, row.path.name)
@@ -142,24 +156,28 @@ def gather(rows: list[Row], into: Path) -> None:
 
 
 def _table(path: Path) -> "pd.DataFrame":
-    """All cells as text, empty ones as ""."""
+    """All cells as text, empty ones as ""; its index is the row in the file, of a table with its head as row 1."""
     import pandas as pd
 
     try:
+        data = io.BytesIO(without_mark(path.read_bytes()))
         if path.suffix.lower() in (".csv", ".tsv"):
             separator = "\t" if path.suffix.lower() == ".tsv" else ","
             table = pd.read_csv(
-                path, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig", index_col=False
+                data, sep=separator, dtype=str, keep_default_na=False, index_col=False, skip_blank_lines=False
             )
+            table.index += 2
+            table = table[(table != "").any(axis=1)]
         elif path.suffix.lower() in (".json", ".jsonl"):
-            text = path.read_text(encoding="utf-8-sig")
+            text = data.read().decode()
             lines = path.suffix.lower() == ".jsonl"
             values: Any = (
                 [json.loads(line) for line in text.splitlines() if line.strip()] if lines else json.loads(text)
             )
             if isinstance(values, dict):  # file -> what is known of it
                 values = [{"path": name} | entry for name, entry in values.items()]
-            table = pd.DataFrame(values).astype(object)
+            table = pd.DataFrame(values, dtype=object)  # else one number that is missing makes all of them floats
+            table.index += 1
             table = table.where(table.notna(), "").astype(str)
         else:
             raise UserError(f"{path}: is no folder, and as a list it must end in .csv, .tsv, .json or .jsonl")
@@ -168,6 +186,11 @@ def _table(path: Path) -> "pd.DataFrame":
     if table.empty:
         raise UserError(f"{path}: the list has no row")
     return table
+
+
+def _label(text: str) -> str:
+    """A label as it is compared: 1.0 is 1."""
+    return re.sub(r"^(\d+)\.0+$", r"\1", text.strip())
 
 
 def _folder_name(text: str) -> str:

@@ -49,7 +49,7 @@ def normalise(source: Path, target: Path, size: int, quality: int | None, max_me
         ]
         places[next(place for name in names if (place := path.with_name(name + suffix)) not in places)] = path
     quiet()
-    with whole(target) as partial:
+    with whole(target.resolve()) as partial:  # behind a link, which stays
 
         def write(place: Path) -> str:
             """Why the file cannot be read, if it cannot."""

@@ -14,7 +14,7 @@ def apply_recipe(name: str, data: Path | None, root: Path = Path(".")) -> None:
     """Writes a recipe's values into `params.yaml`, all or none of them; comments and layout stay.
 
     Args:
-        data: the user's data folder, written to split.data; no sample is drawn then.
+        data: the user's data folder, written to split.data; no sample is drawn then, unless it is data/sample.
 
     Raises:
         UserError: no such recipe, no such data folder, the recipe is not valid, or params.yaml is not readable.
@@ -25,7 +25,8 @@ def apply_recipe(name: str, data: Path | None, root: Path = Path(".")) -> None:
         if not (root / data).is_dir():
             raise UserError(f"{data}: no such data folder; --data takes a folder with the two class folders")
         values["split"]["data"] = data.as_posix()
-        values["sample"]["count"] = 0
+        own = data != Path("data/sample")  # which is drawn, and would be gone
+        values["sample"]["count"] = 0 if own else recipe_values("default", root)["sample"]["count"]
     write_values(values, root, drop_others=True)
 
 
@@ -53,7 +54,7 @@ def write_values(values: dict[str, Any], root: Path = Path("."), *, drop_others:
             _drop_unknown(target[section], keys)
     if drop_others:
         _drop_unknown(target, values)
-    with whole(path) as partial:
+    with whole(path.resolve()) as partial:  # behind a link, which stays
         yaml.dump(target, partial)
 
 

@@ -14,7 +14,7 @@ from fakeface.core.errors import UserError, printable
 from fakeface.core.load import load_params
 from fakeface.core.params import Split
 from fakeface.images.decode import FORMATS, Found, find_images
-from fakeface.images.listing import GIVEN, given_folders, given_split, is_litter, left_out
+from fakeface.images.listing import GIVEN, check_apart, given_folders, given_split, is_litter, left_out
 
 DEPTH = 4  # folders down from the one that is named
 SOURCES = 10  # sub-folders of the real class that may be where its photos come from; more are persons or recordings
@@ -70,7 +70,8 @@ def use(place: Path, real: str | None, fake: str | None, *, swapped: bool, dry_r
         )
     print("params.yaml: " + printable(", ".join(f"split.{key}: {value}" for key, value in values.items())))
     if not dry_run:
-        write_values({"sample": {"count": 0}, "split": values})
+        own = values["data"] != "data/sample"  # which is drawn, and would be gone
+        write_values(({"sample": {"count": 0}} if own else {}) | {"split": values})
         print("written; next: fakeface check, then dvc repro")
 
 
@@ -153,6 +154,7 @@ def _look(place: Path, real: str | None, fake: str | None) -> tuple[Pair, list[R
     for folder in folders:
         if not folder.is_dir():
             raise UserError(f"{folder}: no such folder; --real and --fake take folders in {place}, or whole paths")
+    check_apart(*folders)
     if all(folder.resolve().is_relative_to(pair.data.resolve()) for folder in folders):
         return Pair(pair.data, *(folder.relative_to(pair.data).as_posix() for folder in folders)), []
     return raw, [row for label, folder in enumerate(folders) for row in rows_of(folder, bool(label))]

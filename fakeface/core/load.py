@@ -10,6 +10,12 @@ from pydantic import ValidationError
 from fakeface.core.errors import UserError
 from fakeface.core.params import Params, nearest
 
+WORDS = {
+    "a valid boolean": "true or false",
+    "a valid list": "a list in brackets, [] for none",
+    "a valid dictionary": "names with values in braces, {} for none",
+}
+
 
 def load_params(path: Path | str = "params.yaml") -> Params:
     """Reads and checks the parameters.
@@ -100,7 +106,9 @@ def _explain(error: Any) -> str:
         return f"{key} is not a parameter{_nearest(error['loc'])}"
     if kind == "value_error":
         return f"{key + ': ' if key else ''}{error['ctx']['error']}"
-    message = error["msg"].replace("Input should be", "must be").replace("a valid boolean", "true or false")
+    message = error["msg"].replace("Input should be", "must be")
+    for pydantic, ours in WORDS.items():
+        message = message.replace(pydantic, ours)
     if (isinstance(value, str) or (isinstance(value, float) and kind.startswith("int"))) and (number := _plain(value)):
         message += f"; write the number without quotes and without an exponent ({number})"
     return f"{key} = {_shown(value)}: {message}"

@@ -80,7 +80,7 @@ class Split(Section):
     group_by: str
     hash_distance: Annotated[int, Field(ge=0, le=16)]
     on_bad_image: Literal["fail", "skip"]
-    max_megapixels: Rate
+    max_megapixels: Annotated[float, Field(gt=0, le=178)]  # Pillow opens no larger ones
 
     @field_validator("group_by")
     @classmethod

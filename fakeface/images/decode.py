@@ -20,7 +20,7 @@ from PIL import Image, UnidentifiedImageError
 
 from fakeface.core.errors import UserError
 from fakeface.images.kinds import FORMATS, no_picture
-from fakeface.images.listing import SUFFIXES, given_folders, is_image, stem_of, walk
+from fakeface.images.listing import SUFFIXES, check_apart, given_folders, is_image, stem_of, walk
 
 MAX_BYTES = 50_000_000  # of a file
 # A strip longer than this would be scaled to gigapixels before its centre is cut out.
@@ -71,13 +71,15 @@ def find_images(folder: Path | str, real: str, fake: str) -> list[Found]:
     """All images of both class folders, at any depth: label 0 (real) first, then by path. Or of those in `given_folders`.
 
     Raises:
-        UserError: the data folder or a class folder is missing, or a class has no image.
+        UserError: the data folder or a class folder is missing, a class has no image, or one lies in the other.
     """
     folder = Path(folder)
     if not folder.is_dir():
         remedy = "put your faces there, `dvc pull` them, or set split.data in params.yaml"
         raise UserError(f"{folder}: no such data folder; {remedy}")
     given = given_folders(folder, real, fake) or [""]
+    for name in given:
+        check_apart(folder / name / real, folder / name / fake)
     kinds = [(real, 0, name) for name in given] + [(fake, 1, name) for name in given]
     return [image for kind in kinds for image in class_images(folder, *kind)]
 
@@ -185,12 +187,16 @@ def opened(data: bytes, max_megapixels: float) -> Iterator[tuple[Image.Image, st
     except (BadImage, UserError):  # the latter from who uses the picture
         raise
     except Image.DecompressionBombError:
-        raise BadImage("has more pixels than split.max_megapixels allows") from None
+        raise BadImage("has more pixels than split.max_megapixels allows, which is 178 at most") from None
     except UnidentifiedImageError:
         raise BadImage(no_picture(data)) from None
     # Pillow's decoders raise many kinds on broken bytes (OSError, SyntaxError, struct.error, ...): each is a bad image.
     except Exception as error:
-        raise BadImage(f"is damaged ({' '.join(str(error).split()) or type(error).__name__})") from None
+        said = " ".join(str(error).split()) or type(error).__name__
+        if "MAX_TEXT" in said:  # of PNG
+            what = "has texts or a colour profile that unpack to more than 1 MB, or 64 MB together"
+            raise BadImage(f"{what}; save it again without them") from None
+        raise BadImage(f"is damaged ({said})") from None
 
 
 def square_pixels(image: Image.Image, size: int) -> np.ndarray:

@@ -55,6 +55,16 @@ def given_folders(folder: Path, real: str, fake: str) -> list[str]:
     return [name for name in names if any((folder / name / kind).is_dir() for kind in (real, fake))]
 
 
+def check_apart(real: Path, fake: Path) -> None:
+    """Raises UserError where links make the two class folders one, or one of them a part of the other."""
+    places = [path.resolve() for path in (real, fake)]
+    if places[0].is_relative_to(places[1]) or places[1].is_relative_to(places[0]):
+        link = next((path for path in (fake, real) if path.is_symlink()), fake)
+        raise UserError(
+            f"{link}: leads to {link.resolve()}, so images of one class are in the other too; name two folders side by side"
+        )
+
+
 def stem_of(path: str, class_folder: str) -> str:
     """The path without suffix below its class folder; a folder of `GIVEN` above that one comes first."""
     whole = PurePosixPath(path).with_suffix("")

@@ -59,10 +59,15 @@ def split_list(data: bytes, null: bool) -> list[str]:
     """
     if null:
         return [os.fsdecode(name) for name in data.split(b"\0") if name]
+    lines = without_mark(data).split(b"\n")
+    return [os.fsdecode(name) for line in lines if (name := line.removesuffix(b"\r"))]
+
+
+def without_mark(data: bytes) -> bytes:
+    """A text file's bytes without a byte order mark; UTF-16 after such a mark becomes UTF-8."""
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         data = data.decode("utf-16", "replace").encode()
-    lines = data.removeprefix(codecs.BOM_UTF8).split(b"\n")
-    return [os.fsdecode(name) for line in lines if (name := line.removesuffix(b"\r"))]
+    return data.removeprefix(codecs.BOM_UTF8)
 
 
 def picture_name(number: int, path: str, face: int | None) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from fakeface.core.perturbations import KINDS, of_kind
-from fakeface.report.results import FRAGILE, figure_of, fragile, under_perturbation, verdicts_of
+from fakeface.report.results import FRAGILE, figure_of, fragile, guesses_clean, under_perturbation, verdicts_of
 
 SAMPLE = "data/sample"  # what the stage `sample` draws; no photographs
 
@@ -51,6 +51,8 @@ def _images(approach: str, data: str, test: dict[str, int], figures: pd.DataFram
 def _fragile(approach: str, cells: pd.DataFrame) -> str:
     accuracy = under_perturbation(cells, approach)
     lost = accuracy["clean"] - accuracy
+    if guesses_clean(approach, cells):
+        return f"{approach} is no better than guessing on the unchanged images of this test: it has nothing to lose."
     most = fragile(approach, cells)
     if not most:
         return (

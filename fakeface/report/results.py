@@ -10,6 +10,7 @@ import pandas as pd
 
 from fakeface.core.params import APPROACHES
 from fakeface.core.perturbations import CELLS, Cell
+from fakeface.scoring.cautions import CHANCE
 from fakeface.scoring.markdown import Figure, figure_text
 
 STEPS = {"jpeg": "JPEG quality {:g}", "blur": "blur, sigma {:g}", "resize": "scaled to {:.0%} and back",
@@ -25,7 +26,8 @@ class Results:
 
     Attributes:
         params: params.yaml; cards: approach -> card.json; costs: approach -> cost.json of this very model, or None.
-        figures, pairs: figures.csv and pairs.csv of `evaluate`; folders: `by_folder` of its metrics.json, if there.
+        figures, pairs: figures.csv and pairs.csv of `evaluate`.
+        folders, untested: `by_folder` and `not_in_test` of its metrics.json, if there.
         split, audit: summary.json, audit.json.
         cells, robustness: table.csv and metrics.json of `robustness`.
         errors: errors.csv of `explain` (approach, path, label, score), the hardest first.
@@ -38,6 +40,7 @@ class Results:
     figures: pd.DataFrame
     pairs: pd.DataFrame
     folders: dict[str, Any]
+    untested: dict[str, str]
     split: dict[str, Any]
     audit: dict[str, Any]
     cells: pd.DataFrame
@@ -50,13 +53,15 @@ class Results:
 def read(params: dict[str, Any]) -> Results:
     """The results in the working folder. Raises FileNotFoundError where a stage has not written its own."""
     cards = {name: _json(f"models/{name}/card.json") for name in APPROACHES}
+    scores = _json("reports/evaluate/metrics.json")
     return Results(
         params=params,
         cards=cards,
         costs={name: _cost(name, card["sha256"]) for name, card in cards.items()},
         figures=_table("reports/evaluate/figures.csv"),
         pairs=_table("reports/evaluate/pairs.csv"),
-        folders=_json("reports/evaluate/metrics.json").get("by_folder", {}),
+        folders=scores.get("by_folder", {}),
+        untested=scores.get("not_in_test", {}),
         split=_json("reports/split/summary.json"),
         audit=_json("reports/audit/audit.json"),
         cells=_table("reports/robustness/table.csv"),
@@ -125,10 +130,10 @@ def under_perturbation(cells: pd.DataFrame, approach: str) -> "pd.Series[float]"
 
 
 def fragile(approach: str, cells: pd.DataFrame) -> str:
-    """What the worst perturbation does to it; empty when it loses little in all of them."""
+    """What the worst perturbation does to it; empty when it loses little in all of them, or has nothing to lose."""
     accuracy = under_perturbation(cells, approach)
     worst = str(accuracy.idxmin())
-    if float(accuracy["clean"] - accuracy[worst]) <= FRAGILE:
+    if guesses_clean(approach, cells) or float(accuracy["clean"] - accuracy[worst]) <= FRAGILE:
         return ""
     words = {cell.name: cell_words(cell) for cell in CELLS}
     own = cells[cells["approach"] == approach].set_index("cell").to_dict("index")
@@ -136,6 +141,12 @@ def fragile(approach: str, cells: pd.DataFrame) -> str:
     before, after = (figure_text(figure) for figure in figures)
     where = f" (on {own['clean']['images']} test images)" if "images" in own["clean"] else ""
     return f"{approach} falls from {before} to {after} balanced accuracy with {words[worst]}{where}"
+
+
+def guesses_clean(approach: str, cells: pd.DataFrame) -> bool:
+    """Whether it is no better than guessing on the images as they are: then it can fall no further."""
+    low = cells[(cells["approach"] == approach) & (cells["cell"] == "clean")].iloc[0].get("low")
+    return bool((under_perturbation(cells, approach)["clean"] if pd.isna(low) else low) <= CHANCE)
 
 
 def cell_words(cell: Cell) -> str:

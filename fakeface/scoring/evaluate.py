@@ -1,5 +1,7 @@
 """The stage `evaluate`: val and test images through all detectors, once."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_curve
@@ -11,7 +13,7 @@ from fakeface.detector.device import configure
 from fakeface.detector.predictor import load_all
 from fakeface.images.store import Dataset
 from fakeface.scoring import figures
-from fakeface.scoring.folders import sub_folders
+from fakeface.scoring.folders import not_in_test, sub_folders
 from fakeface.scoring.summary import summarise
 
 GRID = 32  # test images in each prediction grid
@@ -29,9 +31,10 @@ def evaluate(params: Params) -> None:
     both = {name: predictor.scores(dataset.pixels, rows) for name, predictor in predictors.items()}
     cards = {name: predictor.card for name, predictor in predictors.items()}
     scores = {name: values[is_test] for name, values in both.items()}
-    folders = sub_folders(dataset.manifest["path"].tolist(), dataset.labels)[test_rows]
+    folders = sub_folders(dataset.manifest["path"].tolist(), dataset.labels)
     thresholds = {name: card["threshold"] for name, card in cards.items()}
-    summary = summarise(labels, scores, cards, source, folders, resamples=p.resamples, seed=base.seed)
+    summary = summarise(labels, scores, cards, source, folders[test_rows], resamples=p.resamples, seed=base.seed)
+    summary = replace(summary, untested=not_in_test(folders, dataset.manifest["split"].to_numpy()))
     results = summary.headline()
     predictions = dataset.manifest.loc[rows, ["path", "label", "split"]].copy()
     for name, values in both.items():

@@ -16,7 +16,8 @@ from fakeface.scoring.metrics import evaluate
 CLASSES = ("real", "fake")
 MOST = 30  # sub-folders of a class with a row of their own, the largest; more are hardly generators
 
-Rows = dict[str, dict[str, Any]]  # sub-folder -> images, and approach -> recall, roc_auc and their intervals' ends
+# sub-folder -> images, and approach -> recall, roc_auc, their intervals' ends, and `guessing` where it is no better than that
+Rows = dict[str, dict[str, Any]]
 
 
 def sub_folders(paths: Sequence[str], labels: np.ndarray) -> np.ndarray:
@@ -40,6 +41,19 @@ def sub_folders(paths: Sequence[str], labels: np.ndarray) -> np.ndarray:
     return found
 
 
+def not_in_test(folders: np.ndarray, splits: np.ndarray) -> dict[str, str]:
+    """Sub-folders without a test image, so without a row: where their images are, such as `120 images, all in train`.
+
+    Args:
+        folders: str [N] of all images (`sub_folders`); splits: str [N].
+    """
+    found = {}
+    for folder in sorted(set(folders[folders != ""]) - set(folders[splits == "test"])):
+        inside = splits[folders == folder]
+        found[folder] = f"{len(inside)} images, all in {' and '.join(sorted(set(inside)))}"
+    return found
+
+
 def by_folder(
     folders: np.ndarray,
     labels: np.ndarray,
@@ -51,7 +65,11 @@ def by_folder(
     seed: int,
 ) -> Rows:
     """A row for each of the `folders` (`sub_folders`): its images called right at the threshold of the verdicts, and ROC-AUC
-    against all images of the other class, where there are any; intervals by photo."""
+    against all images of the other class, where there are any; intervals by photo.
+
+    `guessing`: an interval of ROC-AUC reaches down to chance, or the recall's low end and the other class's recall have a mean
+    that does: so many would be called right by chance too, which few images cannot exclude.
+    """
     rows: Rows = {}
     for folder in sorted(set(folders[folders != ""])):
         inside = folders == folder
@@ -69,27 +87,33 @@ def by_folder(
                     span = interval(figure, drawn[name][figure], labels[rest], source[rest])
                     ends = {} if span is None else {f"{key}_low": round(span[0], 6), f"{key}_high": round(span[1], 6)}
                     row |= {key: found[figure]} | ends
+            other = found.get(
+                f"accuracy_{CLASSES[1 - label]}_at_threshold", 2
+            )  # without the other class nothing is chance
+            recall, area = (row.get(f"{key}_low", row.get(key, 1)) for key in figures)
+            if (recall + other) / 2 <= CHANCE or area <= CHANCE:
+                row["guessing"] = True
     return rows
 
 
-def markdown(rows: Rows, names: Sequence[str]) -> str:
-    """For people; empty without rows."""
+def markdown(rows: Rows, names: Sequence[str], untested: Mapping[str, str] | None = None) -> str:
+    """For people; empty without rows. `untested`: of `not_in_test`."""
+    without = "".join(f"\nNot in test: {folder}, {words}.\n" for folder, words in (untested or {}).items())
     if not rows:
-        return ""
+        return f"\n## By sub-folder\n{without}" if without else ""
     cells = [
         [folder.replace("|", "\\|"), f"{row['images']}", *(row_text(row[name]) for name in names)]
         for folder, row in rows.items()
     ]
     words = "Images called right at the val threshold; ROC-AUC against all images of the other class."
-    return f"\n## By sub-folder\n\n{markdown_table(['', 'images', *names], cells)}\n\n{words}\n"
+    return f"\n## By sub-folder\n\n{markdown_table(['', 'images', *names], cells)}\n\n{words}\n{without}"
 
 
 def row_text(row: Mapping[str, float]) -> str:
-    """90.0 % (80.1 to 95.3), AUC 0.950 (0.900 to 0.980), after a word where the AUC may be chance or the images are too few."""
-    guess = row.get("roc_auc_low", row.get("roc_auc", 1)) <= CHANCE
+    """90.0 % (80.1 to 95.3), AUC 0.950 (0.900 to 0.980), after a word where it is `guessing`."""
     parts = [
         words + figure_text((row[key], row.get(f"{key}_low"), row.get(f"{key}_high")), key == "recall")
         for key, words in (("recall", ""), ("roc_auc", "AUC "))
         if key in row
     ]
-    return "no better than guessing: " * guess + ", ".join(parts)
+    return "no better than guessing: " * ("guessing" in row) + ", ".join(parts)

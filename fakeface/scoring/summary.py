@@ -1,7 +1,7 @@
 """All figures of all approaches on one set, with intervals and comparisons: as numbers, as tables, as words."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,8 @@ WITH_INTERVAL = ("accuracy", "balanced_accuracy_at_threshold")
 @dataclass(frozen=True)
 class Summary:
     """`figures`: approach -> figure -> value; `intervals`: approach -> figure -> (low, high), where there is one; `models`:
-    approach -> sha256 of the weights that were scored; `images`: real and fake ones; `folders`: `folders.by_folder`."""
+    approach -> sha256 of the weights that were scored; `images`: real and fake ones; `folders`: `folders.by_folder`;
+    `untested`: `folders.not_in_test`."""
 
     figures: dict[str, dict[str, Any]]
     intervals: dict[str, dict[str, tuple[float, float]]]
@@ -46,6 +47,7 @@ class Summary:
     photos: int
     models: dict[str, str]
     folders: Rows
+    untested: dict[str, str] = field(default_factory=dict)
 
     def found(self) -> dict[str, dict[str, Figure]]:
         """approach -> figure -> value and interval."""
@@ -109,12 +111,14 @@ class Summary:
             "\nIn brackets 95 % intervals. What each figure is: docs/evaluation.md.\n",
             *(f"- {pair.sentence}" for pair in self.pairs),
         ]
-        return "\n".join(lines) + "\n" + folder_table(self.folders, names)
+        return "\n".join(lines) + "\n" + folder_table(self.folders, names, self.untested)
 
     def write(self, folder: Path | str, title: str, **counts: int) -> None:
-        """metrics.json (the headline, `counts`, `by_folder` where there are sub-folders), figures.csv, pairs.csv, table.md."""
+        """metrics.json (the headline, `counts`, and where there are sub-folders `by_folder`, `not_in_test`), figures.csv,
+        pairs.csv, table.md."""
         folder = Path(folder)
-        rows = {"by_folder": self.folders} if self.folders else {}
+        named = {"by_folder": self.folders, "not_in_test": self.untested}
+        rows = {key: value for key, value in named.items() if value}
         write_json(folder / "metrics.json", self.headline() | counts | rows)
         write_csv(folder / "figures.csv", self.table())
         write_csv(folder / "pairs.csv", self.differences())

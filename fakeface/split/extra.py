@@ -8,6 +8,7 @@ from tqdm import tqdm
 from fakeface.core.errors import UserError
 from fakeface.core.params import Params
 from fakeface.images.decode import Found, class_images
+from fakeface.images.listing import check_apart
 from fakeface.images.store import Dataset, PixelFile
 from fakeface.split.grouping import group_names, together
 from fakeface.split.likeness import LENGTH, UNNAMED, describe, describe_crops, likenesses
@@ -30,6 +31,8 @@ def find_extra(name: str, folder: str, real: str, fake: str) -> list[Found]:
     present = [(label, kind) for label, kind in enumerate((real, fake)) if (root / kind).is_dir()]
     if not present:
         raise UserError(f"{root}: has neither {real} nor {fake}; put the images of {key} into such a folder")
+    if len(present) == 2:
+        check_apart(root / real, root / fake)
     return [image for label, kind in present for image in class_images(root, kind, label)]
 
 

@@ -1,6 +1,7 @@
 """Groups that people name, persons or videos: `split.group_by`, a folder each or by a pattern on the path."""
 
 import re
+import signal
 import unicodedata
 from collections.abc import Sequence
 
@@ -10,6 +11,8 @@ from fakeface.core.errors import UserError
 from fakeface.images.listing import given_split
 from fakeface.split.pairs import first_equal, join
 
+SECONDS = 10  # of processor time, for a pattern on all paths; a million take two
+
 
 def group_names(stems: Sequence[str], group_by: str) -> list[str]:
     """The group of each image, "" for one that is in none. Both classes share their groups: a person has reals and fakes.
@@ -17,13 +20,29 @@ def group_names(stems: Sequence[str], group_by: str) -> list[str]:
     Args:
         stems: paths without suffix, relative to the class folder, POSIX. A first folder train, val or test does not count.
         group_by: photo or none (no groups), folder, or a pattern with a group named `group`, searched in the path.
+
+    Raises:
+        UserError: the pattern takes more than `SECONDS`. Call it in the main thread, which alone gets signals.
     """
     stems = [given_split(unicodedata.normalize("NFC", stem))[1] for stem in stems]
     if group_by in ("photo", "none"):
         return [""] * len(stems)
     if group_by == "folder":
         return [stem.rpartition("/")[0] for stem in stems]
-    found = [re.search(group_by, stem) for stem in stems]
+
+    def stop(*_: object) -> None:
+        remedy = "it has repeats inside of repeats, such as (a+)+; write it without"
+        raise UserError(
+            f"params.yaml: split.group_by = {group_by!r}: the pattern takes more than {SECONDS} seconds; {remedy}"
+        )
+
+    before = signal.signal(signal.SIGVTALRM, stop)  # Python's re looks for signals while it searches
+    signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS)
+    try:
+        found = [re.search(group_by, stem) for stem in stems]
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
     return [(match["group"] or "") if match else "" for match in found]
 
 

@@ -77,6 +77,12 @@ def test_a_data_folder_is_written_and_no_sample_drawn_until_default_brings_it_ba
     assert load_params(root / "params.yaml") == load_params(ROOT / "params.yaml")
 
 
+def test_the_sample_as_data_is_still_drawn(root):
+    (root / "data/sample").mkdir(parents=True)
+    apply_recipe("best", Path("data/sample"), root)
+    assert load_params(root / "params.yaml").sample.count == 300
+
+
 def test_recipe_repairs_a_wrong_value_a_missing_and_an_unknown_key(root):
     path = root / "params.yaml"
     text = path.read_text()
@@ -239,6 +245,30 @@ def test_check_claims_no_image_and_warns_of_a_rate_that_trains_nothing(root):
     params = (root / "params.yaml").read_text()
     (root / "params.yaml").write_text(re.sub(r"^  lr: \S+", "  lr: 10", params, count=1, flags=re.MULTILINE))
     assert re.search(r"note: train_\w+\.lr = 10 is far above what trains", run_check(root).stdout)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("seeds: []", "seeds: 3", "evaluate.seeds = 3: must be a list in brackets, [] for none"),
+        ("leak: []", "leak: finetune", "evaluate.leak = 'finetune': must be a list in brackets, [] for none"),
+        (
+            "extra_sets: {}",
+            "extra_sets: []",
+            "evaluate.extra_sets = []: must be names with values in braces, {} for none",
+        ),
+        ("data: data/sample", "data: [data/sample]", "split.data = ['data/sample']: must be a valid string"),
+        ("device: auto", "device: cuda", "base.device = cuda, but PyTorch finds no GPU; set it to auto or cpu"),
+    ],
+)
+def test_check_words_what_dvc_or_a_stage_would_word_worse(root, monkeypatch, old, new, words):
+    """`dvc repro` says of the first: 'Value' object is not iterable."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    params = (root / "params.yaml").read_text()
+    assert old in params
+    (root / "params.yaml").write_text(params.replace(old, new, 1))
+    result = run(root, "check")
+    assert (result.returncode, result.stderr) == (1, f"error: params.yaml: {words}\n")
 
 
 def test_check_names_weights_that_are_not_there_and_files_it_leaves_out(root):

@@ -55,6 +55,11 @@ def test_all_come_out_alike(faces, tmp_path, options):
     assert names == {f"{folder}/{number:04d}" for folder in ("0_real", "1_fake/gan") for number in range(4)}
 
 
+def test_png_has_no_quality(faces, tmp_path):
+    assert "give --quality or --png" in run(faces, "b", "--png", "--quality", 80, code=2)
+    assert not (tmp_path / "b").exists()
+
+
 def test_nothing_is_lost_or_left_out_in_silence(faces, tmp_path):
     Image.fromarray(np.zeros((80, 80, 3), np.uint8)).save(faces / "0_real/0000.png")
     (faces / "0_real/0001.jpg").write_bytes(b"no picture")

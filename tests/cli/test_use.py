@@ -10,8 +10,11 @@ from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
 from fakeface.cli.commands import app
+from fakeface.cli.normalise import normalise
 from fakeface.core.errors import UserError
+from fakeface.core.load import load_params
 from fakeface.images.decode import find_images
+from fakeface.split.extra import find_extra
 from fakeface.split.grouping import group_names
 
 
@@ -111,6 +114,13 @@ def test_a_dry_run_and_what_it_says(faces):
     assert Path("params.yaml").read_bytes() == before
 
 
+def test_the_sample_stays(faces):
+    shutil.copytree("a", "data/sample")
+    run("data/sample")
+    assert setting("data") == "data/sample"
+    assert load_params().sample.count == 300
+
+
 def test_a_direction_is_never_guessed(faces):
     (faces / "0_real").rename(faces / "0")
     (faces / "1_fake").rename(faces / "1")
@@ -121,6 +131,38 @@ def test_a_direction_is_never_guessed(faces):
     assert "named as the other class" in refused("a", "--real", "fake", "--fake", "1")
     run("a", "--real", "fake", "--fake", "1", "--swapped")
     assert split() == ("a", "fake", "1")
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_links_that_people_made_stay_and_what_they_point_at_is_filled(faces, tmp_path, there):
+    for link in ("data/raw", "out"):
+        Path(link).parent.mkdir(exist_ok=True)
+        Path(link).symlink_to(tmp_path / "disk" / link)
+        (tmp_path / "disk" / link).mkdir(parents=True) if there else None
+    Path("params.yaml").rename(tmp_path / "mine.yaml")
+    Path("params.yaml").symlink_to(tmp_path / "mine.yaml")
+    write_table("", lambda kind, i: "")
+    run("a/list.csv")
+    normalise(Path("a"), Path("out"), 32, None, 50)
+    assert all(Path(link).is_symlink() for link in ("data/raw", "out", "params.yaml"))
+    assert split() == (str(tmp_path / "disk/data/raw"), "0_real", "1_fake")
+    assert len(find_images(tmp_path / "disk/data/raw", "0_real", "1_fake")) == 8
+    assert len(find_images(tmp_path / "disk/out", "0_real", "1_fake")) == 8
+
+
+@pytest.mark.parametrize("target", [".", "..", "0_real", "0_real/x", "here"])
+def test_class_folders_that_links_make_one_are_named(faces, target):
+    shutil.rmtree(faces / "1_fake")
+    (faces / "0_real/x").mkdir()
+    (faces / "1_fake").symlink_to(Path("a/0_real").resolve() if target == "here" else target)
+    assert "a/1_fake: leads to /" in refused("a")
+    assert "a/1_fake: leads to /" in refused(
+        "a", "--real", Path("a/0_real").resolve(), "--fake", Path("a/1_fake").absolute()
+    )
+    with pytest.raises(UserError, match="a/1_fake: leads to /"):
+        find_images("a", "0_real", "1_fake")
+    with pytest.raises(UserError, match="a/1_fake: leads to /"):
+        find_extra("x", "a", "0_real", "1_fake")
 
 
 def test_two_answers_are_none(faces):
@@ -280,6 +322,45 @@ def test_lists_that_do_not_say_which_is_which(faces):
     assert "no column for the label" in refused(table)
     table.write_text("")
     assert "not readable as a list" in refused(table)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-8-sig"])
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
+def test_lists_as_windows_writes_them(faces, encoding, suffix):
+    write_list(Path("plain" + suffix), faces)
+    text = Path("plain" + suffix).read_text(encoding="utf-8-sig")
+    Path("list" + suffix).write_bytes(("\ufeff" * (encoding == "utf-16-be") + text).encode(encoding))
+    assert "fake: 1_fake: 4 images" in run("list" + suffix)
+
+
+@pytest.mark.parametrize("label", [1.0, "1.0", 1, True])
+def test_numbers_as_labels_may_be_floats(faces, label):
+    rows = [{"file": f"1_fake/{file.name}", "is_fake": label} for file in (faces / "1_fake").iterdir()]
+    rows += [{"file": f"0_real/{file.name}", "is_fake": type(label)(0)} for file in (faces / "0_real").iterdir()]
+    Path("a/list.json").write_text(json.dumps(rows).replace('"0"', '"0.0"'))
+    assert "fake: 1_fake: 4 images" in run("a/list.json")
+    shutil.rmtree("data/raw")
+    Path("a/list.json").write_text(
+        json.dumps(rows).replace("is_fake", "label").replace("true", "1").replace("false", "0")
+    )
+    run("a/list.json", "--real", "0", "--fake", "1")
+
+
+def test_hidden_files_of_a_list_are_left_out_and_said(faces):
+    write_table("", lambda kind, i: "")
+    with Path("a/list.csv").open("a") as file:
+        file.write("\n0_real/._0001.jpg,real\n./__MACOSX/1.jpg,fake\n1_fake/.ipynb_checkpoints/1.jpg,fake\n")
+    assert "3 hidden files, such as 0_real/._0001.jpg, are never data: left out" in run("a/list.csv")
+    assert len(find_images("data/raw", "0_real", "1_fake")) == 8
+
+
+@pytest.mark.parametrize("again", ["0_real/0001.jpg", "../a/0_real/0001.jpg", "link.jpg"])
+def test_a_file_of_both_classes_is_named_with_its_rows(faces, again):
+    (faces / "link.jpg").symlink_to("0_real/0001.jpg")
+    write_table("", lambda kind, i: "")
+    with Path("a/list.csv").open("a") as file:
+        file.write(f"\n\n{again},fake\n")
+    assert f"a/list.csv: {again} is real and fake, in row 3 and in row 11; keep one" in refused("a/list.csv")
 
 
 def test_an_original_is_of_its_own_group_and_equal_names_stay_apart(faces):

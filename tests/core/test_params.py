@@ -143,7 +143,7 @@ OUT_OF_RANGE = {
     "split.group_by": ["person", "", "(?P<person>.)", "(?P<group>"],
     "split.hash_distance": [17],
     "split.on_bad_image": ["ignore"],
-    "split.max_megapixels": [0],
+    "split.max_megapixels": [0, 179],
     "audit.on_shortcut": ["ignore"],
     "audit.max_metadata": [0.4],
     "audit.max_picture": [1.1],

@@ -54,6 +54,15 @@ def square(image: Image.Image) -> np.ndarray:
     return images.square_pixels(image, 64)
 
 
+@pytest.mark.parametrize("allowed", [50, 178])
+def test_more_pixels_than_pillow_opens_are_more_than_the_parameter_may_allow(allowed):
+    size = (13_400, 13_400)
+    assert size[0] * size[1] > 178e6 > 2 * Image.MAX_IMAGE_PIXELS - 1e6
+    data = encoded("PNG", image=Image.new("1", size))
+    with pytest.raises(BadImage, match=r"split\.max_megapixels allows"):
+        decode_bytes(data, 32, allowed)
+
+
 def test_corpus_holds_what_was_promised(corpus):
     assert len({case.name for case in corpus}) == len(corpus) > 150
     assert min(sum(case.readable for case in corpus), sum(not case.readable for case in corpus)) > 50

@@ -54,7 +54,8 @@ def results(**changed) -> Results:
                for figure, value in {"accuracy": 0.5, "balanced_accuracy_at_threshold": accuracy, "accuracy_real": 0.5,
                                      "accuracy_real_at_threshold": 0.9, "ece": 0.05, "ece_uncalibrated": 0.02,
                                      "threshold": 0.4}.items()]  # fmt: skip
-    cells = [(name, cell.name, 0.5, 0.5 if name == "scratch" and cell.name.startswith("blur") else 0.9, 0.4, 0.95, 64)
+    low = {cell.name: 0.4 if cell.name.startswith("blur") else 0.8 for cell in CELLS}
+    cells = [(name, cell.name, 0.5, 0.5 if name == "scratch" and cell.name.startswith("blur") else 0.9, low[cell.name], 0.95, 64)
              for name in NAMES for cell in CELLS]  # fmt: skip
     values = {
         "params": YAML(typ="safe").load(ROOT / "params.yaml"),
@@ -71,6 +72,7 @@ def results(**changed) -> Results:
         "cells": pd.DataFrame(cells, columns=["approach", "cell", "accuracy", VERDICTS[0], "low", "high", "images"]),
         "robustness": {name: {VERDICTS[0]: {"mean": 0.8}} for name in NAMES},
         "folders": {},
+        "untested": {},
         "errors": pd.DataFrame([("scratch", EVIL, 1, 0.01), ("finetune", EVIL, 1, 0.1), ("finetune", "0_real/1.jpg", 0, 0.9)],
                                columns=["approach", "path", "label", "score"]),
         "seeds": {"seeds": 1, "approaches": {name: {"accuracy": [a], "mean": a, "sd": None} for name, a in accuracies.items()}},
@@ -236,6 +238,9 @@ def test_a_row_for_each_sub_folder():
         **{name: {"recall": 0.75, "recall_low": 0.5, "recall_high": 0.9, "roc_auc": 0.8} for name in NAMES},
     }
     assert "By sub-folder" not in html()
+    assert "Not in test: fake: 1_fake/&lt;b&gt;, 9 images, all in train." in html(
+        untested={"fake: 1_fake/<b>": "9 images, all in train"}
+    )
     text = html(folders={"fake: 1_fake/<b>": row})
     assert "fake: 1_fake/&lt;b&gt;</td>" in text
     assert text.count("<td>75.0 % (50.0 to 90.0), AUC 0.800</td>") == 3
@@ -246,13 +251,19 @@ def test_a_row_for_each_sub_folder():
 def test_fragility_comes_from_the_figures():
     text = limit("Fragile")
     assert text.startswith(
-        "scratch falls from 90.0 % (40.0 to 95.0) to 50.0 % (40.0 to 95.0) balanced accuracy with blur, sigma 1 (on 64 test"
+        "scratch falls from 90.0 % (80.0 to 95.0) to 50.0 % (40.0 to 95.0) balanced accuracy with blur, sigma 1 (on 64 test"
     )
     blurred = sum(cell.name.startswith("blur") for cell in CELLS)
     assert f"in {blurred} of {len(CELLS) - 1} perturbations: blur in 4 of 4 strengths." in text
     firm = results().cells.assign(**{VERDICTS[0]: 0.9})
     assert "loses at most 0.0 points" in limit("Fragile", cells=firm)
     assert answer(results(cells=firm))["fragile"] == ""
+
+
+def test_a_detector_that_guesses_cannot_fall():
+    cells = results().cells.assign(low=0.4)
+    assert answer(results(cells=cells))["fragile"] == ""
+    assert limit("Fragile", cells=cells).startswith("scratch is no better than guessing on the unchanged images")
 
 
 def test_false_alarms_are_counted_where_fakes_are_rare():

@@ -1,12 +1,13 @@
 """Sub-folders of a class have rows of their own in every table; a class in one folder has none."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from fakeface.scoring.folders import MOST, row_text, sub_folders
+from fakeface.scoring.folders import MOST, by_folder, not_in_test, row_text, sub_folders
 from fakeface.scoring.summary import summarise
 
 CARDS = {"scratch": {"threshold": 0.4, "temperature": 1.0, "sha256": "a" * 64}}
@@ -73,11 +74,37 @@ def test_each_has_images_recall_and_auc_against_all_reals(reals, tmp_path):
         assert line.startswith(f"| {name} | 30 | {100 * found['recall']:.1f} % (".replace("ha|rd", "ha\\|rd"))
 
 
-def test_chance_is_called_so():
-    assert row_text({"recall": 0.5, "roc_auc": 0.55, "roc_auc_low": 0.45, "roc_auc_high": 0.65}) == (
-        "no better than guessing: 50.0 %, AUC 0.550 (0.450 to 0.650)"
-    )
+@pytest.mark.parametrize(
+    ("fakes", "scores", "guessing"),
+    [
+        (30, [0.9], False),
+        (2, [0.9], False),  # both right where 1 real in 40 is called fake
+        (1, [0.9], True),  # 1 right: by a detector that calls 2.5 % of all fake perhaps
+        (30, [0.1, 0.45], True),  # as the reals
+        (30, [0.39], True),  # above nearly all reals, and none called fake
+    ],
+)
+def test_chance_is_called_so_also_of_very_few_images(fakes, scores, guessing):
+    labels = np.repeat([0, 1], [40, fakes])
+    values = {"scratch": np.concatenate([np.linspace(0, 0.402, 40), np.resize(scores, fakes)])}
+    folders = np.array([""] * 40 + ["fake: gan"] * fakes, dtype=object)
+    rows = by_folder(folders, labels, values, {"scratch": 0.4}, np.arange(40 + fakes), resamples=300, seed=0)
+    row = rows["fake: gan"]["scratch"]
+    assert row.get("guessing", False) == guessing
+    assert row_text(row).startswith("no better than guessing: ") == guessing
     assert row_text({"recall": 0.5}) == "50.0 %"
+
+
+def test_folders_without_a_test_image_are_named_with_their_images(tmp_path):
+    folders = np.array(["fake: a", "fake: a", "fake: b", "fake: c", "fake: c", ""], dtype=object)
+    found = not_in_test(folders, np.array(["train", "test", "train", "train", "val", "train"]))
+    assert found == {"fake: b": "1 images, all in train", "fake: c": "2 images, all in train and val"}
+    summary = summarise(
+        np.tile([0, 1], 9), {"scratch": np.tile([0.1, 0.9], 9)}, CARDS, np.arange(18), resamples=99, seed=0
+    )
+    replace(summary, untested=found).write(tmp_path, "Test set")
+    assert json.loads((tmp_path / "metrics.json").read_text())["not_in_test"] == found
+    assert "Not in test: fake: b, 1 images, all in train.\n" in (tmp_path / "table.md").read_text()
 
 
 def test_flat_folders_change_no_byte(tmp_path):

@@ -1,6 +1,7 @@
 """Groups by folder or pattern: one side each, photos whole inside, both classes alike."""
 
 import json
+import signal
 import unicodedata
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from conftest import tiny_on_faces
 
 from fakeface.core.errors import UserError
+from fakeface.split import grouping
 from fakeface.split.grouping import check_names, group_names, together
 
 STEMS = ["anna/1", "anna/x/2", "3", "vid-004-00", "vid-010-00", "Bob_Lee_0001"]
@@ -24,6 +26,15 @@ PATTERNS = {
 @pytest.mark.parametrize("group_by", PATTERNS)
 def test_names_of_groups(group_by):
     assert group_names(STEMS, group_by) == PATTERNS[group_by]
+
+
+def test_a_pattern_that_would_never_end_is_stopped(monkeypatch):
+    """Each further letter doubles the time: 60 are some 10^10 seconds."""
+    monkeypatch.setattr(grouping, "SECONDS", 0.2)
+    with pytest.raises(UserError, match=r"split\.group_by = .*: the pattern takes more than"):
+        group_names(["a" * 60 + "!"], "^(?P<group>(a+)+)$")
+    assert signal.getitimer(signal.ITIMER_VIRTUAL) == (0, 0)
+    assert signal.getsignal(signal.SIGVTALRM) == signal.SIG_DFL
 
 
 def test_unicode_forms_of_a_folder_are_one():
