@@ -16,12 +16,13 @@ INVERSE = {Image.Transpose.ROTATE_90: Image.Transpose.ROTATE_270, Image.Transpos
 
 @dataclass(frozen=True)
 class Photo:
-    """`pixels`: uint8 [H, W, 3], cut, as the file stores them; `turn`: how they become upright.
+    """`kind`: the file's format; `pixels`: uint8 [H, W, 3], cut, as the file stores them; `turn`: how they become upright.
 
     `tables`: the file's quantisation tables, where it is a JPEG, each of 64 numbers; `sampling`: of its colours, Pillow's number;
     `grey`: without colours.
     """
 
+    kind: str
     pixels: np.ndarray
     turn: Image.Transpose | None
     tables: list[list[int]]
@@ -58,7 +59,7 @@ def read_photo(data: bytes, max_side: int, max_megapixels: float) -> Photo:
     Raises:
         BadImage: as `images.decode.opened`, or a side is shorter than `LEAST` pixels.
     """
-    with opened(data, max_megapixels) as (image, _):
+    with opened(data, max_megapixels) as (image, kind):
         with Image.open(io.BytesIO(data), formats=FORMATS) as file:
             jpeg = isinstance(file, JpegImagePlugin.JpegImageFile)
             turn = ORIENTATIONS.get(_orientation(file)) if jpeg else None
@@ -72,7 +73,7 @@ def read_photo(data: bytes, max_side: int, max_megapixels: float) -> Photo:
         left, top = (image.width - width) // 2 // GRID * GRID, (image.height - height) // 2 // GRID * GRID
         pixels = np.asarray(image.crop((left, top, left + width, top + height)))
     grey = bool((pixels == pixels[..., :1]).all())
-    return Photo(pixels, turn, [list(written[key]) for key in sorted(written)], sampling, grey)
+    return Photo(kind, pixels, turn, [list(written[key]) for key in sorted(written)], sampling, grey)
 
 
 def _orientation(file: Image.Image) -> int:

@@ -1,7 +1,7 @@
 """The stage `aligned`: from a folder with real photos a data folder with a round trip of each in its fake class.
 
 Nothing but the autoencoder's trace shall tell a photo from its round trip: both have the same person, pose, size, JPEG history
-and container. After Rajan et al. 2024 (arXiv:2410.11835) and Chen et al. 2025 (arXiv:2505.14359). No detector's code is
+and container. After Sundara Rajan et al. 2024 (arXiv:2410.11835) and Chen et al. 2025 (arXiv:2505.14359). No detector's code is
 imported here: what changes it must not make the fakes again.
 """
 
@@ -27,7 +27,7 @@ from fakeface.images.decode import BadImage, quiet, read_file
 from fakeface.images.listing import left_out
 
 SMALL_PHOTOS = 200  # that the small autoencoder learns from
-HISTORIES = {".png", ".bmp", ".tif", ".tiff", ".jpg", ".jpeg", ".jfif"}  # whose history is known, or none
+LOSSY = ("AVIF", "HEIF", "WEBP")  # formats that do not say how strongly they compressed
 
 
 def make_aligned(params: Params, name: str) -> None:
@@ -42,9 +42,7 @@ def make_aligned(params: Params, name: str) -> None:
     source = Path(p.sources[name])
     reals, fakes = find_sources(source, split.real, split.fake)
     device = torch.device("cuda" if params.base.device != "cpu" and torch.cuda.is_available() else "cpu")
-    torch.set_num_threads(
-        1
-    )  # each thread has an image of its own: faster on a busy machine, and threads change no byte
+    torch.set_num_threads(1)  # each thread has an image of its own: threads change no byte
     torch.backends.cudnn.deterministic = True
     quiet()
 
@@ -60,6 +58,8 @@ def make_aligned(params: Params, name: str) -> None:
         network = autoencoder.load(p.autoencoder)
     network = network.to(device).to(memory_format=torch.channels_last)
 
+    lossy: list[str] = []
+
     def make(path: Path) -> str:
         """Writes what is made of one image; why it cannot be used, if it cannot."""
         place, *copies = reals.get(path) or fakes[path]
@@ -72,6 +72,7 @@ def make_aligned(params: Params, name: str) -> None:
                 raise UserError(f"{said}; {remedy}") from None
             return said
         _save(photo, photo.pixels, folder / place)
+        lossy.extend([photo.kind] if copies and photo.kind in LOSSY else [])
         for target in copies:
             copy = autoencoder.round_trip(network, photo.pixels, device)
             share = p.mix * _drawn(params.base.seed, target)
@@ -89,9 +90,8 @@ def make_aligned(params: Params, name: str) -> None:
         print(f"note: {reason}; left out")
     if unused := left_out(source, split.real, split.fake):
         print("note: not used: " + ", ".join(f"{n} {printable(kind)}" for kind, n in unused.items()))
-    lossy = Counter(path.suffix.lower() for path in reals if path.suffix.lower() not in HISTORIES)
-    for suffix, count in sorted(lossy.items()):
-        print(f"note: {count} photos are {suffix[1:]} files: their compression cannot be given to their round trips")
+    for kind, count in sorted(Counter(lossy).items()):
+        print(f"note: {count} photos are {kind} files: their compression cannot be given to their round trips")
     seconds = (time.perf_counter() - started) / len(reals)
     print(f"{len(reals)} photos, {len(fakes)} fakes that were there; {seconds:.2f} s a round trip")
 

@@ -218,12 +218,15 @@ def test_a_photo_that_cannot_be_used_stops_the_stage_or_is_left_out_with_its_fak
     write_faces(here / "raw", 3)
     (here / "raw/0_real/0001.jpg").write_bytes(b"broken")
     Image.new("RGB", (40, 200)).save(here / "raw/0_real/0009.png")
+    Image.open(here / "raw/0_real/0002.jpg").save(here / "raw/0_real/0002.jpg", "WEBP")
     with pytest.raises(UserError, match=r"0001\.jpg.*on_bad_image: skip"):
         make_aligned(parameters(here / "raw"), "faces")
     assert not list(Path("data/aligned").iterdir())
     make_aligned(parameters(here / "raw", on_bad_image="skip"), "faces")
     assert {Path(name).name for name in made() if "given" not in name} == {"0000.png", "0002.png"}
-    assert "40 x 200 pixels" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "40 x 200 pixels" in said
+    assert "1 photos are WEBP files" in said
 
 
 def test_a_sub_folder_whose_name_the_stage_needs_is_refused(here):
