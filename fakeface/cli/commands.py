@@ -71,6 +71,7 @@ def check() -> None:
     """Check params.yaml and the data folder before a run: a slip is said in one line, in a second."""
     import numpy as np
 
+    from fakeface.aligned.places import find_sources
     from fakeface.core.load import check_machine, load_params
     from fakeface.images.decode import find_images
     from fakeface.images.listing import left_out
@@ -85,6 +86,9 @@ def check() -> None:
         if params.sample.count == 0:
             raise UserError("params.yaml: split.data is the embedded sample, but sample.count is 0; set it to 300")
         available, there = [params.sample.count] * 2, "that the first run draws into data/sample"
+    elif (source := params.aligned_source()) is not None:
+        reals, fakes = find_sources(Path(source), split.real, split.fake)
+        available, there = [len(reals), len(reals) + len(fakes)], f"that the stage aligned makes of {source}"
     else:
         found = find_images(split.data, split.real, split.fake)
         labels, stems = [image.label for image in found], [image.stem for image in found]

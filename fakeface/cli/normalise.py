@@ -10,7 +10,7 @@ from tqdm import tqdm
 from fakeface.core.errors import UserError, printable
 from fakeface.core.files import whole
 from fakeface.images.decode import BadImage, opened, quiet, read_file, square_pixels
-from fakeface.images.listing import is_image, walk
+from fakeface.images.listing import is_image, renamed, walk
 
 SAID = """What this takes away: format, size, quality, metadata; most of the difference in file size.
 What it cannot take away: traces of earlier JPEG compression, of scaling from another size, and of other sharpness or colours.
@@ -40,14 +40,7 @@ def normalise(source: Path, target: Path, size: int, quality: int | None, max_me
     if not images:
         raise UserError(f"{source}: no image there; name the folder that holds the class folders")
     suffix = ".jpg" if quality else ".png"
-    places: dict[Path, Path] = {}
-    for path in images:
-        names = [
-            path.stem,
-            f"{path.stem}-{path.suffix[1:]}",
-            *(f"{path.stem}-{number}" for number in range(2, 2 + len(images))),
-        ]
-        places[next(place for name in names if (place := path.with_name(name + suffix)) not in places)] = path
+    places = renamed(images, suffix)
     quiet()
     with whole(target.resolve()) as partial:  # behind a link, which stays
 

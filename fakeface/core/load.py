@@ -75,8 +75,18 @@ def check_machine(params: Params) -> None:
             raise UserError(
                 f"params.yaml: {name}.weights = {weights!r}: no such file; set it to imagenet, none, or a state dict"
             )
+    aligned = params.aligned
+    if aligned.sources and aligned.autoencoder not in ("taef2", "small") and not Path(aligned.autoencoder).is_dir():
+        said = f"aligned.autoencoder = {aligned.autoencoder!r}: no such folder; set it to taef2, small, or a folder"
+        raise UserError(f"params.yaml: {said}")
+    for name, source in aligned.sources.items():
+        real = params.split.real
+        above = [Path(source), *Path(source).glob("*")]  # train and the like
+        if Path(source) != Path("data/sample") and not any((folder / real).is_dir() for folder in above):
+            said = f"aligned.sources.{name} = {source!r}: no folder with {real} in it; correct it, or remove the entry"
+            raise UserError(f"params.yaml: {said}")
     folder = Path(params.split.data)
-    if folder != Path("data/sample"):  # which the pipeline draws
+    if folder != Path("data/sample") and params.aligned_source() is None:  # which the pipeline makes
         if not folder.is_dir():
             remedy = "put your faces there, `dvc pull` them, or set split.data in params.yaml"
             raise UserError(f"{folder}: no such data folder; {remedy}")

@@ -69,6 +69,13 @@ class Sample(Section):
     count: Annotated[int, Field(ge=0, le=9999)]
 
 
+class Aligned(Section):
+    sources: dict[FolderName, Annotated[str, Field(min_length=1)]]
+    autoencoder: Annotated[str, Field(min_length=1)]
+    max_side: Annotated[int, Field(ge=64, le=4096)]
+    mix: Annotated[float, Field(ge=0, lt=1)]
+
+
 class Split(Section):
     data: Annotated[str, Field(min_length=1)]
     real: Annotated[str, Field(min_length=1)]
@@ -185,6 +192,7 @@ class Registry(Section):
 class Params(Section):
     base: Base
     sample: Sample
+    aligned: Aligned
     split: Split
     audit: Audit
     features: Features
@@ -194,6 +202,12 @@ class Params(Section):
     evaluate: Evaluate
     robustness: Robustness
     registry: Registry
+
+    def aligned_source(self) -> str | None:
+        """The folder that split.data is made from, if the stage `aligned` makes it."""
+        return {f"data/aligned/{name}": source for name, source in self.aligned.sources.items()}.get(
+            PurePosixPath(self.split.data).as_posix()
+        )
 
     @model_validator(mode="after")
     def _crops_fit(self) -> "Params":

@@ -3,6 +3,7 @@
 import os
 import unicodedata
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from fakeface.core.errors import UserError
@@ -78,6 +79,16 @@ def given_split(stem: str) -> tuple[str, str]:
     first, slash, rest = stem.partition("/")
     split = GIVEN.get(first.lower(), "") if slash else ""
     return (split, rest) if split else ("", stem)
+
+
+def renamed(paths: Sequence[Path], suffix: str) -> dict[Path, Path]:
+    """New place -> path: the same folders and names with another suffix. Of two that differ in theirs alone both stay: the second
+    one's is made part of its name."""
+    places: dict[Path, Path] = {}
+    for path in paths:
+        names = [path.stem, f"{path.stem}-{path.suffix[1:]}", *(f"{path.stem}-{n}" for n in range(2, 2 + len(paths)))]
+        places[next(place for name in names if (place := path.with_name(name + suffix)) not in places)] = path
+    return places
 
 
 def left_out(folder: Path | str, real: str, fake: str) -> dict[str, int]:

@@ -173,6 +173,10 @@ OUT_OF_RANGE = {
     "evaluate.resamples": [99],
     "evaluate.seeds": [1, [-1], [2**31], ["1"], [True]],
     "evaluate.leak": [None, "finetune", [3]],
+    "aligned.sources": [None, ["faces"], {"a": ""}, {"../a": "faces"}],
+    "aligned.autoencoder": [""],
+    "aligned.max_side": [63, 4097],
+    "aligned.mix": [-0.1, 1, float("nan")],
     "evaluate.extra_sets": [None, ["faces"], {"a": 3}, {"a": ""}, {3: "faces"}],
 }
 

@@ -25,7 +25,7 @@ LEVELS = [
     {"split"},
     {"detector"},
     {"training", "scoring", "pages"},
-    {"sample", "audit", "features", "robustness", "explain", "report", "variants"},
+    {"sample", "aligned", "audit", "features", "robustness", "explain", "report", "variants"},
     {"tracking"},
     {"predict"},
     {"cli"},
@@ -33,12 +33,14 @@ LEVELS = [
 ]
 # Stages that a variant runs by themselves, in a folder of its own, beside `train_<approach>`.
 RUNS = {"variant_seed": ["features"], "variant_leak": ["split", "features"]}
-# Read, and not declared: the number of threads of `sample` and `split` changes no output; what `extra` reads of its own entry is
-# in its command and dependencies; a variant's seed is in its command.
+# Read, and not declared: the number of threads of `sample`, `split` and `aligned` changes no output; what `extra` and `aligned`
+# read of their own entries is in their commands and dependencies; a variant's seed is in its command.
 NOT_DECLARED = {
     ("sample", "base.threads"),
     ("split", "base.threads"),
     ("extra", "evaluate.extra_sets"),
+    ("aligned", "aligned.sources"),
+    ("aligned", "base.threads"),
     ("variant_seed", "base.seed"),
 }
 
