@@ -131,7 +131,7 @@ def pixel_batches(
     compute: Compute,
     val_batch: int = VAL_BATCH,
 ) -> tuple[PixelBatches, PixelBatches]:
-    """The training images, augmented, and the val images, as `section` says: in centre crops, or whole where several are scored."""
+    """The training images, augmented, and the val images, as `section` says: centre crops, or whole where several are scored."""
     whole = getattr(section, "score_crops", 1) > 1
     train, val = (
         PixelBatches(dataset.pixels, dataset.labels, dataset.rows(split), NETWORKS[section.network],
