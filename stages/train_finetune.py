@@ -14,6 +14,7 @@ def train_finetune() -> None:
 
     from fakeface.detector.batches import pixel_batches
     from fakeface.detector.device import Compute
+    from fakeface.detector.predictor import Views
     from fakeface.detector.weights import build_pretrained
     from fakeface.images.store import Dataset
     from fakeface.tracking import live
@@ -23,7 +24,8 @@ def train_finetune() -> None:
 
     def prepare(dataset: Dataset, compute: Compute) -> Task:
         train, val = pixel_batches(dataset, p, p.batch_size, params.base.seed, compute)
-        return Task(build_pretrained(p.network, p.weights), train, val, p, with_mirrored=p.with_mirrored)
+        views = Views(p.crop_size, p.score_crops, p.with_mirrored)
+        return Task(build_pretrained(p.network, p.weights), train, val, p, views=views)
 
     sections = ("train_finetune",)
     with live.TrainingRun("finetune", params, sections) as tracker:

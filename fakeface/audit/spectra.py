@@ -32,12 +32,13 @@ class Pictures:
     residual: np.ndarray
 
 
-def look(pixels: Any, labels: np.ndarray) -> Pictures:
+def look(pixels: Any, labels: np.ndarray, shown: Any = None) -> Pictures:
     """Reads every row once, `BATCH` at a time; what it keeps of an image is small.
 
     Args:
         pixels: uint8 [N, 3, S, S], an array or a `store.PixelFile`.
         labels: int [N], 0 real, 1 fake.
+        shown: of the same shape, the pictures to hash where not `pixels` (`Dataset.shown`).
     """
     n, size = len(labels), pixels.shape[-1]
     half = size // 2 + 1
@@ -49,7 +50,7 @@ def look(pixels: Any, labels: np.ndarray) -> Pictures:
     for start in range(0, n, BATCH):
         rows = slice(start, min(start + BATCH, n))
         images, classes = pixels[rows], labels[rows]
-        hashes[rows] = [perceptual_hash(image) for image in images]
+        hashes[rows] = [perceptual_hash(image) for image in (images if shown is None else shown[rows])]
         colour[rows] = images.mean((2, 3), dtype=np.float32)
         thumbnail[rows] = np.stack([_thumbnail(image) for image in images])
         grey = np.einsum("nchw,c->nhw", images, GREY)

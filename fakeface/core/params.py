@@ -88,6 +88,7 @@ class Split(Section):
     hash_distance: Annotated[int, Field(ge=0, le=16)]
     on_bad_image: Literal["fail", "skip"]
     max_megapixels: Annotated[float, Field(gt=0, le=178)]  # Pillow opens no larger ones
+    pixels: Literal["resized", "native"]
 
     @field_validator("group_by")
     @classmethod
@@ -170,6 +171,7 @@ class TrainFinetune(Training):
     weights: Annotated[str, Field(min_length=1)]
     crop_size: Annotated[int, Field(ge=16)]
     with_mirrored: bool
+    score_crops: Literal[1, 5]
     augment: Augment
 
 
@@ -220,6 +222,12 @@ class Params(Section):
                     f"{name}.crop_size = {section.crop_size}: {section.network} needs {least} or more, "
                     f"and base.image_size allows {self.base.image_size} at most"
                 )
+        finetune = self.train_finetune
+        if finetune.score_crops > 1 and finetune.crop_size == self.base.image_size:
+            raise ValueError(
+                f"train_finetune.score_crops = {finetune.score_crops}: all of them are the whole image, since crop_size is "
+                "base.image_size; set 1, or a smaller crop_size"
+            )
         return self
 
     @model_validator(mode="after")

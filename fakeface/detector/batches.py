@@ -131,11 +131,13 @@ def pixel_batches(
     compute: Compute,
     val_batch: int = VAL_BATCH,
 ) -> tuple[PixelBatches, PixelBatches]:
-    """The training images, augmented, and the val images, in centre crops, as `section` says."""
+    """The training images, augmented, and the val images, as `section` says: centre crops, or whole where several are scored."""
+    whole = getattr(section, "score_crops", 1) > 1
     train, val = (
         PixelBatches(dataset.pixels, dataset.labels, dataset.rows(split), NETWORKS[section.network],
-                     crop_size=section.crop_size, batch_size=size, device=compute.device, augment=section.augment, seed=seed)
-        for split, size in (("train", batch_size), ("val", val_batch))
+                     crop_size=crop, batch_size=size, device=compute.device, augment=section.augment, seed=seed)
+        for split, crop, size in (("train", section.crop_size, batch_size),
+                                  ("val", dataset.pixels.shape[-1] if whole else section.crop_size, val_batch))
     )  # fmt: skip
     return train, val
 

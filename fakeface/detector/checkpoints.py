@@ -34,6 +34,8 @@ class Card(BaseModel):
     data_hash: str
     sha256: str
     with_mirrored: bool = False
+    score_crops: Literal[1, 5] = 1
+    pixels: Literal["resized", "native"] = "resized"  # of the images of the store, and of photos to judge
     guessing: bool = False  # on val no better than guessing
     constant: Literal["real", "fake"] | None = None  # its answer to all of val
     faces: Faces | None = None
@@ -65,14 +67,27 @@ def save(folder: Path | str, model: nn.Module, card: dict[str, Any]) -> None:
             **card,
             "classes": list(CLASSES),
             "score": "probability of fake (class 1): sigmoid((logit of fake - logit of real) / temperature)"
-            + ("; each logit the mean over the image and its mirror image" if card.get("with_mirrored") else ""),
-            "transform": f"resize the shorter side to {card['image_size']} (antialiased bilinear), "
-            f"centre crop {card['image_size']}, centre crop {card['crop_size']}",
+            + _means(card),
+            "transform": _transform(card),
             "mean": list(network.mean),
             "std": list(network.std),
             "sha256": sha256(partial / "model.safetensors"),
         }
         (partial / "card.json").write_text(json.dumps(full, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _means(card: dict[str, Any]) -> str:
+    of = ["the centre crop and those of the four corners"] if card.get("score_crops", 1) > 1 else []
+    of += ["the image and its mirror image"] if card.get("with_mirrored") else []
+    return f"; each logit the mean over {', each of them '.join(of)}" if of else ""
+
+
+def _transform(card: dict[str, Any]) -> str:
+    size, crop = card["image_size"], card["crop_size"]
+    resized = f"resize the shorter side to {size} (antialiased bilinear), centre crop {size}"
+    if card.get("pixels") == "native":
+        resized = f"of a larger photo {size} x {size} of its own pixels around the face, else: {resized}"
+    return f"{resized}, centre crop {crop}"
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:

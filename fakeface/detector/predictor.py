@@ -1,6 +1,7 @@
 """From batches to logits, and the only way from pixels to a score: a checkpoint, its transform, its network."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,38 @@ from fakeface.detector.device import Compute
 from fakeface.detector.networks import NETWORKS
 
 
+@dataclass(frozen=True)
+class Views:
+    """What is scored of an image, whose logits are the mean of theirs: crops of `crop` pixels, the centre or (`crops` 5) the four
+    corners too; `mirrored`: each of them together with its mirror image (left-right)."""
+
+    crop: int
+    crops: int = 1
+    mirrored: bool = False
+
+    @classmethod
+    def of_card(cls, card: dict[str, Any]) -> "Views":
+        return cls(card["crop_size"], card.get("score_crops", 1), card.get("with_mirrored", False))
+
+    def __call__(self, images: Tensor) -> list[Tensor]:
+        """float [B, 3, H, H] -> one [B, 3, crop, crop] a view, the centre first."""
+        end, side = images.shape[-1] - self.crop, self.crop
+        places = [(round(end / 2), round(end / 2)), (0, 0), (0, end), (end, 0), (end, end)][: self.crops]
+        views = []
+        for top, left in places:
+            one = images[:, :, top : top + side, left : left + side]
+            views += [one, one.flip(-1)] if self.mirrored else [one]
+        return views
+
+
 @torch.inference_mode()
 def logits_of(
-    model: nn.Module, batches: Batches, compute: Compute, *, with_mirrored: bool = False
+    model: nn.Module, batches: Batches, compute: Compute, views: Views | None = None
 ) -> tuple[Tensor, Tensor]:
     """Logits float32 [n, 2] and labels int64 [n] on the CPU, in evaluation mode, in the order of the rows.
 
     Args:
-        with_mirrored: the mean of the logits of each image and of its mirror image (left-right), at twice the time.
+        views: of what each image's logits are the mean; None: what the batches hold.
     """
     model.eval()
     # Filled, not collected: small tensors that stay, each between the large ones of its batch, would keep the memory of
@@ -34,9 +59,8 @@ def logits_of(
     start = 0
     for x, y in batches.in_order():
         with compute.autocast():
-            z = model(x).float()
-            if with_mirrored:
-                z = (z + model(x.flip(-1).contiguous(memory_format=torch.channels_last)).float()) / 2
+            seen = [x] if views is None else [v.contiguous(memory_format=torch.channels_last) for v in views(x)]
+            z = sum((model(view).float() for view in seen[1:]), start=model(seen[0]).float()) / len(seen)
         if not start:
             logits, labels = z.new_empty(rows, z.shape[1]), y.new_empty(rows)
         end = start + len(y)
@@ -74,11 +98,12 @@ class Predictor:
             )
         if count % self.batch_size == 1:  # other kernels compute a single image, and in bf16 round otherwise
             rows = np.append(rows, rows[-1])
-        network, crop_size = NETWORKS[self.card["network"]], self.card["crop_size"]
+        network, views = NETWORKS[self.card["network"]], Views.of_card(self.card)
+        crop_size = views.crop if views.crops == 1 else size
         batches = PixelBatches(
             pixels, None, rows, network, crop_size=crop_size, batch_size=self.batch_size, device=self.compute.device
         )
-        logits, _ = logits_of(self.model, batches, self.compute, with_mirrored=self.card.get("with_mirrored", False))
+        logits, _ = logits_of(self.model, batches, self.compute, views)
         return scores_from_logits(logits.numpy()[:count], self.card["temperature"])
 
 

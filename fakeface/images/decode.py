@@ -9,7 +9,7 @@ import re
 import stat
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -58,13 +58,19 @@ class Found:
 
 @dataclass(frozen=True)
 class Decoded:
-    """`pixels`: uint8 [3, S, S] RGB; `width`, `height`: of the file after EXIF orientation, in pixels."""
+    """`pixels`: uint8 [3, S, S] RGB; `width`, `height`: of the file after EXIF orientation, in pixels.
+
+    Where `pixels` were cut at native scale: `whole`, uint8 [3, S, S], the middle square of the whole picture, resized, and
+    whether they were cut around a `face`.
+    """
 
     pixels: np.ndarray
     sha256: str
     width: int
     height: int
     format: str
+    whole: np.ndarray | None = None
+    face: bool = False
 
 
 def find_images(folder: Path | str, real: str, fake: str) -> list[Found]:
@@ -144,21 +150,36 @@ def read_file(path: Path | str, folder: Path | str | None = None) -> bytes:
 _real_folder = lru_cache(maxsize=1024)(os.path.realpath)  # files of one folder come one after the other
 
 
-def decode(path: Path | str, image_size: int, max_megapixels: float, folder: Path | str | None = None) -> Decoded:
+# RGB image and size S -> uint8 [3, S, S], and whether they were cut around a face (`faces.native_pixels`)
+Cut = Callable[[Image.Image, int], tuple[np.ndarray, bool]]
+
+
+def decode(
+    path: Path | str,
+    image_size: int,
+    max_megapixels: float,
+    folder: Path | str | None = None,
+    native: Cut | None = None,
+) -> Decoded:
     """Reads one file (`read_file`) and decodes it (`decode_bytes`). Raises BadImage as these do."""
-    return decode_bytes(read_file(path, folder), image_size, max_megapixels)
+    return decode_bytes(read_file(path, folder), image_size, max_megapixels, native)
 
 
-def decode_bytes(data: bytes, image_size: int, max_megapixels: float) -> Decoded:
+def decode_bytes(data: bytes, image_size: int, max_megapixels: float, native: Cut | None = None) -> Decoded:
     """The shorter side becomes `image_size` (Pillow's antialiased bilinear), then the centre square.
 
-    The same geometry as torchvision's `Resize(S)` and `CenterCrop(S)` on PIL images.
+    The same geometry as torchvision's `Resize(S)` and `CenterCrop(S)` on PIL images. With `native` that is `whole`, and `pixels`
+    are what this cuts out.
 
     Raises:
         BadImage: as `opened`.
     """
     with opened(data, max_megapixels) as (image, kind):
-        return Decoded(square_pixels(image, image_size), hashlib.sha256(data).hexdigest(), *image.size, kind)
+        square, digest = square_pixels(image, image_size), hashlib.sha256(data).hexdigest()
+        if native is None:
+            return Decoded(square, digest, *image.size, kind)
+        pixels, face = native(image, image_size)
+        return Decoded(pixels, digest, *image.size, kind, square, face)
 
 
 @contextmanager

@@ -2,10 +2,12 @@
 
 What a detector's training images were is measured by the same finder (`measured`) and stands in its card as `faces`: `share`, the
 part of the images with a face; and of the largest face's box the medians of its longer side (`side`) and its middle (`x`,
-`y`), as parts of the image's side.
+`y`), as parts of the image's side. Of a store of native pixels `side` is measured in the whole pictures and counted in parts of
+the crop, in which the face stands in the middle.
 """
 
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
@@ -22,6 +24,8 @@ if TYPE_CHECKING:  # it brings pandas, which a bare GPU machine may lack
 
 # Pixels of the longest side: large faces are found in the smaller picture, small ones in the larger.
 LOOKED_AT = (640, 1280)
+# Where pixels are cut at native scale: a photo of 1024 pixels takes 0.1 s and not 0.4, and predict must cut as split does
+NATIVE_LOOK = (640,)
 SMALLEST = 32  # pixels of the shorter side; below it YuNet gives boxes that are not even finite
 SURE = 0.8  # YuNet's own score; 400 faces of CelebA, FFHQ, StarGAN and StyleGAN2 all had 0.89 or more
 OVERLAP = 0.3  # of two boxes, intersection over union, from which on they are one face
@@ -38,7 +42,7 @@ class Faces(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="allow")
     share: Annotated[float, Field(ge=0, le=1)]
-    side: Annotated[float, Field(gt=0.01, le=2)] = 1
+    side: Annotated[float, Field(gt=0.01, le=100)] = 1
     x: Annotated[float, Field(ge=0, le=1)] = 0.5
     y: Annotated[float, Field(ge=0, le=1)] = 0.5
 
@@ -80,10 +84,14 @@ def measured(dataset: "Dataset") -> dict[str, Any]:
     rows = rows[np.linspace(0, len(rows) - 1, min(SAMPLE, len(rows))).round().astype(int)]
     found = []
     for row in rows:
-        photo = Image.fromarray(dataset.pixels[int(row)].transpose(1, 2, 0))
+        photo = Image.fromarray(dataset.shown[int(row)].transpose(1, 2, 0))
         boxes = find_faces(photo, (SAMPLE_SIDE,))
         if len(boxes):
-            found.append(_place(boxes[0], photo.size))
+            place = _place(boxes[0], photo.size)
+            size = dataset.manifest.loc[row, ["width", "height"]].tolist() if dataset.native else photo.size
+            if cut_natively(size, photo.width):
+                place = place[0] * min(size) / photo.width, 0.5, 0.5
+            found.append(place)
     middle = np.median(found, axis=0).round(3).tolist() if found else []
     return {"faces": {"share": round(len(found) / len(rows), 3), **dict(zip(("side", "x", "y"), middle, strict=False))}}
 
@@ -97,7 +105,8 @@ def cut_faces(photo: Image.Image, size: int, card: dict[str, Any]) -> list[Face]
     """The faces in an RGB photo, the largest first, each as a square of `size`.
 
     Where the middle square of the photo shows a face about as the training images do, it is that square, whose pixels are
-    those of `decode_bytes`. Else it is cut out so that the face stands in it as the training faces stand in theirs.
+    those of `decode_bytes`. Else it is cut out so that the face stands in it as the training faces stand in theirs. A detector
+    of native pixels sees them as `native_pixels` cuts them, but for a face that is much smaller than its training faces.
 
     Args:
         card: of a checkpoint that is `trained_on_faces`.
@@ -106,14 +115,44 @@ def cut_faces(photo: Image.Image, size: int, card: dict[str, Any]) -> list[Face]
         UserError: as `find_faces`.
     """
     framing, faces = card["faces"], []
-    for box in find_faces(photo):
+    native = card.get("pixels") == "native"
+    for box in find_faces(photo, NATIVE_LOOK if native else LOOKED_AT):
         side, x, y = _place(box, photo.size)
-        if side >= AS_TRAINED * framing["side"] and max(abs(x - framing["x"]), abs(y - framing["y"])) <= OFF:
+        if native and cut_natively(photo.size, size) and max(box[2:]) >= AS_TRAINED * framing["side"] * size:
+            square = native_square(box, photo.size, size)
+            faces.append(Face(square_pixels(photo.crop(square), size), square))
+        elif side >= AS_TRAINED * framing["side"] and max(abs(x - framing["x"]), abs(y - framing["y"])) <= OFF:
             faces.append(Face(square_pixels(photo, size), _middle(photo.size)))
         else:
             square = square_around(box, photo.size, framing)
             faces.append(Face(square_pixels(photo.crop(square), size), square))
     return faces
+
+
+def native_pixels(photo: Image.Image, size: int, look: bool = True) -> tuple[np.ndarray, bool]:
+    """RGB photo -> uint8 [3, size, size] and whether they lie around a face.
+
+    Of a photo larger than `size` a square of that many of its own pixels, around its largest face where `look` finds one, else
+    in the middle; another photo as `square_pixels` has it.
+
+    Raises:
+        UserError: as `find_faces`.
+    """
+    if not cut_natively(photo.size, size):
+        return square_pixels(photo, size), False
+    boxes = find_faces(photo, NATIVE_LOOK) if look else np.empty((0, 4))
+    square = native_square(boxes[0], photo.size, size) if len(boxes) else _middle(photo.size, size)
+    return square_pixels(photo.crop(square), size), len(boxes) > 0
+
+
+def cut_natively(photo_size: Sequence[int], size: int) -> bool:
+    """Whether a photo has more than one square of `size`."""
+    return min(photo_size) >= size and max(photo_size) > size
+
+
+def native_square(box: np.ndarray, photo_size: tuple[int, int], size: int) -> tuple[int, int, int, int]:
+    """Left, top, right, bottom of a square of `size` pixels around the middle of a face's box, moved into the photo."""
+    return square_around(box, photo_size, {"side": float(max(box[2:])) / size, "x": 0.5, "y": 0.5})
 
 
 def find_faces(photo: Image.Image, looked_at: tuple[int, ...] = LOOKED_AT) -> np.ndarray:
@@ -157,9 +196,9 @@ def square_around(box: np.ndarray, size: tuple[int, int], framing: dict[str, flo
     return x, y, x + side, y + side
 
 
-def _middle(size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """The middle square of a photo."""
-    side = min(size)
+def _middle(size: tuple[int, int], side: int = 0) -> tuple[int, int, int, int]:
+    """The middle square of a photo, of `side` pixels or the largest."""
+    side = side or min(size)
     left, top = (size[0] - side) // 2, (size[1] - side) // 2
     return left, top, left + side, top + side
 

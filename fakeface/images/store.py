@@ -1,9 +1,12 @@
-"""The split folder: `manifest.csv` and `pixels.npy`, uint8 [N, 3, S, S], row i of one is row i of the other."""
+"""The split folder: `manifest.csv` and `pixels.npy`, uint8 [N, 3, S, S], row i of one is row i of the other.
+
+Where pixels are native crops, `whole.npy` beside it holds the whole pictures, resized, for whatever compares photos."""
 
 import os
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,10 +18,11 @@ import pandas as pd
 
 from fakeface.core.errors import UserError, one_line
 from fakeface.core.files import sha256
-from fakeface.images.decode import BadImage, Decoded, Found, decode, quiet
+from fakeface.images.decode import BadImage, Cut, Decoded, Found, decode, quiet
 
 COLUMNS = ["path", "label", "sha256", "source", "split", "width", "height", "format"]
 SPLITS = ("train", "val", "test")
+WHOLE = "whole.npy"
 UNUSED = "unused"  # images that a protocol of exact counts leaves over
 # Decoded ahead of the writer: bounds the memory, whatever the number of images.
 CHUNK = 256
@@ -78,11 +82,15 @@ class PixelFile:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A split folder at hand. `pixels`: a `PixelFile`, or an array of the same shape: rows are read when they are indexed."""
+    """A split folder at hand. `pixels`: a `PixelFile`, or an array of the same shape: rows are read when they are indexed.
+
+    `whole`: the whole pictures, in the same way, where `pixels` are `native` crops of them; else None.
+    """
 
     folder: Path
     manifest: pd.DataFrame
     pixels: Any  # whoever takes rows of it may say np.ndarray
+    whole: Any = None
 
     @classmethod
     def open(cls, folder: Path | str = "data/split") -> "Dataset":
@@ -91,15 +99,27 @@ class Dataset:
         try:
             manifest = pd.read_csv(folder / "manifest.csv", dtype={"path": str, "source": str}, keep_default_na=False)
             pixels = PixelFile(folder / "pixels.npy")
+            whole = PixelFile(folder / WHOLE) if (folder / WHOLE).exists() else None
         except (OSError, ValueError, EOFError, BadZipFile) as error:
             raise UserError(f"{folder}: no whole split there ({one_line(error)}); run `dvc repro split`") from None
-        if list(manifest.columns) != COLUMNS or len(manifest) != len(pixels):
+        whole_fits = whole is None or whole.shape == pixels.shape
+        if list(manifest.columns) != COLUMNS or len(manifest) != len(pixels) or not whole_fits:
             raise UserError(f"{folder}: manifest.csv and pixels.npy do not fit each other; run `dvc repro -f split`")
         if not manifest["label"].isin([0, 1]).all() or not manifest["split"].isin([*SPLITS, UNUSED]).all():
             raise UserError(
                 f"{folder}/manifest.csv: has a label or a split that there is not; run `dvc repro -f split`"
             )
-        return cls(folder, manifest, pixels)
+        return cls(folder, manifest, pixels, whole)
+
+    @property
+    def native(self) -> bool:
+        """Whether pixels of larger images are crops at native scale (split.pixels)."""
+        return self.whole is not None
+
+    @property
+    def shown(self) -> Any:
+        """uint8 [N, 3, S, S]: the whole pictures, by which photos are compared."""
+        return self.pixels if self.whole is None else self.whole
 
     @property
     def labels(self) -> np.ndarray:
@@ -142,9 +162,9 @@ class Dataset:
 
 
 def decode_all(
-    folder: Path, found: list[Found], image_size: int, max_megapixels: float, threads: int
+    folder: Path, found: list[Found], image_size: int, max_megapixels: float, threads: int, native: Cut | None = None
 ) -> Iterator[tuple[Found, Decoded | BadImage]]:
-    """Decodes in parallel, yields in order: each image, or the reason why it cannot be used."""
+    """Decodes in parallel, yields in order: each image (`decode_bytes`), or the reason why it cannot be used."""
     quiet()
 
     def one(item: Found) -> Decoded | BadImage:
@@ -154,7 +174,7 @@ def decode_all(
                 "has a name that no manifest can hold (it is no UTF-8, or has a carriage return); rename it"
             )
         try:
-            return decode(folder / item.path, image_size, max_megapixels, folder)
+            return decode(folder / item.path, image_size, max_megapixels, folder, native)
         except BadImage as reason:
             return reason
 
@@ -173,13 +193,16 @@ def write_pixels(
 ) -> list[tuple[str, str]]:
     """Streams decoded images into `path` (`.npy`, at most `n` rows) and calls `keep` for each one.
 
+    Whole pictures of native crops go into the file `WHOLE` beside it.
+
     Returns:
         The images that could not be used: (path, reason).
     """
     bad: list[tuple[str, str]] = []
     row = 0
-    with open(path, "wb") as file:
-        header = {"descr": "|u1", "fortran_order": False, "shape": (n, 3, image_size, image_size)}
+    header = {"descr": "|u1", "fortran_order": False, "shape": (n, 3, image_size, image_size)}
+    with ExitStack() as stack:
+        file, whole = stack.enter_context(open(path, "wb")), None
         np.lib.format.write_array_header_1_0(file, header)
         start = file.tell()
         for item, result in images:
@@ -187,12 +210,17 @@ def write_pixels(
                 bad.append((item.path, str(result)))
                 continue
             file.write(result.pixels.tobytes())
+            if result.whole is not None:
+                if whole is None:
+                    whole = stack.enter_context(open(path.with_name(WHOLE), "wb"))
+                    np.lib.format.write_array_header_1_0(whole, header)
+                whole.write(result.whole.tobytes())
             keep(item, result)
             row += 1
-        if row < n:  # the header is padded, so the true number of rows fits into its place
-            file.seek(0)
+        for written in filter(None, (file, whole) if row < n else ()):
+            written.seek(0)  # the header is padded, so the true number of rows fits into its place
             header["shape"] = (row, 3, image_size, image_size)
-            np.lib.format.write_array_header_1_0(file, header)
-            if file.tell() != start:
+            np.lib.format.write_array_header_1_0(written, header)
+            if written.tell() != start:
                 raise RuntimeError("the .npy header changed its length")
     return bad

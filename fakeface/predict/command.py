@@ -73,7 +73,7 @@ def predict(
         detector = f"{predictor.card['approach']} {predictor.card['sha256'][:12]}"
         if warning := facts(predictor.card).warning:
             print(f"note: {warning}", file=sys.stderr)
-        size, megapixels = predictor.card["image_size"], max_megapixels()
+        megapixels = max_megapixels()
         detect = trained_on_faces(predictor.card) and not as_it_is
         draw = _drawer(explain, predictor, detect, megapixels) if explain is not None else None
         found = predict_images(
@@ -88,7 +88,7 @@ def predict(
                         folder = printable(entry.folder or "")
                         bar.write(f"note: {folder}: {entry.others} files of other kinds left out", file=sys.stderr)
                     bar.clear()
-                    for row in _rows(entry, predictions, size, detect):
+                    for row in _rows(entry, predictions, predictor.card, detect):
                         yield row | {"says": predictions.says, "detector": detector}
                         counts[row["verdict"] or ("problem" if row["problem"] else "without a face")] += 1
                         if row["problem"]:
@@ -181,7 +181,7 @@ def _drawer(
     return draw
 
 
-def _rows(entry: Entry, predictions: Sequence[Any], size: int, detect: bool) -> Iterator[dict[str, Any]]:
+def _rows(entry: Entry, predictions: Sequence[Any], card: dict[str, Any], detect: bool) -> Iterator[dict[str, Any]]:
     empty = dict.fromkeys((*FACE_COLUMNS, "score")) | dict.fromkeys(("verdict", "problem", "note"), "")
     if not predictions:
         yield {"path": entry.path, **empty, "note": "no face found"}
@@ -193,20 +193,25 @@ def _rows(entry: Entry, predictions: Sequence[Any], size: int, detect: bool) -> 
         elif detect:
             row |= {"face": face, **dict(zip(FACE_COLUMNS[1:], one.square.box, strict=True))}
             side = one.square.width
-            notes = size_notes(side, side, size) if side < size else []
+            notes = size_notes(side, side, card) if side < card["image_size"] else []
         else:
-            notes = size_notes(one.square.width, one.square.height, size)
+            notes = size_notes(one.square.width, one.square.height, card)
         row["note"] = "; ".join(filter(None, [one.reason, *notes]))
         yield row
 
 
-def size_notes(width: int, height: int, size: int) -> list[str]:
-    """What was done to a picture that is far from square or from the detector's `size`; empty for others. All in pixels."""
-    short, done = min(width, height), []
-    if max(width, height) > FAR_FROM_SQUARE * short:
+def size_notes(width: int, height: int, card: dict[str, Any]) -> list[str]:
+    """What was done to a picture that is far from square or from the image size of the detector with this card; empty for others.
+
+    All in pixels.
+    """
+    size, short, done = card["image_size"], min(width, height), []
+    if card.get("pixels") == "native" and short >= size:  # nothing is reduced
+        done += [f"cut to {size} x {size} of them"] if max(width, height) > MUCH_LARGER * size else []
+    elif max(width, height) > FAR_FROM_SQUARE * short:
         done.append("cut to its middle square")
     if short < size:
         done.append(f"enlarged to {size}")
-    elif short > MUCH_LARGER * size:
+    elif short > MUCH_LARGER * size and card.get("pixels") != "native":
         done.append(f"reduced to {size}")
     return [f"{width} x {height} pixels: {', '.join(done)}"] if done else []

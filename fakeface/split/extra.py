@@ -9,7 +9,7 @@ from fakeface.core.errors import UserError
 from fakeface.core.params import Params
 from fakeface.images.decode import Found, class_images
 from fakeface.images.listing import check_apart
-from fakeface.images.store import Dataset, PixelFile
+from fakeface.images.store import WHOLE, Dataset, PixelFile
 from fakeface.split.grouping import group_names, together
 from fakeface.split.likeness import LENGTH, UNNAMED, describe, describe_crops, likenesses
 from fakeface.split.pairs import group_images
@@ -41,7 +41,8 @@ def read_extra(folder: Path, found: list[Found], pixels: Path, params: Params) -
     table, looks, bad = read_images(folder, found, pixels, params)
     groups = group_images(table, looks, params.split.hash_distance)
     source = together(groups.source, group_names(table["stem"].tolist(), params.split.group_by))
-    return Dataset(folder, table.assign(source=source), PixelFile(pixels)), bad
+    whole = PixelFile(pixels.with_name(WHOLE)) if params.split.pixels == "native" else None
+    return Dataset(folder, table.assign(source=source), PixelFile(pixels), whole), bad
 
 
 def seen_in_training(images: Dataset, dataset: Dataset) -> np.ndarray:
@@ -50,12 +51,12 @@ def seen_in_training(images: Dataset, dataset: Dataset) -> np.ndarray:
     The same bytes, or alike without any name (`likeness.UNNAMED`): saved again, edited, mirrored, or cropped a little (`CROPS`).
     """
     learnt = np.flatnonzero(dataset.manifest["split"].isin(["train", "val"]).to_numpy())
-    looks = np.stack([describe(images.pixels[row]) for row in range(len(images.pixels))])
+    looks = np.stack([describe(images.shown[row]) for row in range(len(images.shown))])
     # just below the bound: likenesses are multiples of 1/16
     most, photo = np.full(len(looks), UNNAMED * LENGTH**2 - 0.01), np.full(len(looks), -1)
     for start in tqdm(range(0, len(learnt), BLOCK), desc="compare", unit_scale=BLOCK, unit="image", disable=None):
         block = learnt[start : start + BLOCK]
-        crops = np.concatenate([describe_crops(pixels) for pixels in dataset.pixels[block]])
+        crops = np.concatenate([describe_crops(pixels) for pixels in dataset.shown[block]])
         like = likenesses(looks, crops).reshape(len(looks), len(block), -1).max(axis=2)
         better = like.max(axis=1) > most  # of several as alike the first stays
         most[better], photo[better] = like.max(axis=1)[better], block[like.argmax(axis=1)][better]

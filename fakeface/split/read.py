@@ -9,11 +9,12 @@ from tqdm import tqdm
 from fakeface.core.errors import UserError
 from fakeface.core.params import Params
 from fakeface.images.decode import Decoded, Found
+from fakeface.images.faces import native_pixels
 from fakeface.images.store import decode_all, write_pixels
 from fakeface.split.likeness import SIDE, describe
 from fakeface.split.pairs import perceptual_hash
 
-COLUMNS = ["path", "stem", "label", "sha256", "width", "height", "format", "hash"]
+COLUMNS = ["path", "stem", "label", "sha256", "width", "height", "format", "face", "hash"]
 
 
 def read_images(
@@ -22,22 +23,25 @@ def read_images(
     """Decodes the images `found` in `folder` into the file `pixels`, in order.
 
     Returns:
-        One row of `COLUMNS` for each image, `hash` uint64 (`perceptual_hash`); what they look like, int8 [N, 1024]
-        (`likeness.describe`); path and reason of each that cannot be used.
+        One row of `COLUMNS` for each image, `hash` uint64 (`perceptual_hash`), `face` as `Decoded` has it; what they look like,
+        int8 [N, 1024] (`likeness.describe`); path and reason of each that cannot be used.
 
     Raises:
         UserError: an image cannot be used and split.on_bad_image is `fail`, or none can.
     """
     base, split = params.base, params.split
-    rows: list[tuple[str, str, int, str, int, int, str, int]] = []
+    rows: list[tuple[str, str, int, str, int, int, str, bool, int]] = []
     looks = np.empty((len(found), SIDE * SIDE), dtype=np.int8)
 
     def keep(item: Found, image: Decoded) -> None:
-        facts = (image.sha256, image.width, image.height, image.format, perceptual_hash(image.pixels))
+        # photos are compared as wholes: crops of one photo in two sizes show different parts of it
+        whole = image.pixels if image.whole is None else image.whole
+        facts = (image.sha256, image.width, image.height, image.format, image.face, perceptual_hash(whole))
         rows.append((item.path, item.stem, item.label, *facts))
-        looks[len(rows) - 1] = describe(image.pixels)
+        looks[len(rows) - 1] = describe(whole)
 
-    decoded = decode_all(folder, found, base.image_size, split.max_megapixels, base.threads)
+    cut = native_pixels if split.pixels == "native" else None
+    decoded = decode_all(folder, found, base.image_size, split.max_megapixels, base.threads, cut)
     progress = tqdm(decoded, total=len(found), desc="decode", unit="image", disable=None)
     bad = write_pixels(pixels, iter(progress), len(found), base.image_size, keep)
     if bad and split.on_bad_image == "fail":

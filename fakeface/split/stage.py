@@ -10,6 +10,7 @@ from fakeface.core.files import sha256, whole, write_csv, write_json
 from fakeface.core.params import Params
 from fakeface.images import decode as images
 from fakeface.images import store
+from fakeface.images.faces import cut_natively
 from fakeface.images.listing import given_split, left_out
 from fakeface.split import grouping, protocols
 from fakeface.split.pairs import group_images
@@ -83,6 +84,8 @@ def split(params: Params) -> None:
             "test_images_with_twin_in_val": protocols.twins_across(groups.source, splits, "val"),
             "data_hash": sha256(folder / "manifest.csv"),
         }
+        if p.pixels == "native":
+            summary["native_pixels"] = _native_counts(manifest, base.image_size)
         for name in (*store.SPLITS, store.UNUSED):
             chosen = splits == name
             counts[name] = {"real": int((chosen & (labels == 0)).sum()), "fake": int((chosen & (labels == 1)).sum())}
@@ -95,3 +98,16 @@ def split(params: Params) -> None:
         print(f"note: {note}")
     print(", ".join(f"{name} {sum(counts[name].values())}" for name in store.SPLITS), end="; ")
     print(f"{summary['test_images_with_twin_in_train']} test images have their twin in train; {len(bad)} skipped")
+
+
+def _native_counts(manifest: pd.DataFrame, size: int) -> dict[str, dict[str, int]]:
+    """Images a class that were cut at native scale, those of them around a face, and that were enlarged to `size`."""
+    sides = manifest[["width", "height"]].to_numpy()
+    counts = {}
+    for label, kind in enumerate(("real", "fake")):
+        mine = (manifest["label"] == label).to_numpy()
+        cut = mine & np.array([cut_natively(both, size) for both in sides.tolist()])
+        faces = mine & manifest["face"].to_numpy(dtype=bool)
+        enlarged = mine & (sides.min(axis=1) < size)
+        counts[kind] = {"cropped": int(cut.sum()), "around_a_face": int(faces.sum()), "enlarged": int(enlarged.sum())}
+    return counts

@@ -17,6 +17,7 @@ from fakeface.core.params import Features, Params, TrainFinetune, TrainScratch
 from fakeface.detector import checkpoints, distributed
 from fakeface.detector.batches import Batches
 from fakeface.detector.device import Compute, configure
+from fakeface.detector.predictor import Views
 from fakeface.images.faces import measured
 from fakeface.images.store import Dataset
 from fakeface.training.loop import NotFinite, fit, merit
@@ -34,7 +35,7 @@ class Task:
         section: of params.yaml, that names network, crop size and weights.
         assemble: makes the whole network of the trained model.
         inputs: further files that the training rests on, beside the split.
-        with_mirrored: score each image together with its mirror image, on val and ever after.
+        views: of what an image's score is the mean, on val and ever after; None: the centre crop.
     """
 
     model: nn.Module
@@ -43,7 +44,7 @@ class Task:
     section: Features | TrainScratch | TrainFinetune
     assemble: Callable[[nn.Module], nn.Module] = lambda model: model
     inputs: tuple[str, ...] = ()
-    with_mirrored: bool = False
+    views: Views | None = None
 
 
 class Tracker(Protocol):
@@ -85,7 +86,12 @@ def train_approach(
     task = prepare(dataset, compute)
     settings = {name: getattr(params, name).model_dump(exclude={"tracking"}) for name in ("base", *sections)}
     inputs = [sha256(path) for path in task.inputs]
-    settings |= {"data_hash": dataset.data_hash, "machine": compute.describe(), "inputs": inputs}
+    settings |= {
+        "data_hash": dataset.data_hash,
+        "machine": compute.describe(),
+        "inputs": inputs,
+        "native": dataset.native,
+    }
     key = resume_key(task.assemble(task.model), settings)
     resume = ResumeFile(root() / ".fakeface" / "resume", approach, key)
     facts = {
@@ -102,8 +108,12 @@ def train_approach(
         "processes": distributed.world(),
         "device": compute.device.type,
         "precision": compute.precision,
-        "with_mirrored": task.with_mirrored,
+        "with_mirrored": task.views is not None and task.views.mirrored,
     }
+    if task.views is not None and task.views.crops > 1:
+        facts["score_crops"] = task.views.crops
+    if dataset.native:
+        facts["pixels"] = "native"
     first = distributed.rank() == 0
     with resume.alone() if first else nullcontext():
         if first:
@@ -118,7 +128,7 @@ def train_approach(
                 section,
                 compute,
                 seed=base.seed,
-                with_mirrored=task.with_mirrored,
+                views=task.views,
                 on_epoch=tracker.epoch if first else lambda row: None,
                 resume=resume,
             )

@@ -16,7 +16,7 @@ from fakeface.detector import distributed
 from fakeface.detector.batches import Batches
 from fakeface.detector.calibration import class_weights
 from fakeface.detector.device import Compute
-from fakeface.detector.predictor import logits_of
+from fakeface.detector.predictor import Views, logits_of
 from fakeface.training.graphs import GraphedPasses, Passes
 from fakeface.training.progress import ProgressBar
 from fakeface.training.resume import Progress, ResumeFile, Row
@@ -34,7 +34,7 @@ def fit(
     compute: Compute,
     *,
     seed: int = 0,
-    with_mirrored: bool = False,
+    views: Views | None = None,
     on_epoch: Callable[[Row], None] = lambda row: None,
     resume: ResumeFile | None = None,
 ) -> Progress:
@@ -47,7 +47,7 @@ def fit(
 
     Args:
         seed: of dropout; every epoch starts its own stream, so that a resumed one draws what an uninterrupted one would.
-        with_mirrored: val is scored as `logits_of` has it.
+        views: val is scored as `logits_of` has it.
         on_epoch: called with each row of the history as soon as it is known, also with those of a resumed training.
         resume: where the state after each epoch is kept, and taken from if there is one.
 
@@ -82,7 +82,7 @@ def fit(
             if each_step is None:
                 schedule.step()
             distributed.share_buffers(model)
-            val_logits, val_labels = logits_of(model, val, compute, with_mirrored=with_mirrored)
+            val_logits, val_labels = logits_of(model, val, compute, views)
             row = {
                 "epoch": epoch,
                 "lr": lr,

@@ -162,6 +162,8 @@ OUT_OF_RANGE = {
     "train_finetune.step_size": [0],
     "train_finetune.gamma": [0],
     "train_finetune.keep": ["first"],
+    "train_finetune.score_crops": [0, 2, 10],
+    "split.pixels": ["square"],
     "robustness.images": [-1],
     "robustness.budget": [
         [],
@@ -451,3 +453,10 @@ def test_a_short_file_cannot_ask_for_a_message_of_gigabytes(tmp_path):
         with pytest.raises(UserError, match=r"base\.threads") as caught:
             load_params(path)
         assert len(str(caught.value)) < 5000
+
+
+def test_five_crops_of_the_whole_image_are_refused():
+    values = changed("train_finetune", "score_crops", 5)
+    check_params(values, "params.yaml")
+    values["train_finetune"]["crop_size"] = values["base"]["image_size"]
+    assert "train_finetune.score_crops = 5: all of them are the whole image" in refusal(values)

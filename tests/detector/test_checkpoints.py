@@ -219,6 +219,8 @@ WRONG = {
     "temperature": [0.0, -1.0, float("nan"), float("inf")],
     "sha256": [5],
     "with_mirrored": [1],
+    "score_crops": [2, "5"],
+    "pixels": ["own"],
     "faces": [{}, {"share": 2.0}, {"share": 0.9}, {"share": 1.0, "side": 0.0, "x": 0.5, "y": 0.5}],
     "classes": [["fake", "real"]],
     "mean": [[0.5, 0.5, 0.5]],

@@ -95,6 +95,19 @@ def test_with_mirrored_a_photo_and_its_mirror_image_have_one_score(folder, tmp_p
     assert np.abs(logit(got) - (logit(one) + logit(other)) / 2).max() < 1e-4
 
 
+def test_with_five_crops_the_score_is_the_mean_over_centre_and_corners(folder, tmp_path):
+    model, card = load(folder)
+    save(tmp_path / "five", model, card | {"score_crops": 5})
+    end, seen = SIZE - CROP, slice(round((SIZE - CROP) / 2), round((SIZE - CROP) / 2) + CROP)
+    single = []
+    for top, left in ((seen.start, seen.start), (0, 0), (0, end), (end, 0), (end, end)):
+        moved = np.zeros_like(PIXELS)  # that crop in the centre
+        moved[:, :, seen, seen] = PIXELS[:, :, top : top + CROP, left : left + CROP]
+        single.append(logit(scores(folder, pixels=moved)))
+    assert np.ptp(single, axis=0).max() > 0.01
+    assert np.abs(logit(scores(tmp_path / "five")) - np.mean(single, axis=0)).max() < 1e-4
+
+
 @pytest.mark.parametrize("size", [CROP, 128])
 def test_store_of_another_size_is_refused(folder, size):
     with pytest.raises(UserError, match=f"{SIZE} pixels, the store has {size}") as caught:

@@ -75,7 +75,7 @@ def test_a_photo_that_lies_on_its_side_is_turned_first(tmp_path):
 
 def training(*pictures: Image.Image, train: int | None = None) -> SimpleNamespace:
     pixels = np.stack([np.asarray(picture).transpose(2, 0, 1) for picture in pictures])
-    return SimpleNamespace(pixels=pixels, rows=lambda split: np.arange(len(pixels))[:train])
+    return SimpleNamespace(shown=pixels, native=False, rows=lambda split: np.arange(len(pixels))[:train])
 
 
 def test_what_the_training_images_were_is_measured_and_a_face_that_stands_so_is_scored_as_it_is():

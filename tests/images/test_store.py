@@ -71,7 +71,7 @@ def test_store_without_a_usable_image_is_empty(tmp_path):
 
 
 def test_decode_all_keeps_the_order_whichever_thread_is_first(tmp_path, monkeypatch):
-    def slow_when_even(path, size, mega, folder):
+    def slow_when_even(path, *rest):
         number = int(Path(path).stem)
         time.sleep(0.01 * (number % 2 == 0))
         if number == 5:
@@ -91,7 +91,7 @@ def test_decode_all_keeps_the_order_whichever_thread_is_first(tmp_path, monkeypa
 def test_decode_all_reads_no_further_ahead_than_a_chunk(tmp_path, monkeypatch):
     lock, seen = threading.Lock(), []
 
-    def counting(path, size, mega, folder):
+    def counting(path, *rest):
         with lock:
             seen.append(path)
         return decoded(0)

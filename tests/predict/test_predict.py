@@ -290,7 +290,7 @@ def test_max_megapixels_of_params_yaml_is_obeyed(root, capsys):
     ],
 )
 def test_a_picture_that_is_no_square_of_the_detectors_size_is_told_so(width, height, words):
-    note = "; ".join(size_notes(width, height, 100))
+    note = "; ".join(size_notes(width, height, {"image_size": 100}))
     assert bool(note) == bool(words)
     assert words in note
     assert (f"{width} x {height}" in note) == bool(words)
@@ -299,7 +299,7 @@ def test_a_picture_that_is_no_square_of_the_detectors_size_is_told_so(width, hei
 def test_a_small_face_is_told_so():
     squares = [SimpleNamespace(width=side, height=side, box=(0, 0, side, side)) for side in (100, 99, 900)]
     found = [service.Prediction(0.5, 1, "fake", "", square) for square in squares]
-    notes = [row["note"] for row in command._rows(Entry("a.png"), found, 100, detect=True)]
+    notes = [row["note"] for row in command._rows(Entry("a.png"), found, {"image_size": 100}, detect=True)]
     assert notes == ["", "99 x 99 pixels: enlarged to 100", ""]
 
 

@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.exhaustive]
 
 
 def test_val_loss_is_that_of_the_saved_detector_with_its_options_and_no_other(trainable):
-    options = {"with_mirrored": True}
+    options = {"with_mirrored": True, "score_crops": 5}
     trainable.set(base={"tracking": False, "precision": "bf16"}, train_finetune=options)
     trainable.run(sys.executable, "-m", "stages.train_finetune")
     folder = trainable.path / "models" / "finetune"
@@ -26,7 +26,7 @@ def test_val_loss_is_that_of_the_saved_detector_with_its_options_and_no_other(tr
     dataset = Dataset.open(trainable.path / "data" / "split")
     rows = dataset.rows("val")
 
-    def loss(**changes: bool) -> float:
+    def loss(**changes: object) -> float:
         (folder / "card.json").write_text(json.dumps(card | changes))
         predictor = Predictor.load(folder, Compute(torch.device("cpu"), "bf16"), VAL_BATCH)
         scores = uncalibrated(predictor.scores(dataset.pixels, rows), card["temperature"])
@@ -34,5 +34,5 @@ def test_val_loss_is_that_of_the_saved_detector_with_its_options_and_no_other(tr
 
     wanted = card["metrics"]["val_loss"]
     assert loss() == pytest.approx(wanted, abs=2e-6)
-    for name in options:
-        assert loss(**{name: False}) != pytest.approx(wanted, abs=2e-6)
+    for name, other in {"with_mirrored": False, "score_crops": 1}.items():
+        assert loss(**{name: other}) != pytest.approx(wanted, abs=2e-6)

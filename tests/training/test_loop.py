@@ -14,7 +14,7 @@ from fakeface.core.params import Training
 from fakeface.detector.batches import FeatureBatches, PixelBatches
 from fakeface.detector.device import Compute
 from fakeface.detector.networks import NETWORKS, Head, build, replace_head
-from fakeface.detector.predictor import logits_of
+from fakeface.detector.predictor import Views, logits_of
 from fakeface.detector.weights import backbone
 from fakeface.training.loop import NotFinite, fit, make_optimizer, make_schedule
 
@@ -112,12 +112,12 @@ def test_val_may_be_scored_with_mirror_images():
     rng = np.random.default_rng(0)
     pixels, labels = rng.integers(0, 256, (8, 3, 96, 96), dtype=np.uint8), np.arange(8) % 2
     results = []
-    for mirrored in (False, True):
+    for views in (None, Views(96, mirrored=True)):
         batches = pixel_batches(pixels, labels, augment="none")
         torch.manual_seed(0)
         model = build("mynet", 96)
-        fitted = fit(model, batches, batches, section(epochs=1, lr=0.001), FP32, with_mirrored=mirrored)
-        assert torch.equal(fitted.best_logits, logits_of(model, batches, FP32, with_mirrored=mirrored)[0])
+        fitted = fit(model, batches, batches, section(epochs=1, lr=0.001), FP32, views=views)
+        assert torch.equal(fitted.best_logits, logits_of(model, batches, FP32, views)[0])
         loss = nn.functional.cross_entropy(fitted.best_logits, torch.from_numpy(labels)).item()
         assert fitted.history[0]["val_loss"] == pytest.approx(loss, abs=2e-6)
         results.append((model.state_dict(), fitted.best_logits))

@@ -55,7 +55,7 @@ def answers(
     def answer(name: str, one: Prediction, says: str) -> Answer:
         if one.problem:
             return Answer(name, "", None, one.problem)
-        sizes = size_notes(one.square.width, one.square.height, size)
+        sizes = size_notes(one.square.width, one.square.height, predictor.card)
         # a face that was cut out of a large photo is reduced as all are
         note = "" if isinstance(one.square, Face) and one.square.width >= size else "".join(sizes)
         sides = heat_overlay(predictor, one.square.pixels)
