@@ -1,4 +1,4 @@
-"""Fine-tune a whole pretrained network with a new 2-class head.
+"""Fine-tune a pretrained network with a new 2-class head: all of it, or its normalisation layers and the head.
 
 Reads   data/split and params.yaml (base, train_finetune); pretrained weights as train_finetune.weights says
 Writes  models/finetune (model.safetensors, card.json), reports/train/finetune (history.csv, metrics.json); one MLflow run
@@ -14,6 +14,7 @@ def train_finetune() -> None:
 
     from fakeface.detector.batches import pixel_batches
     from fakeface.detector.device import Compute
+    from fakeface.detector.networks import tune
     from fakeface.detector.weights import build_pretrained
     from fakeface.images.store import Dataset
     from fakeface.tracking import live
@@ -23,7 +24,13 @@ def train_finetune() -> None:
 
     def prepare(dataset: Dataset, compute: Compute) -> Task:
         train, val = pixel_batches(dataset, p, p.batch_size, params.base.seed, compute)
-        return Task(build_pretrained(p.network, p.weights), train, val, p, with_mirrored=p.with_mirrored)
+        return Task(
+            tune(build_pretrained(p.network, p.weights), p.network, p.tune),
+            train,
+            val,
+            p,
+            with_mirrored=p.with_mirrored,
+        )
 
     sections = ("train_finetune",)
     with live.TrainingRun("finetune", params, sections) as tracker:

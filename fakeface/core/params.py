@@ -21,7 +21,10 @@ Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Augment = Literal["article", "crop", "robust", "none"]
 
 # Smaller inputs are pooled away, or leave BatchNorm a single value a channel.
-MIN_CROP = {"mynet": 96, "vgg11": 32, "resnet18": 48, "efficientnet_lite0": 48}
+MIN_CROP = {"mynet": 96, "vgg11": 32, "resnet18": 48, "efficientnet_lite0": 48, "clip_vit_b16": 32}
+NAMED_WEIGHTS = ("imagenet", "openai", "none")  # anything else is the path of a state dict
+Pretrained = Literal["resnet18", "efficientnet_lite0", "clip_vit_b16"]
+Tune = Literal["all", "norm", "head"]
 
 
 def nearest(name: str, names: Sequence[str]) -> str:
@@ -124,7 +127,7 @@ class Audit(Section):
 
 
 class Features(Section):
-    network: Literal["resnet18", "efficientnet_lite0"]
+    network: Pretrained
     weights: Annotated[str, Field(min_length=1)]
     crop_size: Annotated[int, Field(ge=16)]
     augment: Augment
@@ -159,8 +162,9 @@ class TrainExtractor(Training):
 
 
 class TrainFinetune(Training):
-    network: Literal["resnet18", "efficientnet_lite0"]
+    network: Pretrained
     weights: Annotated[str, Field(min_length=1)]
+    tune: Tune
     crop_size: Annotated[int, Field(ge=16)]
     with_mirrored: bool
     augment: Augment
@@ -206,6 +210,19 @@ class Params(Section):
                     f"{name}.crop_size = {section.crop_size}: {section.network} needs {least} or more, "
                     f"and base.image_size allows {self.base.image_size} at most"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _weights_are_the_networks(self) -> "Params":
+        for name in ("features", "train_finetune"):
+            section = getattr(self, name)
+            own, other = ("openai", "imagenet") if section.network == "clip_vit_b16" else ("imagenet", "openai")
+            if section.weights == other:
+                raise ValueError(
+                    f"{name}.weights = {other}: there are none for {section.network}; set {own}, none or the path of a state dict"
+                )
+        if self.features.network == "clip_vit_b16" and self.train_extractor.batchnorm == "moving":
+            raise ValueError("train_extractor.batchnorm: moving needs BatchNorm, and clip_vit_b16 has none; set frozen")
         return self
 
     @model_validator(mode="after")

@@ -67,7 +67,8 @@ def save(folder: Path | str, model: nn.Module, card: dict[str, Any]) -> None:
             "score": "probability of fake (class 1): sigmoid((logit of fake - logit of real) / temperature)"
             + ("; each logit the mean over the image and its mirror image" if card.get("with_mirrored") else ""),
             "transform": f"resize the shorter side to {card['image_size']} (antialiased bilinear), "
-            f"centre crop {card['image_size']}, centre crop {card['crop_size']}",
+            f"centre crop {card['image_size']}, centre crop {card['crop_size']}"
+            + (f", resize to {network.side} (antialiased bilinear)" if network.side else ""),
             "mean": list(network.mean),
             "std": list(network.std),
             "sha256": sha256(partial / "model.safetensors"),
