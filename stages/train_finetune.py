@@ -1,4 +1,4 @@
-"""Fine-tune a whole pretrained network with a new 2-class head.
+"""Fine-tune a pretrained network with a new 2-class head: all of it, or its normalisation layers and the head.
 
 Reads   data/split and params.yaml (base, train_finetune); pretrained weights as train_finetune.weights says
 Writes  models/finetune (model.safetensors, card.json), reports/train/finetune (history.csv, metrics.json); one MLflow run
@@ -14,6 +14,7 @@ def train_finetune() -> None:
 
     from fakeface.detector.batches import pixel_batches
     from fakeface.detector.device import Compute
+    from fakeface.detector.networks import tune
     from fakeface.detector.predictor import Views
     from fakeface.detector.weights import build_pretrained
     from fakeface.images.store import Dataset
@@ -25,7 +26,7 @@ def train_finetune() -> None:
     def prepare(dataset: Dataset, compute: Compute) -> Task:
         train, val = pixel_batches(dataset, p, p.batch_size, params.base.seed, compute)
         views = Views(p.crop_size, p.score_crops, p.with_mirrored)
-        return Task(build_pretrained(p.network, p.weights), train, val, p, views=views)
+        return Task(tune(build_pretrained(p.network, p.weights), p.network, p.tune), train, val, p, views=views)
 
     sections = ("train_finetune",)
     with live.TrainingRun("finetune", params, sections) as tracker:

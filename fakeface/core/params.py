@@ -21,7 +21,10 @@ Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Augment = Literal["article", "crop", "robust", "none"]
 
 # Smaller inputs are pooled away, or leave BatchNorm a single value a channel.
-MIN_CROP = {"mynet": 96, "vgg11": 32, "resnet18": 48, "efficientnet_lite0": 48}
+MIN_CROP = {"mynet": 96, "vgg11": 32, "resnet18": 48, "efficientnet_lite0": 48, "clip_vit_b16": 32}
+NAMED_WEIGHTS = ("imagenet", "openai", "none")  # anything else is the path of a state dict
+Pretrained = Literal["resnet18", "efficientnet_lite0", "clip_vit_b16"]
+Tune = Literal["all", "norm", "head"]
 
 
 def nearest(name: str, names: Sequence[str]) -> str:
@@ -132,7 +135,7 @@ class Audit(Section):
 
 
 class Features(Section):
-    network: Literal["resnet18", "efficientnet_lite0"]
+    network: Pretrained
     weights: Annotated[str, Field(min_length=1)]
     crop_size: Annotated[int, Field(ge=16)]
     augment: Augment
@@ -167,8 +170,9 @@ class TrainExtractor(Training):
 
 
 class TrainFinetune(Training):
-    network: Literal["resnet18", "efficientnet_lite0"]
+    network: Pretrained
     weights: Annotated[str, Field(min_length=1)]
+    tune: Tune
     crop_size: Annotated[int, Field(ge=16)]
     with_mirrored: bool
     score_crops: Literal[1, 5]
@@ -228,6 +232,19 @@ class Params(Section):
                 f"train_finetune.score_crops = {finetune.score_crops}: all of them are the whole image, since crop_size is "
                 "base.image_size; set 1, or a smaller crop_size"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _weights_are_the_networks(self) -> "Params":
+        for name in ("features", "train_finetune"):
+            section = getattr(self, name)
+            own, other = ("openai", "imagenet") if section.network == "clip_vit_b16" else ("imagenet", "openai")
+            if section.weights == other:
+                raise ValueError(
+                    f"{name}.weights = {other}: there are none for {section.network}; set {own}, none or the path of a state dict"
+                )
+        if self.features.network == "clip_vit_b16" and self.train_extractor.batchnorm == "moving":
+            raise ValueError("train_extractor.batchnorm: moving needs BatchNorm, and clip_vit_b16 has none; set frozen")
         return self
 
     @model_validator(mode="after")

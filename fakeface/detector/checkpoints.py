@@ -87,7 +87,8 @@ def _transform(card: dict[str, Any]) -> str:
     resized = f"resize the shorter side to {size} (antialiased bilinear), centre crop {size}"
     if card.get("pixels") == "native":
         resized = f"of a larger photo {size} x {size} of its own pixels around the face, else: {resized}"
-    return f"{resized}, centre crop {crop}"
+    side = NETWORKS[card["network"]].side
+    return f"{resized}, centre crop {crop}" + (f", resize to {side} (antialiased bilinear)" if side else "")
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:

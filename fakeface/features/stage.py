@@ -11,6 +11,7 @@ from fakeface.core.files import whole
 from fakeface.core.params import Params
 from fakeface.detector.batches import pixel_batches
 from fakeface.detector.device import configure
+from fakeface.detector.networks import with_bf16_weights
 from fakeface.detector.weights import backbone
 from fakeface.images.store import Dataset
 
@@ -20,6 +21,8 @@ def features(params: Params) -> None:
     compute = configure(base.seed, base.threads, base.device, base.precision)
     dataset = Dataset.open()
     model = backbone(p.network, p.weights).to(compute.device).to(memory_format=torch.channels_last)
+    if compute.precision == "bf16":
+        with_bf16_weights(model)
     train, val = pixel_batches(dataset, p, compute.scoring_batch, base.seed, compute, compute.scoring_batch)
     bar = tqdm(total=p.views * len(train) + len(val), unit="batch", desc="features", disable=None)
 

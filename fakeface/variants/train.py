@@ -18,7 +18,7 @@ from ruamel.yaml import YAML
 
 from fakeface.core.errors import UserError
 from fakeface.core.files import root, write_csv, write_json, write_text
-from fakeface.core.params import APPROACHES, Params
+from fakeface.core.params import APPROACHES, NAMED_WEIGHTS, Params
 from fakeface.detector.device import configure
 from fakeface.detector.predictor import Predictor
 from fakeface.images.store import Dataset
@@ -87,7 +87,7 @@ def _lay_out(folder: Path, values: dict[str, Any], *, own_split: bool) -> None:
     values["evaluate"] |= {"seeds": [], "leak": []}  # the variant's own seed and split would contradict them
     values["split"]["data"] = str(Path(values["split"]["data"]).absolute())
     for section in values.values():
-        if section.get("weights", "none") not in ("imagenet", "none"):
+        if section.get("weights", "none") not in NAMED_WEIGHTS:
             section["weights"] = str(Path(section["weights"]).absolute())
     text = io.StringIO()
     YAML(typ="safe", pure=True).dump(values, text)

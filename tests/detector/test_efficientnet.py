@@ -5,14 +5,14 @@ import timm
 import torch
 
 from fakeface.detector.efficientnet import Block, EfficientNetLite0
-from fakeface.detector.weights import _imagenet
+from fakeface.detector.weights import _published
 
 
 @pytest.fixture(scope="module")
 def pair():
     torch.manual_seed(0)
     ours, theirs = EfficientNetLite0(), timm.create_model("tf_efficientnet_lite0", pretrained=False)
-    state = _imagenet("efficientnet_lite0", ours)
+    state = _published("efficientnet_lite0", ours)
     ours.load_state_dict(state)
     theirs.load_state_dict(dict(zip(theirs.state_dict(), state.values(), strict=True)))
     return ours, theirs

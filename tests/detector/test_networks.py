@@ -15,7 +15,7 @@ from torchvision.transforms.v2 import functional
 
 from fakeface.core.errors import UserError
 from fakeface.detector.networks import NETWORKS, Head, build, build_1000, normalise
-from fakeface.detector.weights import _imagenet, backbone, build_pretrained
+from fakeface.detector.weights import _published, backbone, build_pretrained
 
 LITE = "efficientnet_lite0"
 DATA = os.environ.get("FAKEFACE_DATA", "")
@@ -137,7 +137,7 @@ def test_efficientnet_carries_the_packages_weights_except_the_head(pretrained):
 def test_pretrained_weights_stand_in_their_places_and_the_normalisation_is_theirs(photo, label):
     """With the package's own head in place, the network knows what is on scikit-learn's two photos."""
     model = build_1000(LITE)
-    model.load_state_dict(_imagenet(LITE, model))
+    model.load_state_dict(_published(LITE, model))
     pixels = torch.from_numpy(load_sample_image(photo).copy()).permute(2, 0, 1)[None]
     pixels = functional.center_crop(functional.resize(pixels, [256]), [224])
     with torch.inference_mode():

@@ -1,0 +1,1 @@
+"""Networks from libraries that only they need: each module is imported when its network is asked for."""
