@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from fakeface.core.errors import UserError
-from fakeface.images.kinds import FORMATS, no_picture
+from fakeface.images.kinds import FORMATS, PACKED, no_picture
 from fakeface.images.listing import SUFFIXES, check_apart, given_folders, is_image, stem_of, walk
 
 MAX_BYTES = 50_000_000  # of a file
@@ -214,10 +214,7 @@ def opened(data: bytes, max_megapixels: float) -> Iterator[tuple[Image.Image, st
     # Pillow's decoders raise many kinds on broken bytes (OSError, SyntaxError, struct.error, ...): each is a bad image.
     except Exception as error:
         said = " ".join(str(error).split()) or type(error).__name__
-        if "MAX_TEXT" in said:  # of PNG
-            what = "has texts or a colour profile that unpack to more than 1 MB, or 64 MB together"
-            raise BadImage(f"{what}; save it again without them") from None
-        raise BadImage(f"is damaged ({said})") from None
+        raise BadImage(PACKED if "MAX_TEXT" in said else f"is damaged ({said})") from None
 
 
 def square_pixels(image: Image.Image, size: int) -> np.ndarray:

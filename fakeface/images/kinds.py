@@ -16,6 +16,8 @@ except ImportError:
 
 LOOKED_AT = 1024  # bytes
 SAVE = "save it as PNG or JPEG"
+# What Pillow refuses in a PNG
+PACKED = "has texts or a colour profile that unpack to more than 1 MB, or 64 MB together; save it again without them"
 # Pattern where the file begins -> what it is. ISO's container of videos and pictures names itself in its brand.
 KINDS = {
     rb"....ftyp(avi[fs]|(mif1|msf1).{4,40}avi[fs])": f"an AVIF file; `pip install -U pillow`, or {SAVE}",

@@ -166,9 +166,9 @@ def leak(found: dict[str, Any]) -> list[dict[str, str]]:
         parts += [(words, of.get("none", {}).get(key)) for key, words in twins.items()]
         parts.append(("difference in points, random split less the other", of.get("difference")))
         for words, part in parts:
-            if part and part.get("accuracy") is not None:
+            if part and part.get(VERDICTS[0]) is not None:
                 span = part.get("interval") or (None, None)
-                shown = as_text((part["accuracy"], *span), 100, 1) or {}
+                shown = as_text((part[VERDICTS[0]], *span), 100, 1) or {}
                 rows.append({"name": name, "words": words, "n": f"{part.get('n', '')}", **shown})
     return rows
 

@@ -79,17 +79,17 @@ def broken(table: pd.DataFrame, budget: Mapping[str, Mapping[str, float]]) -> li
     """What each broken budget lost and may lose, the largest excess first; empty when all hold.
 
     Args:
-        budget: approach -> cell -> points of accuracy at 0.5 (0.08 is 8 %) that it may lose against its own clean figure.
+        budget: approach -> cell -> points of VERDICTS (0.08 is 8 %) that it may lose against its own clean figure.
     """
-    accuracy = table.set_index(["approach", "cell"])["accuracy"].to_dict()
+    accuracy = table.set_index(["approach", "cell"])[VERDICTS].to_dict()
     found = []
     for approach, cells in budget.items():
         for cell, allowed in cells.items():
             clean, here = accuracy[approach, "clean"], accuracy[approach, cell]
             lost = clean - here
             if lost > allowed + 1e-6:  # figures are rounded to 6 decimals
-                line = f"{approach} loses {lost:.3f} of accuracy at {cell} ({clean:.3f} to {here:.3f}), allowed {allowed:g}"
-                found.append((allowed - lost, line))
+                said = f"{lost:.3f} of balanced accuracy at {cell} ({clean:.3f} to {here:.3f}), allowed {allowed:g}"
+                found.append((allowed - lost, f"{approach} loses {said}"))
     return [line for _, line in sorted(found)]
 
 

@@ -18,7 +18,9 @@ from fakeface.core.files import read_json, write_json
 from fakeface.core.params import APPROACHES, Params
 from fakeface.images.store import Dataset
 from fakeface.scoring.intervals import bootstrap, interval
+from fakeface.scoring.metrics import evaluate
 
+VERDICTS = "balanced_accuracy_at_threshold"  # the headline of evaluate, each training at its own threshold
 Span = tuple[float, float] | None
 
 
@@ -37,13 +39,15 @@ def summarise_variants(params: Params) -> None:
             )
     try:
         own = read_json("reports/evaluate/metrics.json")
-        accuracies = {name: [own[name]["accuracy"]] for name in APPROACHES}
+        accuracies = {name: [own[name][VERDICTS]] for name in APPROACHES}
         for name, seed in product(APPROACHES, p.seeds):
-            accuracies[name].append(read_json(f"reports/evaluate/variants/{name}/seed-{seed}/metrics.json")["accuracy"])
+            accuracies[name].append(read_json(f"reports/evaluate/variants/{name}/seed-{seed}/metrics.json")[VERDICTS])
         found = {}
         for name in p.leak:
-            ungrouped = read_scores(f"reports/evaluate/variants/{name}/leak/predictions.csv")
-            found[name] = compare(_own_scores(name), ungrouped, resamples=p.resamples, seed=base.seed)
+            leak = Path("reports/evaluate/variants", name, "leak")
+            thresholds = own_threshold(name), read_json(leak / "metrics.json")["threshold"]
+            tables = _own_scores(name), read_scores(leak / "predictions.csv")
+            found[name] = compare(*tables, thresholds, resamples=p.resamples, seed=base.seed)
     except FileNotFoundError as error:
         raise UserError(f"{error.filename}: no such file; run `dvc repro variants`") from None
     write_json("reports/seeds/seeds.json", seed_metrics(accuracies))
@@ -54,22 +58,28 @@ def summarise_variants(params: Params) -> None:
 
 
 def seed_metrics(accuracies: Mapping[str, Sequence[float]]) -> dict[str, Any]:
-    """The number of seeds, and for each approach its accuracies with their mean and sample standard deviation.
+    """The number of seeds, and for each approach its VERDICTS with their mean and sample standard deviation.
 
     Args:
-        accuracies: approach -> accuracy at 0.5 of each training on the same test images, in the order of the seeds. One alone
+        accuracies: approach -> VERDICTS of each training on the same test images, in the order of the seeds. One alone
             has no deviation (n - 1 in the denominator).
     """
     approaches = {}
     for name, values in accuracies.items():
         sd = round(statistics.stdev(values), 6) if len(values) > 1 else None
-        approaches[name] = {"accuracy": list(values), "mean": round(statistics.mean(values), 6), "sd": sd}
+        approaches[name] = {VERDICTS: list(values), "mean": round(statistics.mean(values), 6), "sd": sd}
     return {"seeds": len(next(iter(accuracies.values()))), "approaches": approaches}
 
 
 def read_scores(path: Path | str) -> pd.DataFrame:
     """What `train.score_test_images` gave; names of photos are text, also where they look like numbers or like nothing."""
     return pd.read_csv(path, dtype={"path": str, "source": str}, keep_default_na=False)
+
+
+def own_threshold(approach: str) -> float:
+    """The threshold of the pipeline's own verdicts."""
+    figures = pd.read_csv("reports/evaluate/figures.csv").set_index(["approach", "figure"])["value"]
+    return float(figures[approach, "threshold"])
 
 
 def _own_scores(approach: str) -> pd.DataFrame:
@@ -83,23 +93,25 @@ def _own_scores(approach: str) -> pd.DataFrame:
     ]
 
 
-def compare(grouped: pd.DataFrame, ungrouped: pd.DataFrame, *, resamples: int, seed: int) -> dict[str, Any]:
-    """Accuracies at 0.5 with 95 % intervals by photo, of the random split's test images also by whether their photo is in train.
+def compare(
+    grouped: pd.DataFrame, ungrouped: pd.DataFrame, thresholds: tuple[float, float], *, resamples: int, seed: int
+) -> dict[str, Any]:
+    """VERDICTS, each at its own of the `thresholds`, with 95 % intervals by photo; of the random split's test images also by
+    whether their photo is in train.
 
     The tables are those of `train.score_test_images`: a row for each test image. `difference` is random split less whole photos.
     """
-    spans = [_interval(table, resamples, seed) for table in (grouped, ungrouped)]
-    whole, leaky = (
-        _accuracy(table) | {"interval": _rounded(s)} for table, s in zip((grouped, ungrouped), spans, strict=True)
-    )
+    both = list(zip((grouped, ungrouped), thresholds, strict=True))
+    spans = [_interval(table, threshold, resamples, seed) for table, threshold in both]
+    whole, leaky = (_accuracy(*one) | {"interval": _rounded(span)} for one, span in zip(both, spans, strict=True))
     seen = ungrouped["in_train"].to_numpy(dtype=bool)
-    parts = {"twin_in_train": _accuracy(ungrouped[seen]), "no_twin_in_train": _accuracy(ungrouped[~seen])}
-    step = leaky["accuracy"] - whole["accuracy"]
-    span = difference_interval(leaky["accuracy"], spans[1], whole["accuracy"], spans[0])
+    parts = {"twin_in_train": ungrouped[seen], "no_twin_in_train": ungrouped[~seen]}
+    step = leaky[VERDICTS] - whole[VERDICTS]
+    span = difference_interval(leaky[VERDICTS], spans[1], whole[VERDICTS], spans[0])
     return {
         "grouped": whole,
-        "none": leaky | parts,
-        "difference": {"accuracy": round(step, 6), "interval": _rounded(span)},
+        "none": leaky | {key: _accuracy(part, thresholds[1]) for key, part in parts.items()},
+        "difference": {VERDICTS: round(step, 6), "interval": _rounded(span)},
     }
 
 
@@ -113,15 +125,16 @@ def difference_interval(a: float, of_a: Span, b: float, of_b: Span) -> Span:
     return a - b - hypot(a - of_a[0], of_b[1] - b), a - b + hypot(of_a[1] - a, b - of_b[0])
 
 
-def _interval(table: pd.DataFrame, resamples: int, seed: int) -> Span:
+def _interval(table: pd.DataFrame, threshold: float, resamples: int, seed: int) -> Span:
     labels, source, scores = table["label"].to_numpy(), table["source"].to_numpy(dtype=str), table["score"].to_numpy()
-    drawn = bootstrap(labels, {"it": scores}, {"it": 0.5}, source, resamples=resamples, seed=seed)
-    return interval("accuracy", drawn["it"]["accuracy"], labels, source)
+    drawn = bootstrap(labels, {"it": scores}, {"it": threshold}, source, resamples=resamples, seed=seed)
+    return interval(VERDICTS, drawn["it"][VERDICTS], labels, source)
 
 
-def _accuracy(table: pd.DataFrame) -> dict[str, Any]:
-    right = (table["score"] >= 0.5) == (table["label"] == 1)
-    return {"accuracy": round(float(right.mean()), 6) if len(table) else None, "n": len(table)}
+def _accuracy(table: pd.DataFrame, threshold: float) -> dict[str, Any]:
+    """None without images of both classes."""
+    found = evaluate(table["label"].to_numpy(), table["score"].to_numpy(), threshold) if len(table) else {}
+    return {VERDICTS: found.get(VERDICTS), "n": len(table)}
 
 
 def _rounded(span: Span) -> list[float] | None:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from ruamel.yaml import YAML
+from sklearn.metrics import balanced_accuracy_score
 
 from fakeface.core.errors import UserError
 from fakeface.core.files import root, write_csv, write_json, write_text
@@ -55,13 +56,15 @@ def train_variant(params: Params, approach: str, change: str) -> None:
     dataset = Dataset.open(folder / "data" / "split")
     predictor = Predictor.load(folder / "models" / approach, compute)
     table = score_test_images(predictor, dataset)
-    right = (table["score"] >= 0.5) == (table["label"] == 1)
-    metrics = {"accuracy": round(float(right.mean()), 6), "val_accuracy": predictor.card["metrics"]["val_accuracy"]}
+    threshold = round(predictor.card["threshold"], 6)  # as the scores are
+    accuracy = round(float(balanced_accuracy_score(table["label"], table["score"] >= threshold)), 6)
+    metrics = {"balanced_accuracy_at_threshold": accuracy, "threshold": threshold}
+    metrics["val_accuracy"] = predictor.card["metrics"]["val_accuracy"]
     out = Path("reports/evaluate/variants", approach, change)
     write_csv(out / "predictions.csv", table)
     write_json(out / "metrics.json", metrics)
     shutil.rmtree(folder)
-    print(f"{approach}, {change}: {100 * metrics['accuracy']:.1f} % on test")
+    print(f"{approach}, {change}: {100 * accuracy:.1f} % balanced accuracy on test")
 
 
 def score_test_images(predictor: Predictor, dataset: Dataset) -> pd.DataFrame:

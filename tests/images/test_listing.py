@@ -32,10 +32,10 @@ def test_names_that_only_resemble_litter_are_data():
 
 
 def test_every_other_file_is_counted_by_kind(tmp_path):
-    fill(tmp_path, "r/1.jpg", "r/2.JFIF", "r/3.mp4", "r/x/4.MP4", "f/1.jpeg", "f/note", "f/b.gif")
+    fill(tmp_path, "r/1.jpg", "r/2.JFIF", "r/3.mp4", "r/x/4.MP4", "r/5.avif", "f/1.jpeg", "f/note", "f/b.gif")
     fill(tmp_path, "readme.md", "third/1.jpg", "third/x/2.jpg", "other/1.png")
     os.symlink(tmp_path / "third", tmp_path / "r" / "more")
-    assert [image.path for image in find_images(tmp_path, "r", "f")] == ["r/1.jpg", "r/2.JFIF", "f/1.jpeg"]
+    assert [image.path for image in find_images(tmp_path, "r", "f")] == ["r/1.jpg", "r/2.JFIF", "r/5.avif", "f/1.jpeg"]
     assert left_out(tmp_path, "r", "f") == {
         "gif files": 1,
         "files beside the class folders": 1,

@@ -75,7 +75,7 @@ def results(**changed) -> Results:
         "untested": {},
         "errors": pd.DataFrame([("scratch", EVIL, 1, 0.01), ("finetune", EVIL, 1, 0.1), ("finetune", "0_real/1.jpg", 0, 0.9)],
                                columns=["approach", "path", "label", "score"]),
-        "seeds": {"seeds": 1, "approaches": {name: {"accuracy": [a], "mean": a, "sd": None} for name, a in accuracies.items()}},
+        "seeds": {"seeds": 1, "approaches": {name: {VERDICTS[0]: [a], "mean": a, "sd": None} for name, a in accuracies.items()}},
         "leak": {},
     }  # fmt: skip
     return Results(**values | changed)
@@ -238,8 +238,9 @@ def test_a_row_for_each_sub_folder():
         **{name: {"recall": 0.75, "recall_low": 0.5, "recall_high": 0.9, "roc_auc": 0.8} for name in NAMES},
     }
     assert "By sub-folder" not in html()
-    assert "Not in test: fake: 1_fake/&lt;b&gt;, 9 images, all in train." in html(
-        untested={"fake: 1_fake/<b>": "9 images, all in train"}
+    assert (
+        "Not in test, so without a row among the sub-folders: fake: 1_fake/&lt;b&gt;, 9 images, all in train."
+        in html(untested={"fake: 1_fake/<b>": "9 images, all in train"})
     )
     text = html(folders={"fake: 1_fake/<b>": row})
     assert "fake: 1_fake/&lt;b&gt;</td>" in text
@@ -280,7 +281,7 @@ def test_calibration_is_compared_with_none():
 def test_one_training_says_nothing_about_seeds():
     assert "trained once" in limit("Other trainings")
     assert "One training each." in html()
-    several = {"seeds": 3, "approaches": {"scratch": {"accuracy": [0.9, 0.92, 0.94], "mean": 0.92, "sd": 0.02}}}
+    several = {"seeds": 3, "approaches": {"scratch": {VERDICTS[0]: [0.9, 0.92, 0.94], "mean": 0.92, "sd": 0.02}}}
     assert "trained 3 times" in limit("Other trainings", seeds=several)
     assert "90.0, 92.0, 94.0" in html(seeds=several)
     assert "One training each." not in html(seeds=several)
@@ -294,14 +295,14 @@ def test_a_leaky_split_is_the_first_limit():
 
 
 def test_what_the_leak_was_worth():
-    part = {"accuracy": 0.9, "interval": [0.8, 0.95], "n": 10}
+    part = {VERDICTS[0]: 0.9, "interval": [0.8, 0.95], "n": 10}
     none = {
-        "accuracy": 0.99,
+        VERDICTS[0]: 0.99,
         "n": 10,
-        "twin_in_train": {"accuracy": 1.0, "n": 6},
-        "no_twin_in_train": {"accuracy": None, "n": 0},
+        "twin_in_train": {VERDICTS[0]: 1.0, "n": 6},
+        "no_twin_in_train": {VERDICTS[0]: None, "n": 0},
     }
-    found = {"scratch": {"grouped": part, "none": none, "difference": {"accuracy": -0.012, "interval": [-0.05, 0.02]}}}
+    found = {"scratch": {"grouped": part, "none": none, "difference": {VERDICTS[0]: -0.012, "interval": [-0.05, 0.02]}}}
     rows = leak(found)
     assert [row["value"] for row in rows] == ["90.0", "99.0", "100.0", "-1.2"]
     assert [rows[0]["interval"], rows[-1]["interval"]] == ["80.0 to 95.0", "-5.0 to 2.0"]

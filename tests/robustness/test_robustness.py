@@ -83,7 +83,7 @@ def test_a_budget_that_is_kept(budget):
 
 def test_a_broken_budget_names_approach_cell_loss_and_allowed_and_the_worst_comes_first():
     lines = broken(SMALL, {"finetune": {"jpeg_65": 0.09, "blur_1": 0.08}, "scratch": {"blur_1": 0.1, "jpeg_65": 0}})
-    assert lines[0] == "finetune loses 0.400 of accuracy at blur_1 (1.000 to 0.600), allowed 0.08"
+    assert lines[0] == "finetune loses 0.400 of balanced accuracy at blur_1 (1.000 to 0.600), allowed 0.08"
     assert [line.split(" of ")[0] for line in lines] == [
         "finetune loses 0.400",
         "scratch loses 0.300",

@@ -121,6 +121,26 @@ def test_an_extra_set_is_read_like_the_split(corpus, project):
     assert "split.on_bad_image: skip" in one_line(result)
 
 
+@pytest.mark.exhaustive
+def test_an_extra_set_has_a_row_for_each_generator(project):
+    write_faces(project.path / "data/raw", 12)
+    names = ("stargan", "sdxl", "flux")
+    for k, path in enumerate(sorted((project.path / "data/raw/1_fake").iterdir())):
+        place = project.path / "extra/1_fake" / names[k % 3] / path.name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, place)
+    project.set(base={"tracking": False}, split={"data": "data/raw", "train": 0.5, "val": 0.25, "test": 0.25})
+    project.run("python", "-m", "stages.split")
+    data_hash = json.loads((project.path / "reports/split/summary.json").read_text())["data_hash"]
+    for approach in ("scratch", "extractor", "finetune"):
+        save_model(project.path / "models" / approach, approach, data_hash)
+    project.set(evaluate={"extra_sets": {"more": "extra"}, "resamples": 100})
+    project.run("python", "-m", "stages.extra", "more", timeout=LONGEST)
+    rows = json.loads((project.path / "reports/extra/more/metrics.json").read_text())["by_folder"]
+    assert {name: row["images"] for name, row in rows.items()} == {f"fake: 1_fake/{name}": 4 for name in sorted(names)}
+    assert "| fake: 1_fake/sdxl | 4 |" in (project.path / "reports/extra/more/table.md").read_text()
+
+
 def save_model(folder, approach, data_hash="a" * 64):
     torch.manual_seed(0)
     card = {"approach": approach, "network": "mynet", "image_size": 96, "crop_size": 96, "threshold": 0.5}

@@ -7,6 +7,8 @@ import pandas as pd
 import pytest
 from conftest import Project, tiny_on_faces
 
+from fakeface.robustness.table import VERDICTS
+
 pytestmark = [pytest.mark.slow, pytest.mark.exhaustive]
 OUT = "reports/robustness"
 
@@ -71,7 +73,7 @@ def test_all_images_give_the_accuracy_of_evaluate(kept):
 def test_a_broken_budget_fails_in_one_line_and_leaves_what_it_wrote(kept):
     """Through DVC, which does not cache a failed stage's outputs, and does not take them away either."""
     kept.run("dvc", "repro", "robustness")  # another test may have written over it
-    table = pd.read_csv(kept.path / OUT / "table.csv").set_index(["approach", "cell"])["accuracy"]
+    table = pd.read_csv(kept.path / OUT / "table.csv").set_index(["approach", "cell"])[VERDICTS]
     lost = table.xs("clean", level="cell").reindex(table.index, level="approach") - table
     worst, cell = lost.idxmax()
     assert lost.max() > 0.2
@@ -80,9 +82,9 @@ def test_a_broken_budget_fails_in_one_line_and_leaves_what_it_wrote(kept):
     assert result.returncode != 0
     said = [line for line in result.stderr.splitlines() if "robustness.budget is broken" in line]
     assert len(said) == 1
-    assert f"{worst} loses {lost.max():.3f} of accuracy at {cell}" in said[0]
+    assert f"{worst} loses {lost.max():.3f} of balanced accuracy at {cell}" in said[0]
     assert "Traceback" not in result.stderr
-    assert pd.read_csv(kept.path / OUT / "table.csv").set_index(["approach", "cell"])["accuracy"].equals(table)
+    assert pd.read_csv(kept.path / OUT / "table.csv").set_index(["approach", "cell"])[VERDICTS].equals(table)
     assert (kept.path / OUT / "figures/jpeg.png").is_file()
     assert kept.run("dvc", "status", "-q", check=False).returncode == 1  # red until it holds
     kept.set(robustness={"budget": {worst: {cell: float(round(lost.max() + 0.01, 2))}}})

@@ -31,6 +31,14 @@ def test_only_accuracies_and_what_differs_are_columns():
     }
 
 
+def test_val_is_balanced_where_its_classes_differ_in_number():
+    of = {
+        f"reports/train/scratch/metrics.json:val_{kind}": v
+        for kind, v in (("accuracy", 0.9), ("balanced_accuracy", 0.5))
+    }
+    assert table([row(None, "workspace", **of)])["val scratch"].tolist() == ["0.5000"]
+
+
 def test_one_that_waits_says_so():
     shown = table(
         [row(None, "workspace"), row("done", "c0ffee3", State="Success"), row("next", "c0ffee2", State="Queued")],

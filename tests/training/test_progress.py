@@ -28,7 +28,7 @@ def test_a_long_epoch_says_how_far_it_is_and_a_short_one_does_not(clock, capsys)
         for _ in range(20):
             clock[0] += 0.1
             bar.update(5)
-        bar.epoch({"epoch": 2, "train_loss": 0.5, "val_accuracy": 0.75})
+        bar.epoch({"epoch": 2, "train_loss": 0.5, "val_accuracy": 0.9, "val_balanced_accuracy": 0.75})
     assert capsys.readouterr().err.splitlines() == [
         "epoch 2/2: train loss 0.500, val accuracy 0.750, 1 images/s, 0 s left"
     ]

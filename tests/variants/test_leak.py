@@ -4,10 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fakeface.variants.summary import compare, difference_interval
+from fakeface.variants.summary import VERDICTS, compare, difference_interval
+
+THRESHOLDS = (0.3, 0.3)
 
 
-def table(right: list[bool], in_train: list[bool] | None = None, photo: list[int] | None = None) -> pd.DataFrame:
+def table(
+    right: list[bool], in_train: list[bool] | None = None, photo: list[int] | None = None, threshold: float = 0.3
+) -> pd.DataFrame:
     """Test images, real and fake in turn, called rightly or not."""
     labels = np.arange(len(right)) % 2
     called = np.where(right, labels, 1 - labels)
@@ -16,36 +20,36 @@ def table(right: list[bool], in_train: list[bool] | None = None, photo: list[int
             "label": labels,
             "source": [f"p{k}" for k in (photo or range(len(right)))],
             "in_train": in_train or [False] * len(right),
-            "score": np.where(called == 1, 0.5, 0.49),  # 0.5 is called fake
+            "score": np.where(called == 1, threshold, threshold - 0.01),  # a score of the threshold is called fake
         }
     )
 
 
 def test_a_worked_example():
     whole = table([True] * 8 + [False] * 2)
-    leaky = table([True] * 9 + [False], in_train=[False] * 4 + [True] * 6)
-    found = compare(whole, leaky, resamples=500, seed=0)
-    assert found["grouped"]["accuracy"] == 0.8
+    leaky = table([True] * 9 + [False], in_train=[False] * 4 + [True] * 6, threshold=0.7)
+    found = compare(whole, leaky, (0.3, 0.7), resamples=500, seed=0)
+    assert found["grouped"][VERDICTS] == 0.8
     assert found["grouped"]["n"] == 10
     none = found["none"]
-    assert (none["accuracy"], none["n"]) == (0.9, 10)
-    assert none["twin_in_train"] == {"accuracy": pytest.approx(5 / 6, abs=1e-6), "n": 6}
-    assert none["no_twin_in_train"] == {"accuracy": 1.0, "n": 4}
-    assert found["difference"]["accuracy"] == 0.1
+    assert (none[VERDICTS], none["n"]) == (0.9, 10)
+    assert none["twin_in_train"] == {VERDICTS: pytest.approx(5 / 6, abs=1e-6), "n": 6}
+    assert none["no_twin_in_train"] == {VERDICTS: 1.0, "n": 4}
+    assert found["difference"][VERDICTS] == 0.1
     for part in (found["grouped"], none):
         low, high = part["interval"]
-        assert low < part["accuracy"] <= high
+        assert low < part[VERDICTS] <= high
 
 
 def test_without_twins_that_part_is_empty():
-    found = compare(table([True, False] * 5), table([True, False] * 5), resamples=200, seed=0)
-    assert found["none"]["twin_in_train"] == {"accuracy": None, "n": 0}
+    found = compare(table([True, False] * 5), table([True, False] * 5), THRESHOLDS, resamples=200, seed=0)
+    assert found["none"]["twin_in_train"] == {VERDICTS: None, "n": 0}
 
 
 def test_images_of_one_photo_are_one_witness():
     right = [True, True, False, False] * 20
     single, twins = table(right), table(right, photo=[k // 2 for k in range(80)])
-    found = compare(single, twins, resamples=2000, seed=0)
+    found = compare(single, twins, THRESHOLDS, resamples=2000, seed=0)
     widths = [np.ptp(found[name]["interval"]) for name in ("grouped", "none")]
     assert widths[1] / widths[0] == pytest.approx(2**0.5, rel=0.1)
 
@@ -65,8 +69,8 @@ def test_the_interval_of_a_difference_is_newcombes():
 def test_the_difference_has_the_width_of_a_bootstrap_of_both():
     rng = np.random.default_rng(0)
     whole, leaky = (table((rng.random(200) < p).tolist()) for p in (0.8, 0.9))
-    low, high = compare(whole, leaky, resamples=4000, seed=0)["difference"]["interval"]
-    right = [((t["score"] >= 0.5) == (t["label"] == 1)).to_numpy() for t in (whole, leaky)]
+    low, high = compare(whole, leaky, THRESHOLDS, resamples=4000, seed=0)["difference"]["interval"]
+    right = [((t["score"] >= 0.3) == (t["label"] == 1)).to_numpy() for t in (whole, leaky)]
     drawn = [rng.choice(r, (4000, 200)).mean(axis=1) for r in right]
     assert (low, high) == pytest.approx(tuple(np.quantile(drawn[1] - drawn[0], [0.025, 0.975])), abs=0.01)
 
@@ -83,5 +87,5 @@ def test_the_difference_has_the_width_of_a_bootstrap_of_both():
 )
 def test_the_interval_says_which_way_or_that_nothing_is_shown(whole, leaky, signs):
     first, second = (table([True] * round(p * n) + [False] * (n - round(p * n))) for p, n in (whole, leaky))
-    interval = compare(first, second, resamples=500, seed=0)["difference"]["interval"]
+    interval = compare(first, second, THRESHOLDS, resamples=500, seed=0)["difference"]["interval"]
     assert tuple(np.sign(interval)) == signs

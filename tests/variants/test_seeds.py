@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fakeface.variants.summary import seed_metrics
+from fakeface.variants.summary import VERDICTS, seed_metrics
 
 
 def test_a_worked_example():
@@ -14,8 +14,8 @@ def test_a_worked_example():
     assert found == {
         "seeds": 3,
         "approaches": {
-            "scratch": {"accuracy": [0.88, 0.9, 0.92], "mean": 0.9, "sd": 0.02},
-            "extractor": {"accuracy": [0.5, 0.5, 0.5], "mean": 0.5, "sd": 0.0},
+            "scratch": {VERDICTS: [0.88, 0.9, 0.92], "mean": 0.9, "sd": 0.02},
+            "extractor": {VERDICTS: [0.5, 0.5, 0.5], "mean": 0.5, "sd": 0.0},
         },
     }
 
@@ -23,7 +23,7 @@ def test_a_worked_example():
 def test_one_training_has_no_spread():
     assert seed_metrics({"scratch": [0.9]}) == {
         "seeds": 1,
-        "approaches": {"scratch": {"accuracy": [0.9], "mean": 0.9, "sd": None}},
+        "approaches": {"scratch": {VERDICTS: [0.9], "mean": 0.9, "sd": None}},
     }
 
 
