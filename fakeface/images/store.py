@@ -116,6 +116,10 @@ class Dataset:
         """Whether pixels of larger images are crops at native scale (split.pixels)."""
         return self.whole is not None
 
+    def facts(self) -> dict[str, str]:
+        """What a card says of its pixels: nothing where they are resized."""
+        return {"pixels": "native"} if self.native else {}
+
     @property
     def shown(self) -> Any:
         """uint8 [N, 3, S, S]: the whole pictures, by which photos are compared."""
