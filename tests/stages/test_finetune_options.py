@@ -45,7 +45,7 @@ def test_val_loss_is_that_of_the_saved_detector_with_its_options_and_no_other(tr
 
 def test_predict_gives_a_large_photo_the_score_of_its_native_crop(tmp_path):
     project = tiny_on_faces(
-        tmp_path, base={"tracking": False, "precision": "fp32"}, split={"pixels": "native", "data": "faces"}
+        tmp_path, base={"tracking": False, "precision": "fp32"}, split={"store": "native", "data": "faces"}
     )
     for name in ("0_real", "1_fake"):
         (project.path / "faces" / name).mkdir(parents=True)
