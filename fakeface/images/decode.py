@@ -9,7 +9,7 @@ import re
 import stat
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -58,11 +58,8 @@ class Found:
 
 @dataclass(frozen=True)
 class Decoded:
-    """`pixels`: uint8 [3, S, S] RGB; `width`, `height`: of the file after EXIF orientation, in pixels.
-
-    Where `pixels` were cut at native scale: `whole`, uint8 [3, S, S], the middle square of the whole picture, resized, and
-    whether they were cut around a `face`.
-    """
+    """`pixels`: uint8 [3, S, S] RGB; `width`, `height`: of the file after EXIF orientation, in pixels; `whole`: the resized
+    middle square of a picture whose `pixels` are at its own scale, around a `face` or not (`faces.native_pixels`)."""
 
     pixels: np.ndarray
     sha256: str
@@ -150,36 +147,21 @@ def read_file(path: Path | str, folder: Path | str | None = None) -> bytes:
 _real_folder = lru_cache(maxsize=1024)(os.path.realpath)  # files of one folder come one after the other
 
 
-# RGB image and size S -> uint8 [3, S, S], and whether they were cut around a face (`faces.native_pixels`)
-Cut = Callable[[Image.Image, int], tuple[np.ndarray, bool]]
-
-
-def decode(
-    path: Path | str,
-    image_size: int,
-    max_megapixels: float,
-    folder: Path | str | None = None,
-    native: Cut | None = None,
-) -> Decoded:
+def decode(path: Path | str, image_size: int, max_megapixels: float, folder: Path | str | None = None) -> Decoded:
     """Reads one file (`read_file`) and decodes it (`decode_bytes`). Raises BadImage as these do."""
-    return decode_bytes(read_file(path, folder), image_size, max_megapixels, native)
+    return decode_bytes(read_file(path, folder), image_size, max_megapixels)
 
 
-def decode_bytes(data: bytes, image_size: int, max_megapixels: float, native: Cut | None = None) -> Decoded:
+def decode_bytes(data: bytes, image_size: int, max_megapixels: float) -> Decoded:
     """The shorter side becomes `image_size` (Pillow's antialiased bilinear), then the centre square.
 
-    The same geometry as torchvision's `Resize(S)` and `CenterCrop(S)` on PIL images. With `native` that is `whole`, and `pixels`
-    are what this cuts out.
+    The same geometry as torchvision's `Resize(S)` and `CenterCrop(S)` on PIL images.
 
     Raises:
         BadImage: as `opened`.
     """
     with opened(data, max_megapixels) as (image, kind):
-        square, digest = square_pixels(image, image_size), hashlib.sha256(data).hexdigest()
-        if native is None:
-            return Decoded(square, digest, *image.size, kind)
-        pixels, face = native(image, image_size)
-        return Decoded(pixels, digest, *image.size, kind, square, face)
+        return Decoded(square_pixels(image, image_size), hashlib.sha256(data).hexdigest(), *image.size, kind)
 
 
 @contextmanager

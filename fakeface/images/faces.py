@@ -6,21 +6,20 @@ part of the images with a face; and of the largest face's box the medians of its
 the crop, in which the face stands in the middle.
 """
 
+import hashlib
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any
 
 import numpy as np
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from fakeface.core.errors import UserError
-from fakeface.images.decode import square_pixels
-
-if TYPE_CHECKING:  # it brings pandas, which a bare GPU machine may lack
-    from fakeface.images.store import Dataset
+from fakeface.images.decode import Decoded, opened, read_file, square_pixels
 
 # Pixels of the longest side: large faces are found in the smaller picture, small ones in the larger.
 LOOKED_AT = (640, 1280)
@@ -73,10 +72,10 @@ def finder_installed() -> bool:
     return False
 
 
-def measured(dataset: "Dataset") -> dict[str, Any]:
+def measured(dataset: Any) -> dict[str, Any]:
     """{"faces": what the card says of the training images}, from `SAMPLE` of them; empty where no finder is installed.
 
-    The same on any number of threads.
+    The same on any number of threads. `dataset`: a `store.Dataset`.
     """
     if not finder_installed():
         return {}
@@ -143,6 +142,17 @@ def native_pixels(photo: Image.Image, size: int, look: bool = True) -> tuple[np.
     boxes = find_faces(photo, NATIVE_LOOK) if look else np.empty((0, 4))
     square = native_square(boxes[0], photo.size, size) if len(boxes) else _middle(photo.size, size)
     return square_pixels(photo.crop(square), size), len(boxes) > 0
+
+
+def decode_native(
+    path: Path | str, image_size: int, max_megapixels: float, folder: Path | str | None = None
+) -> Decoded:
+    """As `decode`, with `native_pixels`. Raises as these do."""
+    data = read_file(path, folder)
+    with opened(data, max_megapixels) as (photo, kind):
+        pixels, face = native_pixels(photo, image_size)
+        digest = hashlib.sha256(data).hexdigest()
+        return Decoded(pixels, digest, *photo.size, kind, square_pixels(photo, image_size), face)
 
 
 def cut_natively(photo_size: Sequence[int], size: int) -> bool:

@@ -18,7 +18,8 @@ import pandas as pd
 
 from fakeface.core.errors import UserError, one_line
 from fakeface.core.files import sha256
-from fakeface.images.decode import BadImage, Cut, Decoded, Found, decode, quiet
+from fakeface.images.decode import BadImage, Decoded, Found, decode, quiet
+from fakeface.images.faces import decode_native
 
 COLUMNS = ["path", "label", "sha256", "source", "split", "width", "height", "format"]
 SPLITS = ("train", "val", "test")
@@ -113,8 +114,12 @@ class Dataset:
 
     @property
     def native(self) -> bool:
-        """Whether pixels of larger images are crops at native scale (split.pixels)."""
+        """Whether pixels of larger images are crops at native scale (split.store)."""
         return self.whole is not None
+
+    def facts(self) -> dict[str, str]:
+        """What a card says of its pixels: nothing where they are resized."""
+        return {"pixels": "native"} if self.native else {}
 
     @property
     def shown(self) -> Any:
@@ -162,10 +167,11 @@ class Dataset:
 
 
 def decode_all(
-    folder: Path, found: list[Found], image_size: int, max_megapixels: float, threads: int, native: Cut | None = None
+    folder: Path, found: list[Found], image_size: int, max_megapixels: float, threads: int, native: bool = False
 ) -> Iterator[tuple[Found, Decoded | BadImage]]:
-    """Decodes in parallel, yields in order: each image (`decode_bytes`), or the reason why it cannot be used."""
+    """Decodes in parallel, yields in order: each image (`decode`, `decode_native`), or the reason why it cannot be used."""
     quiet()
+    read = decode_native if native else decode
 
     def one(item: Found) -> Decoded | BadImage:
         # CSV writers leave a carriage return unquoted, and readers take it for the end of a line
@@ -174,7 +180,7 @@ def decode_all(
                 "has a name that no manifest can hold (it is no UTF-8, or has a carriage return); rename it"
             )
         try:
-            return decode(folder / item.path, image_size, max_megapixels, folder, native)
+            return read(folder / item.path, image_size, max_megapixels, folder)
         except BadImage as reason:
             return reason
 

@@ -41,7 +41,7 @@ def read_extra(folder: Path, found: list[Found], pixels: Path, params: Params) -
     table, looks, bad = read_images(folder, found, pixels, params)
     groups = group_images(table, looks, params.split.hash_distance)
     source = together(groups.source, group_names(table["stem"].tolist(), params.split.group_by))
-    whole = PixelFile(pixels.with_name(WHOLE)) if params.split.pixels == "native" else None
+    whole = PixelFile(pixels.with_name(WHOLE)) if params.split.store == "native" else None
     return Dataset(folder, table.assign(source=source), PixelFile(pixels), whole), bad
 
 

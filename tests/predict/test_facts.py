@@ -49,6 +49,12 @@ def test_of_this_very_model_all_is_said(root):
     assert found.warning == ""
 
 
+def test_what_it_sees_of_a_photo_is_said(root):
+    assert "sees the middle 96 x 96 pixels of a photo scaled to 128." in facts(CARD, root).trained
+    own = "of 128 x 128 that are cut out of a larger photo around the face, not scaled."
+    assert own in facts(CARD | {"pixels": "native"}, root).trained
+
+
 def test_a_detector_that_guesses_is_called_so_wherever_it_stands(root, tmp_path):
     for folder in (root, tmp_path / "nowhere"):
         assert facts(CARD | {"guessing": True}, folder).warning == GUESSING

@@ -296,6 +296,18 @@ def test_a_picture_that_is_no_square_of_the_detectors_size_is_told_so(width, hei
     assert (f"{width} x {height}" in note) == bool(words)
 
 
+@pytest.mark.parametrize(
+    ("width", "height", "words"),
+    [
+        (150, 120, []),
+        (900, 300, ["900 x 300 pixels: cut to 100 x 100 of them"]),
+        (90, 90, ["90 x 90 pixels: enlarged to 100"]),
+    ],
+)
+def test_of_a_detector_of_native_pixels_it_says_what_was_cut_out(width, height, words):
+    assert size_notes(width, height, {"image_size": 100, "pixels": "native"}) == words
+
+
 def test_a_small_face_is_told_so():
     squares = [SimpleNamespace(width=side, height=side, box=(0, 0, side, side)) for side in (100, 99, 900)]
     found = [service.Prediction(0.5, 1, "fake", "", square) for square in squares]

@@ -112,7 +112,7 @@ def test_val_may_be_scored_with_mirror_images():
     rng = np.random.default_rng(0)
     pixels, labels = rng.integers(0, 256, (8, 3, 96, 96), dtype=np.uint8), np.arange(8) % 2
     results = []
-    for views in (None, Views(96, mirrored=True)):
+    for views in (Views(), Views(96, mirrored=True)):
         batches = pixel_batches(pixels, labels, augment="none")
         torch.manual_seed(0)
         model = build("mynet", 96)
