@@ -245,8 +245,8 @@ def test_dvc_makes_the_fakes_when_asked_to_and_the_split_rests_on_them(tmp_path)
     plain = project.run("dvc", "stage", "list", "--name-only").stdout
     assert "aligned" not in plain
     project.set(aligned={"sources": {"faces": "data/raw"}, "autoencoder": "tiny"}, split={"data": "data/aligned/faces"})
-    said = project.run("fakeface", "check").stdout
-    assert "24 real and 48 fake images that the stage aligned makes of data/raw" in said
+    words = "24 real and 48 fake images in data/aligned/faces, which is made of those"
+    assert f"{words} in data/raw" in project.run("fakeface", "check").stdout
     project.run("dvc", "repro", "split")
     assert len(project.files("data/aligned/faces/1_fake/aligned")) == 24
     counts = json.loads((project.path / "reports/split/summary.json").read_text())
@@ -254,3 +254,5 @@ def test_dvc_makes_the_fakes_when_asked_to_and_the_split_rests_on_them(tmp_path)
     assert counts["test_images_with_twin_in_train"] == 0
     assert "didn't change" in project.run("dvc", "repro", "split").stdout
     assert project.run("git", "status", "--porcelain", "data").stdout == ""
+    project.set(aligned={"sources": {"faces": "data/sample"}}, sample={"count": 24})
+    assert f"{words} that the first run draws" in project.run("fakeface", "check").stdout
