@@ -95,7 +95,7 @@ def load(name: str) -> nn.Module:
 
 
 def train_small(photos: Sequence[np.ndarray], seed: int) -> nn.Module:
-    """A small autoencoder (strided and transposed 4x4 convolutions) that has learnt to copy the photos, 20 s on two cores.
+    """A small autoencoder (strided and transposed 4x4 convolutions) that has learnt to copy the photos: 20 s of a core.
 
     For a demonstration without network alone: detectors of its copies did not know other generators' faces.
 
