@@ -103,7 +103,9 @@ def test_what_is_no_jpeg_is_not_compressed_and_what_is_grey_stays_so():
     file = io.BytesIO()
     Image.fromarray(colours).save(file, "PNG")
     assert (read_photo(file.getvalue(), 512, 50).with_history(colours) == colours).all()
-    for data in (photo(64, 64, mode="L"), photo(64, 64, mode="L", quality=100)):
+    coloured = io.BytesIO()  # three channels, without a colour
+    Image.open(io.BytesIO(photo(64, 64, mode="L"))).convert("RGB").save(coloured, "JPEG")
+    for data in (photo(64, 64, mode="L"), coloured.getvalue()):
         fake = read_photo(data, 512, 50).with_history(colours)
         assert fake.shape == colours.shape
         assert (fake == fake[..., :1]).all()
@@ -191,7 +193,18 @@ class Trap:
 
 
 @pytest.mark.parametrize(
-    "what", ["no file", "two of a kind", "text", "pickle", "no tensors", "another network", "shapes"]
+    "what",
+    [
+        "no file",
+        "two of a kind",
+        "text",
+        "pickle",
+        "no tensors",
+        "another network",
+        "shapes",
+        "numbers",
+        "other latents",
+    ],
 )
 def test_a_folder_without_a_fitting_autoencoder_is_named(here, what):
     encoder = here / "tiny/tiny_encoder.pth"
@@ -202,11 +215,18 @@ def test_a_folder_without_a_fitting_autoencoder_is_named(here, what):
         (here / "tiny/other_encoder.pth").write_bytes(b"")
     elif what == "text":
         encoder.write_text("nothing")
+    elif what == "other latents":
+        torch.save(autoencoder.decoder(4, 5, True).state_dict(), here / "tiny/tiny_decoder.pth")
     elif what == "pickle":
         encoder.write_bytes(pickle.dumps(Trap(), 2))
     else:
-        torch.save({"no tensors": {"a": 3}, "another network": {"fc.weight": torch.zeros(2, 2)},
-                    "shapes": state | {"14.weight": torch.zeros(4, 5, 3, 3)}}[what], encoder)  # fmt: skip
+        contents = {
+            "no tensors": {"a": 3},
+            "numbers": {1: torch.zeros(2)},
+            "another network": {"fc.weight": torch.zeros(2, 2)},
+            "shapes": state | {"14.weight": torch.zeros(4, 5, 3, 3)},
+        }
+        torch.save(contents[what], encoder)
     with pytest.raises(UserError) as error:
         autoencoder.load(str(here / "tiny"))
     assert "tiny" in str(error.value)
