@@ -79,15 +79,17 @@ def load(name: str) -> nn.Module:
                 said = f"holds {len(found)} files *_{part}.pth, not one; set aligned.autoencoder to taef2, small or a folder"
                 raise UserError(f"{name}: {said} with an encoder and a decoder of the TAESD family")
             files += found
-    parts = []
+    parts, latents = [], []
     for path, build, first in zip(files, (encoder, decoder), ("0.weight", "1.weight"), strict=True):
         state = _read(path)
         try:
             width = state[first].shape[0]
-            latent = state["14.weight"].shape[0] if build is encoder else state[first].shape[1]
-            network = build(width, latent, any(".pool." in key for key in state))
+            latents.append(state["14.weight"].shape[0] if build is encoder else state[first].shape[1])
+            if latents[0] != latents[-1]:
+                raise ValueError(f"it takes {latents[1]} latent channels, the encoder gives {latents[0]}")
+            network = build(width, latents[0], any(".pool." in key for key in state))
             network.load_state_dict({key: value.float() for key, value in state.items()})
-        except (KeyError, IndexError, RuntimeError, ValueError) as error:
+        except (KeyError, IndexError, RuntimeError, TypeError, ValueError) as error:
             said = f"these weights fit no autoencoder of the TAESD family ({one_line(error)})"
             raise UserError(f"{path}: {said}; set aligned.autoencoder to taef2, small, or another folder") from None
         parts.append(network)
@@ -95,7 +97,7 @@ def load(name: str) -> nn.Module:
 
 
 def train_small(photos: Sequence[np.ndarray], seed: int) -> nn.Module:
-    """A small autoencoder (strided and transposed 4x4 convolutions) that has learnt to copy the photos, 20 s on two cores.
+    """A small autoencoder (strided and transposed 4x4 convolutions) that has learnt to copy the photos: 20 s of a core.
 
     For a demonstration without network alone: detectors of its copies did not know other generators' faces.
 

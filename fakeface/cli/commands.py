@@ -82,13 +82,13 @@ def check() -> None:
     params = load_params()
     check_machine(params)
     split = params.split
-    if Path(split.data) == Path("data/sample"):
+    source = params.aligned_source()
+    if Path(source or split.data) == Path("data/sample"):
         if params.sample.count == 0:
             raise UserError("params.yaml: split.data is the embedded sample, but sample.count is 0; set it to 300")
         available, there = [params.sample.count] * 2, "that the first run draws into data/sample"
-    elif (source := params.aligned_source()) is not None:
-        reals, fakes = find_sources(Path(source), split.real, split.fake)
-        available, there = [len(reals), len(reals) + len(fakes)], f"that the stage aligned makes of {source}"
+    elif source is not None:
+        available, there = list(map(len, find_sources(Path(source), split.real, split.fake))), f"in {source}"
     else:
         found = find_images(split.data, split.real, split.fake)
         labels, stems = [image.label for image in found], [image.stem for image in found]
@@ -98,6 +98,8 @@ def check() -> None:
         available, there = [labels.count(0), labels.count(1)], f"in {split.data}"
         if unused := left_out(split.data, split.real, split.fake):
             print("note: not used: " + printable(", ".join(f"{n} {kind}" for kind, n in unused.items())))
+    if source is not None:  # a round trip of each real photo
+        available, there = [available[0], sum(available)], f"in {split.data}, which is made of those {there}"
     for name, folder in params.evaluate.extra_sets.items():
         find_extra(name, folder, split.real, split.fake)
     folders = [f"{split.data}/{split.real}", f"{split.data}/{split.fake}"]

@@ -103,7 +103,9 @@ def test_what_is_no_jpeg_is_not_compressed_and_what_is_grey_stays_so():
     file = io.BytesIO()
     Image.fromarray(colours).save(file, "PNG")
     assert (read_photo(file.getvalue(), 512, 50).with_history(colours) == colours).all()
-    for data in (photo(64, 64, mode="L"), photo(64, 64, mode="L", quality=100)):
+    coloured = io.BytesIO()  # three channels, without a colour
+    Image.open(io.BytesIO(photo(64, 64, mode="L"))).convert("RGB").save(coloured, "JPEG")
+    for data in (photo(64, 64, mode="L"), coloured.getvalue()):
         fake = read_photo(data, 512, 50).with_history(colours)
         assert fake.shape == colours.shape
         assert (fake == fake[..., :1]).all()
@@ -191,7 +193,18 @@ class Trap:
 
 
 @pytest.mark.parametrize(
-    "what", ["no file", "two of a kind", "text", "pickle", "no tensors", "another network", "shapes"]
+    "what",
+    [
+        "no file",
+        "two of a kind",
+        "text",
+        "pickle",
+        "no tensors",
+        "another network",
+        "shapes",
+        "numbers",
+        "other latents",
+    ],
 )
 def test_a_folder_without_a_fitting_autoencoder_is_named(here, what):
     encoder = here / "tiny/tiny_encoder.pth"
@@ -202,11 +215,18 @@ def test_a_folder_without_a_fitting_autoencoder_is_named(here, what):
         (here / "tiny/other_encoder.pth").write_bytes(b"")
     elif what == "text":
         encoder.write_text("nothing")
+    elif what == "other latents":
+        torch.save(autoencoder.decoder(4, 5, True).state_dict(), here / "tiny/tiny_decoder.pth")
     elif what == "pickle":
         encoder.write_bytes(pickle.dumps(Trap(), 2))
     else:
-        torch.save({"no tensors": {"a": 3}, "another network": {"fc.weight": torch.zeros(2, 2)},
-                    "shapes": state | {"14.weight": torch.zeros(4, 5, 3, 3)}}[what], encoder)  # fmt: skip
+        contents = {
+            "no tensors": {"a": 3},
+            "numbers": {1: torch.zeros(2)},
+            "another network": {"fc.weight": torch.zeros(2, 2)},
+            "shapes": state | {"14.weight": torch.zeros(4, 5, 3, 3)},
+        }
+        torch.save(contents[what], encoder)
     with pytest.raises(UserError) as error:
         autoencoder.load(str(here / "tiny"))
     assert "tiny" in str(error.value)
@@ -245,8 +265,8 @@ def test_dvc_makes_the_fakes_when_asked_to_and_the_split_rests_on_them(tmp_path)
     plain = project.run("dvc", "stage", "list", "--name-only").stdout
     assert "aligned" not in plain
     project.set(aligned={"sources": {"faces": "data/raw"}, "autoencoder": "tiny"}, split={"data": "data/aligned/faces"})
-    said = project.run("fakeface", "check").stdout
-    assert "24 real and 48 fake images that the stage aligned makes of data/raw" in said
+    words = "24 real and 48 fake images in data/aligned/faces, which is made of those"
+    assert f"{words} in data/raw" in project.run("fakeface", "check").stdout
     project.run("dvc", "repro", "split")
     assert len(project.files("data/aligned/faces/1_fake/aligned")) == 24
     counts = json.loads((project.path / "reports/split/summary.json").read_text())
@@ -254,3 +274,5 @@ def test_dvc_makes_the_fakes_when_asked_to_and_the_split_rests_on_them(tmp_path)
     assert counts["test_images_with_twin_in_train"] == 0
     assert "didn't change" in project.run("dvc", "repro", "split").stdout
     assert project.run("git", "status", "--porcelain", "data").stdout == ""
+    project.set(aligned={"sources": {"faces": "data/sample"}}, sample={"count": 24})
+    assert f"{words} that the first run draws" in project.run("fakeface", "check").stdout
