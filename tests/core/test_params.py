@@ -447,3 +447,33 @@ def test_a_short_file_cannot_ask_for_a_message_of_gigabytes(tmp_path):
         with pytest.raises(UserError, match=r"base\.threads") as caught:
             load_params(path)
         assert len(str(caught.value)) < 5000
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "words"),
+    [
+        (
+            "features",
+            "network",
+            "clip_vit_b16",
+            "features.weights = imagenet: there are none for clip_vit_b16; set openai",
+        ),
+        (
+            "train_finetune",
+            "weights",
+            "openai",
+            "weights = openai: there are none for efficientnet_lite0; set imagenet",
+        ),
+        ("train_finetune", "tune", "layernorm", "train_finetune.tune = 'layernorm': must be 'all', 'norm' or 'head'"),
+    ],
+)
+def test_weights_and_what_is_tuned_fit_the_network(section, key, value, words):
+    assert words in refusal(changed(section, key, value))
+
+
+def test_clip_has_no_batchnorm_to_move():
+    values = changed("features", "network", "clip_vit_b16")
+    values["features"]["weights"] = "openai"
+    check_params(values, "params.yaml")
+    values["train_extractor"]["batchnorm"] = "moving"
+    assert "clip_vit_b16 has none" in refusal(values)
