@@ -1,5 +1,6 @@
 """`fakeface doctor`: each planted fault is found and has a remedy, a healthy project has none, and nothing is changed."""
 
+import importlib.util
 import shutil
 import subprocess
 import sys
@@ -123,6 +124,14 @@ def test_weights_that_would_be_downloaded_say_where_they_may_be_put(root, monkey
     assert str(tmp_path / "hub" / "checkpoints" / "resnet18-") in remedy
     assert "downloaded at first use" in remedy
     assert "efficientnet_lite0" in remedy
+
+
+def test_clips_weights_need_timm(root, monkeypatch):
+    Project(root).set(features={"network": "clip_vit_b16", "weights": "openai"})
+    assert not todo(root)
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "timm" else found(name))
+    assert "pip install -e '.[clip]'" in todo(root)["features.weights"]
 
 
 def test_where_dvc_is_not_on_the_path_its_queue_needs_the_environment(root, monkeypatch):

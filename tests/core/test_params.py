@@ -460,3 +460,33 @@ def test_five_crops_of_the_whole_image_are_refused():
     check_params(values, "params.yaml")
     values["train_finetune"]["crop_size"] = values["base"]["image_size"]
     assert "train_finetune.score_crops = 5: all of them are the whole image" in refusal(values)
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "words"),
+    [
+        (
+            "features",
+            "network",
+            "clip_vit_b16",
+            "features.weights = imagenet: there are none for clip_vit_b16; set openai",
+        ),
+        (
+            "train_finetune",
+            "weights",
+            "openai",
+            "weights = openai: there are none for efficientnet_lite0; set imagenet",
+        ),
+        ("train_finetune", "tune", "layernorm", "train_finetune.tune = 'layernorm': must be 'all', 'norm' or 'head'"),
+    ],
+)
+def test_weights_and_what_is_tuned_fit_the_network(section, key, value, words):
+    assert words in refusal(changed(section, key, value))
+
+
+def test_clip_has_no_batchnorm_to_move():
+    values = changed("features", "network", "clip_vit_b16")
+    values["features"]["weights"] = "openai"
+    check_params(values, "params.yaml")
+    values["train_extractor"]["batchnorm"] = "moving"
+    assert "clip_vit_b16 has none" in refusal(values)

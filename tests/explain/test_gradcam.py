@@ -16,13 +16,17 @@ from fakeface.explain import gradcam
 
 FP32 = Compute(torch.device("cpu"), "fp32")
 SIZE, TEMPERATURE = 132, 1.5
-CROPS = {"mynet": 128, "vgg11": 96, "resnet18": 96, "efficientnet_lite0": 96}
-FIELDS = {"mynet": 4, "vgg11": 6, "resnet18": 3, "efficientnet_lite0": 3}
+CROPS = {"mynet": 128, "vgg11": 96, "resnet18": 96, "efficientnet_lite0": 96, "clip_vit_b16": 96}
+TOKENS = "clip_vit_b16"  # whose map is made of tokens
+FIELDS = {"mynet": 4, "vgg11": 6, "resnet18": 3, "efficientnet_lite0": 3, "clip_vit_b16": 14}
 PIXELS = np.random.default_rng(0).integers(0, 256, (11, 3, SIZE, SIZE), dtype=np.uint8)
 ROWS = np.array([4, 0, 9, 1, 2, 3, 5, 6, 7, 10])  # more than a batch
 
 
-@pytest.fixture(scope="module", params=list(NETWORKS))
+@pytest.fixture(
+    scope="module",
+    params=[*(name for name in NETWORKS if name != TOKENS), pytest.param(TOKENS, marks=pytest.mark.slow)],
+)
 def predictor(request):
     torch.manual_seed(1)
     name = request.param
@@ -44,6 +48,8 @@ def batch(predictor):
 
 def test_the_layer_is_the_last_map_of_the_convolutions_after_its_relu(predictor):
     name, model, layer = parts(predictor)
+    if name == TOKENS:
+        pytest.skip("a transformer has no such map")
     seen = []
 
     def note(module, inputs, output):
@@ -72,15 +78,22 @@ def test_the_opened_network_is_the_network(predictor):
     assert {id(p) for p in opened.parameters()} == {id(p) for p in predictor.model.parameters()}
 
 
+def moved(output, by):
+    """A map [B, C, h, w], or the patches of tokens but not the class token, moved by [B, C]."""
+    if output.dim() == 4:
+        return output + by[:, :, None, None]
+    return torch.cat([output[:, :1], output[:, 1:] + by[:, None]], 1)
+
+
 @pytest.mark.parametrize(("i", "j"), [(0, 0), (1, 2)])
 def test_a_field_is_the_slope_that_finite_differences_find(predictor, i, j):
     """How the answer moves when the mean of each channel grows in proportion to what the channel has in this field."""
-    _, model, layer = parts(predictor)
+    name, model, layer = parts(predictor)
     images = batch(predictor)
 
     def answer(step):
         handle = layer.register_forward_hook(
-            lambda module, inputs, map: map + step * map[:, :, i, j, None, None] / (map.shape[2] * map.shape[3])
+            lambda module, inputs, output: moved(output, step * gradcam.as_map(output)[:, :, i, j] / FIELDS[name] ** 2)
         )
         with torch.no_grad():
             logits = model(images)

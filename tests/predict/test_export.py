@@ -23,13 +23,14 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 FP32 = Compute(torch.device("cpu"), "fp32")
 SIZE = 132
-# vgg11 pools 3 x 3 fields to 7 x 7 here: no operator of ONNX does that; its half gigabyte is for the long tests
+# vgg11 pools 3 x 3 fields to 7 x 7 here: no operator of ONNX does that; large files are for the long tests
 CASES = [
     ("mynet", 97, True),
     ("resnet18", 96, False),
     ("efficientnet_lite0", 97, True),
     ("efficientnet_lite0", 97, True, 5),
     pytest.param(("vgg11", 96, False), marks=pytest.mark.exhaustive),
+    pytest.param(("clip_vit_b16", 97, True), marks=pytest.mark.exhaustive),
 ]
 PIXELS = np.random.default_rng(0).integers(0, 256, (5, 3, SIZE, SIZE), dtype=np.uint8)
 

@@ -13,6 +13,7 @@ import pytest
 import torch
 from conftest import environment, write_faces
 
+from fakeface.core.errors import UserError
 from fakeface.detector.checkpoints import save
 from fakeface.detector.device import configure
 from fakeface.detector.networks import NETWORKS, build
@@ -130,11 +131,14 @@ def test_the_folder_holds_code_and_weights_names_nothing_that_is_on_no_index_and
 @pytest.mark.parametrize("network", NETWORKS)
 def test_what_is_required_is_what_the_network_needs_in_the_versions_here(network, monkeypatch):
     monkeypatch.setitem(sys.modules, "torchvision", None)
+    monkeypatch.setitem(sys.modules, "timm", None)
+    monkeypatch.delitem(sys.modules, "fakeface.detector.backbones.clip", raising=False)
     try:
         build(network, 96)
         needed = False
-    except ImportError:
+    except (ImportError, UserError):
         needed = True
     found = dict(line.split("==") for line in requirements(network))
     assert ("torchvision" in found) == needed
+    assert ("timm" in found) == (network == "clip_vit_b16")
     assert found["torch"] == version("torch").partition("+")[0]

@@ -22,11 +22,11 @@ class ClipViT(VisionTransformer):
 
     def __init__(self, classes: int = 2) -> None:
         norm = partial(nn.LayerNorm, eps=1e-5)
-        size = {"img_size": SIDE, "patch_size": 16, "embed_dim": 768, "depth": 12, "num_heads": 12}
-        super().__init__(**size, num_classes=0, pre_norm=True, norm_layer=norm, act_layer="quick_gelu")
+        # patches of 16 and 12 blocks of width 768 with 12 heads are timm's default
+        super().__init__(SIDE, num_classes=0, pre_norm=True, norm_layer=norm, act_layer="quick_gelu")
         self.head = nn.Linear(2 * self.embed_dim, classes)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
         if x.shape[-1] != SIDE:  # in fp32: bf16 has too few bits for pixels that are added up
             with torch.autocast(x.device.type, enabled=False):
                 x = interpolate(x.float(), SIDE, mode="bilinear", antialias=True)
