@@ -22,7 +22,7 @@ def train_finetune() -> None:
     p = params.train_finetune
 
     def prepare(dataset: Dataset, compute: Compute) -> Task:
-        train, val = pixel_batches(dataset, p, p.batch_size, params.base.seed, compute)
+        train, val = pixel_batches(dataset, p, p.batch_size, params.base.seed, compute, balance=p.balance)
         return Task(build_pretrained(p.network, p.weights), train, val, p, with_mirrored=p.with_mirrored)
 
     sections = ("train_finetune",)
