@@ -32,7 +32,7 @@ LEVELS = [
     {"stages"},
 ]
 # Stages that a variant runs by themselves, in a folder of its own, beside `train_<approach>`.
-RUNS = {"variant_seed": ["features"], "variant_leak": ["split", "features"]}
+RUNS = {"variant_seed": ["features"], "variant_leak": ["split", "features"], "variant_without": ["features"]}
 # Read, and not declared: the number of threads of `sample` and `split` changes no output; what `extra` reads of its own entry is
 # in its command and dependencies; a variant's seed is in its command.
 NOT_DECLARED = {
