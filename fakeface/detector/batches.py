@@ -133,9 +133,8 @@ def pixel_batches(
     balance: str = "class",
 ) -> tuple[PixelBatches, PixelBatches]:
     """The training images, augmented, and the val images, in centre crops, as `section` says; `balance`: `Dataset.groups`."""
-    labels = dataset.groups(balance)
     train, val = (
-        PixelBatches(dataset.pixels, labels, dataset.rows(split), NETWORKS[section.network],
+        PixelBatches(dataset.pixels, dataset.groups(balance), dataset.rows(split), NETWORKS[section.network],
                      crop_size=section.crop_size, batch_size=size, device=compute.device, augment=section.augment, seed=seed)
         for split, size in (("train", batch_size), ("val", val_batch))
     )  # fmt: skip

@@ -40,10 +40,9 @@ def fit(
 ) -> Progress:
     """Trains `model` in place with cross entropy and leaves it with the weights of the epoch kept, in evaluation mode.
 
-    Kept is the last epoch, or the best by `merit` (of equals the earlier one). The test set is not
-    seen here. In several processes (`distributed`) each sees its part of every batch and all end with the same result.
-    Where the classes differ in number, both count alike in the losses, of train and of val, and a row of the history has
-    `val_balanced_accuracy` too. Where the labels tell kinds of fakes apart (`Dataset.groups`), so do these within the fakes.
+    Kept is the last epoch, or the best by `merit` (of equals the earlier one). The test set is not seen here. Of several
+    processes (`distributed`) each sees its part of every batch and all end with the same result. Classes that differ in number
+    count alike in both losses (within the fakes their kinds, `Dataset.groups`), and rows have `val_balanced_accuracy` too.
 
     Args:
         seed: of dropout; every epoch starts its own stream, so that a resumed one draws what an uninterrupted one would.
@@ -143,12 +142,11 @@ def make_passes(network: nn.Module, compute: Compute, weight: Tensor | None = No
 
 
 def mean_loss(logits: Tensor, labels: Tensor, weight: Tensor | None) -> Tensor:
-    """Cross entropy, each image times the `weight` of its label, over the number of images: the sum of their weights differs from
-    batch to batch. Labels of 1 and more are all fake."""
+    """Cross entropy, each image times the `weight` of its label, over the images; labels of 1 and more are all fake."""
     truth = labels.clamp(max=1)
     if weight is None:
         return cross_entropy(logits, truth)
-    if len(weight) == 2:
+    if len(weight) == 2:  # not over the sum of weights, which differs from batch to batch
         return cross_entropy(logits, truth, weight, reduction="sum") / len(labels)
     return (cross_entropy(logits, truth, reduction="none") * weight[labels]).sum() / len(labels)
 
