@@ -34,7 +34,7 @@ def check() -> None:
         )  # which has one generator, and comes later
         names = generators([image.path for image in found], np.array([image.label for image in found]))
         to_leave_out(params.evaluate.leave_out, names, p.data)
-    write_text("reports/extra/sets.txt", "".join(f"{name}\n" for name in params.evaluate.extra_sets))
+    write_text("reports/extra/sets.txt", "\n".join(["# evaluate.extra_sets", *params.evaluate.extra_sets, ""]))
     write_text("reports/check.txt", "params.yaml can be run.\n")
 
 
