@@ -1,7 +1,7 @@
-"""Check params.yaml: keys, types, ranges, and that the weights, the folders and the GPU that it names are there.
+"""Check params.yaml: keys, types, ranges, and that the weights, the folders, the generators and the GPU that it names are there.
 
-Reads   params.yaml, and the files of weights that it names
-Writes  reports/check.txt, always the same
+Reads   params.yaml, the files of weights that it names, and with evaluate.leave_out the names of the images
+Writes  reports/check.txt, always the same; reports/extra/sets.txt, the names of evaluate.extra_sets
 Takes   less than a second, two where weights are read
 """
 
@@ -22,6 +22,19 @@ def check() -> None:
                 build_pretrained(section.network, section.weights)
             except UserError as error:
                 raise UserError(f"params.yaml: {name}.weights: {error}") from None
+    if params.evaluate.leave_out:
+        import numpy as np
+
+        from fakeface.images.decode import find_images
+        from fakeface.images.generators import generators, to_leave_out
+
+        p = params.split
+        found = (
+            find_images(p.data, p.real, p.fake) if p.data != "data/sample" else []
+        )  # which has one generator, and comes later
+        names = generators([image.path for image in found], np.array([image.label for image in found]))
+        to_leave_out(params.evaluate.leave_out, names, p.data)
+    write_text("reports/extra/sets.txt", "\n".join(["# evaluate.extra_sets", *params.evaluate.extra_sets, ""]))
     write_text("reports/check.txt", "params.yaml can be run.\n")
 
 

@@ -38,11 +38,11 @@ def train_extractor() -> None:
 
         if p.batchnorm == "moving":
             # The article's way: no gradient, but train mode, so BatchNorm uses and moves batch statistics.
-            train, val = pixel_batches(dataset, f, p.batch_size, seed, compute)
+            train, val = pixel_batches(dataset, f, p.batch_size, seed, compute, balance=p.balance)
             return Task(with_head(head), train, val, f, inputs=inputs)
-        size, device = p.batch_size, compute.device
+        size, device, labels = p.batch_size, compute.device, dataset.groups(p.balance)
         train_features, val_features = (
-            FeatureBatches(stored[k], dataset.labels[dataset.rows(k)], batch_size=size, device=device, seed=seed)
+            FeatureBatches(stored[k], labels[dataset.rows(k)], batch_size=size, device=device, seed=seed)
             for k in ("train", "val")
         )
         return Task(head, train_features, val_features, f, with_head, inputs)

@@ -24,7 +24,7 @@ def train_finetune() -> None:
     p = params.train_finetune
 
     def prepare(dataset: Dataset, compute: Compute) -> Task:
-        train, val = pixel_batches(dataset, p, p.batch_size, params.base.seed, compute)
+        train, val = pixel_batches(dataset, p, p.batch_size, params.base.seed, compute, balance=p.balance)
         views = Views(p.crop_size, p.score_crops, p.with_mirrored)
         return Task(tune(build_pretrained(p.network, p.weights), p.network, p.tune), train, val, p, views=views)
 

@@ -25,7 +25,7 @@ def train_scratch() -> None:
         model = build(p.network, p.crop_size)
         if p.init == "he":
             he_init(model)
-        train, val = pixel_batches(dataset, p, p.batch_size, params.base.seed, compute)
+        train, val = pixel_batches(dataset, p, p.batch_size, params.base.seed, compute, balance=p.balance)
         return Task(model, train, val, p)
 
     sections = ("train_scratch",)

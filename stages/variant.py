@@ -1,4 +1,6 @@
-"""Train one approach once more under one change, seed-<n> or leak, and score the test images with it.
+"""Train one approach once more under one change, and score the test images with it.
+
+Changes: seed-<n>, leak, without-<generator>, without-all (each generator in turn).
 
 Reads   data/split or the data folder (split.data), data/features' own copy where the approach needs it, and params.yaml
 Writes  reports/evaluate/variants/APPROACH/CHANGE/: predictions.csv, metrics.json

@@ -49,6 +49,20 @@ def _once(values: list[Any]) -> list[Any]:
     return values
 
 
+ALL = "all"  # generators to leave out
+
+
+def _generators(names: list[str]) -> list[str]:
+    for name in names:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
+            raise ValueError(
+                f"{name!r}: only letters, digits, . - and _ can stand there; rename the sub-folder, or set [{ALL}]"
+            )
+    if ALL in names and len(names) > 1:
+        raise ValueError(f"{ALL} stands for every generator: leave it alone there, or name the generators")
+    return _once(names)
+
+
 Approach = Annotated[str, _one_of("approach", lambda: APPROACHES)]
 Perturbation = Annotated[str, _one_of("perturbation", lambda: [cell.name for cell in CELLS if cell.steps])]
 FolderName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
@@ -155,6 +169,7 @@ class Training(Section):
     step_size: Positive
     gamma: Rate
     keep: Literal["best", "last"]
+    balance: Literal["class", "generator"]
     patience: Annotated[int, Field(ge=0, le=1_000_000)]
 
 
@@ -183,6 +198,7 @@ class Evaluate(Section):
     resamples: Annotated[int, Field(ge=100, le=100_000)]
     seeds: Annotated[list[Seed], AfterValidator(_once)]
     leak: Annotated[list[Approach], AfterValidator(_once)]
+    leave_out: Annotated[list[str], AfterValidator(_generators)]
     extra_sets: dict[FolderName, Annotated[str, Field(min_length=1)]]
 
 

@@ -25,7 +25,7 @@ VAL_BATCH = 64
 
 class Batches(Protocol):
     """What a training reads. `count`: images an epoch in all processes together; `batch_size`: of all processes together;
-    `labels`: int64 [count]."""
+    `labels`: int64 [count], 0 real, 1 fake; 2 and more are other fakes (`Dataset.groups`)."""
 
     count: int
     batch_size: int
@@ -57,7 +57,7 @@ class PixelBatches(Batches):
 
     Args:
         pixels: uint8 [N, 3, S, S], an array or a store's `PixelFile`.
-        labels: int64 [N], 0 real, 1 fake; None: all 0, for whoever reads none.
+        labels: int64 [N], as in `Batches`; None: all 0, for whoever reads none.
         rows: int64, which images.
         augment: `article`, `crop`, `robust` or `none`, for `train`.
     """
@@ -130,11 +130,13 @@ def pixel_batches(
     seed: int,
     compute: Compute,
     val_batch: int = VAL_BATCH,
+    balance: str = "class",
 ) -> tuple[PixelBatches, PixelBatches]:
-    """The training images, augmented, and the val images, as `section` says: centre crops, or whole where several are scored."""
+    """The training images, augmented, and the val images, as `section` says: centre crops, or whole where several are scored;
+    `balance`: `Dataset.groups`."""
     whole = getattr(section, "score_crops", 1) > 1
     train, val = (
-        PixelBatches(dataset.pixels, dataset.labels, dataset.rows(split), NETWORKS[section.network],
+        PixelBatches(dataset.pixels, dataset.groups(balance), dataset.rows(split), NETWORKS[section.network],
                      crop_size=crop, batch_size=size, device=compute.device, augment=section.augment, seed=seed)
         for split, crop, size in (("train", section.crop_size, batch_size),
                                   ("val", dataset.pixels.shape[-1] if whole else section.crop_size, val_batch))

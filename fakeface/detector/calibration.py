@@ -30,10 +30,16 @@ def class_weights(labels: np.ndarray) -> np.ndarray | None:
     has as many images, or one has none.
 
     Args:
-        labels: int [N], 0 real, 1 fake.
+        labels: int [N], 0 real, 1 fake. With other kinds of fakes as 2 and more the result is
+            longer, and within the fakes all kinds count alike.
     """
     counts = np.bincount(labels, minlength=2)
-    return None if counts[0] == counts[1] or not counts.all() else len(labels) / (2 * counts)
+    kinds = np.count_nonzero(counts[1:])
+    if not counts[0] or not kinds:
+        return None
+    per_class = 2 * counts * np.where(np.arange(len(counts)) == 0, 1, kinds)
+    weights = np.divide(len(labels), per_class, out=np.zeros(len(counts)), where=counts > 0)
+    return None if (weights[counts > 0] == 1).all() else weights
 
 
 def fit_temperature(labels: np.ndarray, logits: np.ndarray) -> float:

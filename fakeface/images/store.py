@@ -20,6 +20,7 @@ from fakeface.core.errors import UserError, one_line
 from fakeface.core.files import sha256
 from fakeface.images.decode import BadImage, Decoded, Found, decode, quiet
 from fakeface.images.faces import decode_native
+from fakeface.images.generators import generators
 
 COLUMNS = ["path", "label", "sha256", "source", "split", "width", "height", "format"]
 SPLITS = ("train", "val", "test")
@@ -130,6 +131,19 @@ class Dataset:
     def labels(self) -> np.ndarray:
         """int64 [N]: 0 real, 1 fake."""
         return self.manifest["label"].to_numpy(dtype=np.int64)
+
+    @cached_property
+    def generators(self) -> np.ndarray:
+        """str [N]: the generator of each fake (`generators.generators`)."""
+        return generators(self.manifest["path"].tolist(), self.labels)
+
+    def groups(self, balance: str) -> np.ndarray:
+        """int64 [N], which images count alike: the labels, or for `generator` 0 real and 1, 2, ... the fakes of each."""
+        if balance == "class":
+            return self.labels
+        groups, fake = self.labels.copy(), self.labels == 1
+        groups[fake] += np.unique(self.generators[fake], return_inverse=True)[1]
+        return groups
 
     @cached_property
     def data_hash(self) -> str:

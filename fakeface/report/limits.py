@@ -92,8 +92,9 @@ def _generators(sets: Collection[str]) -> str:
     text = "A detector finds the traces of the generators it was trained on; of others it may find none."
     if not sets:
         return f"{text} No other generator was tried here (evaluate.extra_sets is empty)."
-    tables = ", ".join(f"reports/extra/{name}/table.md" for name in sets)
-    return f"{text} Other sets were scored without training again: {tables}."
+    return (
+        f"{text} Other sets were scored without training again, {', '.join(sets)}: the table of generators shows them."
+    )
 
 
 def _calibration(approach: str, images: int, figures: pd.DataFrame) -> str:

@@ -21,6 +21,15 @@ VERDICTS = ("balanced_accuracy_at_threshold", "accuracy_at_threshold", "accuracy
 
 
 @dataclass(frozen=True)
+class ExtraSet:
+    """A further test folder. `metrics`, `figures`: its metrics.json and figures.csv; `images`: real and fake ones."""
+
+    metrics: dict[str, Any]
+    figures: pd.DataFrame
+    images: dict[str, int]
+
+
+@dataclass(frozen=True)
 class Results:
     """What the stages wrote, as read; every dict by approach has them in one order.
 
@@ -31,7 +40,8 @@ class Results:
         split, audit: summary.json, audit.json.
         cells, robustness: table.csv and metrics.json of `robustness`.
         errors: errors.csv of `explain` (approach, path, label, score), the hardest first.
-        seeds, leak: seeds.json, leak.json, which say little unless their stages were asked for more.
+        seeds, leak, leave_out: seeds.json, leak.json, leave_out.json, which say little unless their stages were asked for more.
+        extra: by the names of evaluate.extra_sets.
     """
 
     params: dict[str, Any]
@@ -48,6 +58,8 @@ class Results:
     errors: pd.DataFrame
     seeds: dict[str, Any]
     leak: dict[str, Any]
+    leave_out: dict[str, Any]
+    extra: dict[str, ExtraSet]
 
 
 def read(params: dict[str, Any]) -> Results:
@@ -69,6 +81,8 @@ def read(params: dict[str, Any]) -> Results:
         errors=_table("reports/explain/errors.csv"),
         seeds=_json("reports/seeds/seeds.json"),
         leak=_json("reports/leak/leak.json"),
+        leave_out=_json("reports/leave_out/leave_out.json"),
+        extra={name: _extra(Path("reports/extra", name)) for name in params["evaluate"]["extra_sets"]},
     )
 
 
@@ -160,11 +174,17 @@ def per_cent(value: float) -> str:
     return f"{100 * value:.1f}"
 
 
-def _json(path: str) -> Any:
+def _extra(folder: Path) -> ExtraSet:
+    labels = pd.read_csv(folder / "predictions.csv", usecols=["label"])["label"]
+    images = {kind: int((labels == label).sum()) for label, kind in enumerate(("real", "fake"))}
+    return ExtraSet(_json(folder / "metrics.json"), _table(folder / "figures.csv"), images)
+
+
+def _json(path: Path | str) -> Any:
     return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
-def _table(path: str) -> pd.DataFrame:
+def _table(path: Path | str) -> pd.DataFrame:
     return pd.read_csv(path, dtype={"path": str})
 
 

@@ -10,7 +10,7 @@ from fakeface.core.files import write_text
 from fakeface.core.params import APPROACHES, Params
 from fakeface.images.store import Dataset
 from fakeface.pages.render import file_uri, images_uri, render
-from fakeface.report import view
+from fakeface.report import generators, view
 from fakeface.report.limits import SAMPLE, limits
 from fakeface.report.results import read
 
@@ -51,6 +51,8 @@ def report(params: Params) -> None:
         comparison=view.comparison(found),
         robustness=view.robustness(found),
         errors=errors,
+        cross=generators.cross_table(found),
+        left_out=generators.leave_out(found.leave_out),
         limits=limits(answer["best"], shown, found.split, found.figures, found.cells, found.seeds["seeds"]),
         pictures=pictures,
         results=found,

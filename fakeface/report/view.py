@@ -151,7 +151,6 @@ def comparison(results: Results) -> dict[str, Any]:
         "bars": [_bar(name, *accuracies[name], start) for name in names],
         "start": f"{100 * start:.0f}",
         "sentences": results.pairs["sentence"].tolist(),
-        "folders": by_folder(results.folders, names),
         "leak": leak(results.leak),
     }
 

@@ -2,12 +2,12 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
 
 from fakeface.core.errors import printable
+from fakeface.images.generators import first_apart
 from fakeface.scoring.cautions import CHANCE
 from fakeface.scoring.intervals import bootstrap, interval
 from fakeface.scoring.markdown import figure_text, markdown_table
@@ -29,11 +29,9 @@ def sub_folders(paths: Sequence[str], labels: np.ndarray) -> np.ndarray:
     found = np.full(len(paths), "", dtype=object)
     for label, kind in enumerate(CLASSES):
         own = np.flatnonzero(labels == label)
-        parents = [PurePosixPath(paths[int(row)]).parts[:-1] for row in own]
-        levels = range(1, max(map(len, parents), default=0) + 1)
-        depth = next((level for level in levels if len({parts[:level] for parts in parents}) > 1), None)
-        if depth is not None:
-            names = [f"{kind}: {printable('/'.join(parts[:depth]))}" for parts in parents]
+        parents, _ = first_apart([paths[int(row)] for row in own])
+        if len(set(parents)) > 1:
+            names = [f"{kind}: {printable('/'.join(parts))}" for parts in parents]
             counts = Counter(names)
             known = {name for name, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:MOST]}
             others = f"{kind}: {len(counts) - MOST} other sub-folders"
@@ -63,12 +61,16 @@ def by_folder(
     *,
     resamples: int,
     seed: int,
+    balanced: bool = False,
 ) -> Rows:
     """A row for each of the `folders` (`sub_folders`): its images called right at the threshold of the verdicts, and ROC-AUC
     against all images of the other class, where there are any; intervals by photo.
 
     `guessing`: an interval of ROC-AUC reaches down to chance, or the recall's low end and the other class's recall have a mean
     that does: so many would be called right by chance too, which few images cannot exclude.
+
+    Args:
+        balanced: also the balanced accuracy, beside the images of the other class.
     """
     rows: Rows = {}
     for folder in sorted(set(folders[folders != ""])):
@@ -76,6 +78,7 @@ def by_folder(
         label = int(labels[inside][0])
         rest = inside | (labels != label)
         figures = {"recall": f"accuracy_{CLASSES[label]}_at_threshold", "roc_auc": "roc_auc"}
+        figures |= {"balanced_accuracy": "balanced_accuracy_at_threshold"} if balanced else {}
         beside = {name: values[rest] for name, values in scores.items()}
         drawn = bootstrap(labels[rest], beside, thresholds, source[rest], resamples=resamples, seed=seed)
         rows[folder] = {"images": int(inside.sum())}
@@ -90,7 +93,7 @@ def by_folder(
             other = found.get(
                 f"accuracy_{CLASSES[1 - label]}_at_threshold", 2
             )  # without the other class nothing is chance
-            recall, area = (row.get(f"{key}_low", row.get(key, 1)) for key in figures)
+            recall, area = (row.get(f"{key}_low", row.get(key, 1)) for key in ("recall", "roc_auc"))
             if (recall + other) / 2 <= CHANCE or area <= CHANCE:
                 row["guessing"] = True
     return rows

@@ -177,19 +177,16 @@ class TrainingRun:
 
 @contextmanager
 def scoring(stage: str, params: Params) -> Iterator[None]:
-    """Brings what `evaluate` or `robustness` finds to the runs of the models that it scored.
-
-    Args:
-        stage: whose `reports/<stage>/` has metrics.json.
-    """
-    worker = Worker() if params.base.tracking else None
+    """Brings what a stage of `runs.FOUND` finds to the runs of the models that it scored."""
+    nothing = stage == "variants" and not params.evaluate.leave_out
+    worker = Worker() if params.base.tracking and not nothing else None
     yield  # a stage that fails found nothing
     if worker:
         worker.close(lambda client, experiment: _log_scores(client, experiment, stage))
 
 
 def _log_scores(client: Any, experiment: str, stage: str) -> None:
-    metrics = read_json(Path("reports", stage, "metrics.json"))
+    metrics = read_json(Path(runs.FOUND[stage]))
     for approach in APPROACHES:  # figures of sub-folders stand beside them
         model = metrics[approach]["model_sha256"]
         for run in client.search_runs([experiment], f"tags.model_sha256 = '{model}'"):

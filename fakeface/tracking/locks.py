@@ -87,10 +87,11 @@ class State:
         return found
 
     def figures(self, stage: str, approach: str) -> dict[str, float]:
-        """What `evaluate` or `robustness` found for this lock's model; empty where it has not scored that one."""
+        """What a stage of `runs.FOUND` found for this lock's model; empty where it has not scored that one."""
         try:
             metrics, trained = (
-                json.loads(self.text(*self.out(name, "metrics.json"))) for name in (stage, f"train_{approach}")
+                json.loads(self.text(*self.out(name, file)))
+                for name, file in ((stage, Path(runs.FOUND[stage]).name), (f"train_{approach}", "metrics.json"))
             )
         except NotThere:
             return {}
@@ -116,7 +117,7 @@ class State:
             training.figures |= runs.cost(self.text(f"reports/cost/{approach}.json"), training.card)
         except NotThere as error:
             lacking = "" if training.card else str(error)
-        for scoring in ("evaluate", "robustness"):
+        for scoring in runs.FOUND:
             training.figures |= self.figures(scoring, approach)
         return training, lacking
 

@@ -121,7 +121,7 @@ def _live(client: Any, experiment: str, training: runs.Training) -> Any:
 
 def _refresh(client: Any, run: Any, state: State, approach: str) -> None:
     """Figures and pictures of the working tree that a run does not show yet."""
-    for stage in ("evaluate", "robustness"):
+    for stage in runs.FOUND:
         figures = state.figures(stage, approach)
         runs.log_figures(client, run, figures)
         if figures and not client.list_artifacts(run.info.run_id, stage):

@@ -8,6 +8,7 @@ show the last epoch; the epoch that was kept need not be that one, so its figure
 import csv
 import io
 import json
+import re
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -24,6 +25,11 @@ CURVES = {
 KEPT = {"val_loss": "val/kept_loss", "val_accuracy": "val/kept_accuracy", "best_epoch": "val/kept_epoch"}
 TEST = ("accuracy", "accuracy_real", "accuracy_fake", "roc_auc", "average_precision")
 CARD = {"sha256": "model_sha256", "data_hash": "data_hash", "network": "network", "precision": "precision"}  # -> tag
+FOUND = {
+    "evaluate": "reports/evaluate/metrics.json",
+    "robustness": "reports/robustness/metrics.json",
+    "variants": "reports/leave_out/leave_out.json",
+}
 BATCH = 900  # metrics; MLflow takes 1000 at once
 
 
@@ -45,10 +51,14 @@ class Training:
 
 
 def figures(stage: str, approach: str, metrics: dict[str, Any]) -> dict[str, float]:
-    """An approach's figures from the metrics.json of `evaluate` or `robustness`; those that are undefined are left out."""
+    """An approach's figures from what `evaluate`, `robustness` or `variants` found; those that are undefined are left out."""
     own = metrics.get(approach, {})
     if stage == "evaluate":
         found = {f"test/{name}": own.get(name) for name in TEST}
+    elif stage == "variants":
+        areas = {f"{name}_roc_auc": of[name]["roc_auc"] for name, of in own.get("trained_without", {}).items()}
+        named = {re.sub(r"[^\w.-]", "_", name): value for name, value in (areas | own.get("left_out", {})).items()}
+        found = {f"leave_out/{name}": value for name, value in named.items()}
     else:
         found = {f"robustness/{name}": own.get("accuracy", {}).get(name) for name in ("mean", "worst")}
     return {name: float(value) for name, value in found.items() if value is not None}

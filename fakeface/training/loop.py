@@ -40,10 +40,9 @@ def fit(
 ) -> Progress:
     """Trains `model` in place with cross entropy and leaves it with the weights of the epoch kept, in evaluation mode.
 
-    Kept is the last epoch, or the best by `merit` (of equals the earlier one). The test set is not
-    seen here. In several processes (`distributed`) each sees its part of every batch and all end with the same result.
-    Where the classes differ in number, both count alike in the losses, of train and of val, and a row of the history has
-    `val_balanced_accuracy` too.
+    Kept is the last epoch, or the best by `merit` (of equals the earlier one). The test set is not seen here. Of several
+    processes (`distributed`) each sees its part of every batch and all end with the same result. Classes that differ in number
+    count alike in both losses (within the fakes their kinds, `Dataset.groups`), and rows have `val_balanced_accuracy` too.
 
     Args:
         seed: of dropout; every epoch starts its own stream, so that a resumed one draws what an uninterrupted one would.
@@ -83,17 +82,21 @@ def fit(
                 schedule.step()
             distributed.share_buffers(model)
             val_logits, val_labels = logits_of(model, val, compute, views)
+            truth = val_labels.clamp(max=1)
+            right = (val_logits.argmax(1) == truth).float()
+            plain = weight is None or len(weight) == 2  # else labels of kinds of fakes
+            val_loss = cross_entropy(val_logits, truth, weight) if plain else mean_loss(val_logits, val_labels, weight)
             row = {
                 "epoch": epoch,
                 "lr": lr,
                 "train_loss": loss,
                 "train_accuracy": accuracy,
-                "val_loss": cross_entropy(val_logits, val_labels, weight).item(),
-                "val_accuracy": (val_logits.argmax(1) == val_labels).float().mean().item(),
+                "val_loss": val_loss.item(),
+                "val_accuracy": right.mean().item(),
             }
             if weight is not None:
-                right = (val_logits.argmax(1) == val_labels).float()
-                row["val_balanced_accuracy"] = sum(right[val_labels == c].mean().item() for c in (0, 1)) / 2
+                real, *fakes = [right[val_labels == kind].mean().item() for kind in val_labels.unique()]
+                row["val_balanced_accuracy"] = (real + sum(fakes) / len(fakes)) / 2
             if not math.isfinite(row["val_loss"]):
                 raise NotFinite(f"on val after epoch {epoch}")
             row = {key: round(value, 6) if key != "lr" else value for key, value in row.items()}
@@ -121,24 +124,31 @@ def make_passes(network: nn.Module, compute: Compute, weight: Tensor | None = No
     """Forward and backward pass of this process's part of a batch of `size`: (x, y, size) -> (sum of losses, number right).
 
     Both stay on the device: reading them each step would make a GPU wait. On one GPU the passes are a CUDA graph.
-    `weight`: what an image of each class counts in the loss, on the device; None for 1.
+    `weight`: what an image of each label counts in the loss, on the device; None for 1.
     """
 
     def passes(x: Tensor, y: Tensor, size: int) -> tuple[Tensor, Tensor]:
         with compute.autocast():
             logits = network(x)
-        if weight is None:
-            loss = cross_entropy(logits.float(), y)
-        else:  # over the number of images: the sum of their weights differs from batch to batch
-            loss = cross_entropy(logits.float(), y, weight, reduction="sum") / len(y)
+        loss = mean_loss(logits.float(), y, weight)
         mine = distributed.part(size)
         # gradients are averaged over the processes: so weighted, that is the mean over the whole batch
         (loss * (mine * distributed.world() / size)).backward()
-        return loss.detach() * mine, (logits.argmax(1) == y)[:mine].sum()
+        return loss.detach() * mine, (logits.argmax(1) == y.clamp(max=1))[:mine].sum()
 
     if compute.device.type == "cuda" and distributed.world() == 1:
         return GraphedPasses(passes, network)
     return passes
+
+
+def mean_loss(logits: Tensor, labels: Tensor, weight: Tensor | None) -> Tensor:
+    """Cross entropy, each image times the `weight` of its label, over the images; labels of 1 and more are all fake."""
+    truth = labels.clamp(max=1)
+    if weight is None:
+        return cross_entropy(logits, truth)
+    if len(weight) == 2:  # not over the sum of weights, which differs from batch to batch
+        return cross_entropy(logits, truth, weight, reduction="sum") / len(labels)
+    return (cross_entropy(logits, truth, reduction="none") * weight[labels]).sum() / len(labels)
 
 
 def _train_epoch(

@@ -19,19 +19,21 @@ from fakeface.core.params import APPROACHES, Params
 from fakeface.images.store import Dataset
 from fakeface.scoring.intervals import bootstrap, interval
 from fakeface.scoring.metrics import evaluate
+from fakeface.variants.leave_out import leave_out_figures
 
 VERDICTS = "balanced_accuracy_at_threshold"  # the headline of evaluate, each training at its own threshold
 Span = tuple[float, float] | None
 
 
-def summarise_variants(params: Params) -> None:
-    """Writes the figures of evaluate.seeds and evaluate.leak; the report shows them.
+def variants(params: Params) -> None:
+    """Writes the figures of evaluate.seeds, evaluate.leak and evaluate.leave_out; the report shows them.
 
     Raises:
         UserError: an output of another stage is missing.
     """
     base, p = params.base, params.evaluate
-    wanted = {f"{name}/seed-{seed}" for name in APPROACHES for seed in p.seeds} | {f"{name}/leak" for name in p.leak}
+    changes = [*(f"seed-{seed}" for seed in p.seeds), *(f"without-{generator}" for generator in p.leave_out)]
+    wanted = {f"{name}/{change}" for name in APPROACHES for change in changes} | {f"{name}/leak" for name in p.leak}
     for folder in sorted(Path("reports/evaluate/variants").glob("*/*/")):
         if folder.relative_to("reports/evaluate/variants").as_posix() not in wanted:
             print(
@@ -48,12 +50,19 @@ def summarise_variants(params: Params) -> None:
             thresholds = own_threshold(name), read_json(leak / "metrics.json")["threshold"]
             tables = _own_scores(name), read_scores(leak / "predictions.csv")
             found[name] = compare(*tables, thresholds, resamples=p.resamples, seed=base.seed)
+        left_out = {
+            name: _without(name, p.leave_out, resamples=p.resamples, seed=base.seed)
+            | {"model_sha256": own[name]["model_sha256"]}
+            for name in APPROACHES * bool(p.leave_out)
+        }
     except FileNotFoundError as error:
         raise UserError(f"{error.filename}: no such file; run `dvc repro variants`") from None
     write_json("reports/seeds/seeds.json", seed_metrics(accuracies))
     write_json("reports/leak/leak.json", found)
+    write_json("reports/leave_out/leave_out.json", left_out)
     print(
-        f"{1 + len(p.seeds)} trainings of each approach, {len(p.leak)} on a random split; reports/index.html shows them"
+        f"{1 + len(p.seeds)} trainings of each approach, {len(p.leak)} on a random split, generators left out: "
+        f"{', '.join(p.leave_out) or 'none'}; reports/index.html shows them"
     )
 
 
@@ -73,7 +82,7 @@ def seed_metrics(accuracies: Mapping[str, Sequence[float]]) -> dict[str, Any]:
 
 def read_scores(path: Path | str) -> pd.DataFrame:
     """What `train.score_test_images` gave; names of photos are text, also where they look like numbers or like nothing."""
-    return pd.read_csv(path, dtype={"path": str, "source": str}, keep_default_na=False)
+    return pd.read_csv(path, dtype={"path": str, "source": str, "without": str}, keep_default_na=False)
 
 
 def own_threshold(approach: str) -> float:
@@ -91,6 +100,20 @@ def _own_scores(approach: str) -> pd.DataFrame:
     return table.assign(in_train=in_train, score=table[f"score_{approach}"])[
         ["path", "label", "source", "in_train", "score"]
     ]
+
+
+def _without(approach: str, names: Sequence[str], *, resamples: int, seed: int) -> dict[str, Any]:
+    """`leave_out_figures` of one approach, from its own scores and those of the variants `without-<name>`."""
+    test, dataset = _own_scores(approach), Dataset.open()
+    test["generator"] = pd.Series(dataset.generators, index=dataset.manifest["path"]).loc[test["path"]].to_numpy()
+    trainings = {"": (test["score"].to_numpy(), own_threshold(approach))}
+    for name in names:
+        folder = Path("reports/evaluate/variants", approach, f"without-{name}")
+        metrics = read_json(folder / "metrics.json")
+        for generator, table in read_scores(folder / "predictions.csv").groupby("without", sort=False):
+            scores = table.set_index("path").loc[test["path"], "score"].to_numpy()
+            trainings[str(generator)] = (scores, metrics[generator]["threshold"])
+    return leave_out_figures(test, trainings, resamples=resamples, seed=seed)
 
 
 def compare(

@@ -179,6 +179,8 @@ OUT_OF_RANGE = {
     "aligned.autoencoder": [""],
     "aligned.max_side": [63, 4097],
     "aligned.mix": [-0.1, 1, float("nan")],
+    "evaluate.leave_out": [None, "all", [3], ["a b"], ["../a"], ["-a"], ["a@b"], [""], ["$(id)"]],
+    "train_extractor.balance": ["photo", True],
     "evaluate.extra_sets": [None, ["faces"], {"a": 3}, {"a": ""}, {3: "faces"}],
 }
 
@@ -375,6 +377,8 @@ def test_budgets_that_are_accepted(budget):
         ("leak", ["finetun"], "leak.0: 'finetun' is no approach; did you mean finetune?"),
         ("leak", ["finetune", "all"], "leak.1: 'all' is no approach; allowed here: scratch, extractor, finetune"),
         ("leak", ["scratch", "scratch"], "leak: 'scratch' stands there twice"),
+        ("leave_out", ["all", "sg2"], "leave_out: all stands for every generator: leave it alone there"),
+        ("leave_out", ["sg2", "sg2"], "leave_out: 'sg2' stands there twice"),
         ("seeds", [1, 2, 1], "seeds: 1 stands there twice"),
         ("seeds", [1, 0], "evaluate.seeds lists 0, which is base.seed: that training is the pipeline's own"),
     ],

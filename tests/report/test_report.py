@@ -15,9 +15,9 @@ from ruamel.yaml import YAML
 
 from fakeface.core.perturbations import CELLS
 from fakeface.pages.render import images_uri, render
-from fakeface.report import view
+from fakeface.report import generators, view
 from fakeface.report.limits import limits
-from fakeface.report.results import VERDICTS, Results, best_on_val
+from fakeface.report.results import VERDICTS, ExtraSet, Results, best_on_val
 from fakeface.report.view import answer, comparison, errors, leak
 from fakeface.scoring.comparison import Pair
 
@@ -77,6 +77,8 @@ def results(**changed) -> Results:
                                columns=["approach", "path", "label", "score"]),
         "seeds": {"seeds": 1, "approaches": {name: {VERDICTS[0]: [a], "mean": a, "sd": None} for name, a in accuracies.items()}},
         "leak": {},
+        "leave_out": {},
+        "extra": {},
     }  # fmt: skip
     return Results(**values | changed)
 
@@ -92,6 +94,7 @@ def html(**changed) -> str:
     names = ["evaluate/roc", "evaluate/curves", "robustness/jpeg", *(f"explain/gradcam_{name}" for name in NAMES)]
     return render("fakeface.report", "report.html", answer=told, audit=view.audit(found), comparison=comparison(found),
                   robustness=view.robustness(found), errors=wrong,
+                  cross=generators.cross_table(found), left_out=generators.leave_out(found.leave_out),
                   limits=limits_of(found, told["best"]), pictures=dict.fromkeys(names, images_uri([PIXELS] * 3, 32)),
                   results=found, sample=True, photos=50,
                   parameters="split:\n  data: <b>x</b>\n")  # fmt: skip
@@ -232,21 +235,73 @@ def test_what_must_be_said_before_any_figure_is(changed, words):
     assert "First of all." not in html()
 
 
-def test_a_row_for_each_sub_folder():
-    row = {
-        "images": 12,
-        **{name: {"recall": 0.75, "recall_low": 0.5, "recall_high": 0.9, "roc_auc": 0.8} for name in NAMES},
-    }
-    assert "By sub-folder" not in html()
-    assert (
-        "Not in test, so without a row among the sub-folders: fake: 1_fake/&lt;b&gt;, 9 images, all in train."
-        in html(untested={"fake: 1_fake/<b>": "9 images, all in train"})
-    )
-    text = html(folders={"fake: 1_fake/<b>": row})
-    assert "fake: 1_fake/&lt;b&gt;</td>" in text
+SHARES = {"recall": 0.75, "recall_low": 0.5, "recall_high": 0.9, "balanced_accuracy": 0.7, "roc_auc": 0.8}
+ROW = {"images": 12, **{name: SHARES for name in NAMES}}
+
+
+def test_a_sub_folder_without_a_test_image_is_named():
+    text = html(untested={"fake: 1_fake/<b>": "9 images, all in train"})
+    assert "Not in test, so without a row here: fake: 1_fake/&lt;b&gt;, 9 images, all in train." in text
+
+
+def test_robustness_has_a_row_for_each_sub_folder():
+    text = html(robustness=results().robustness | {"by_folder": {"fake: sg2, blur_1": ROW}})
     assert text.count("<td>75.0 % (50.0 to 90.0), AUC 0.800</td>") == 3
-    text = html(robustness=results().robustness | {"by_folder": {"fake: sg2, blur_1": row}})
-    assert text.count("<td>75.0 % (50.0 to 90.0), AUC 0.800</td>") == 3
+
+
+def extra(seen=0, images=(20, 30), **figures):
+    """A further folder, the same figures by each approach: figure -> (value, low, high)."""
+    rows = [(name, figure, *found) for name in NAMES for figure, found in figures.items()]
+    metrics = {"images_seen_in_training": seen, "by_folder": {"fake: 1_fake/x": ROW}}
+    table = pd.DataFrame(rows, columns=["approach", "figure", "value", "low", "high"])
+    return ExtraSet(metrics, table, dict(zip(("real", "fake"), images, strict=True)))
+
+
+def cells(row):
+    return [(cell["auc"], cell["share"]) for cell in row["cells"]]
+
+
+def test_every_generator_and_further_set_is_in_one_table():
+    found = {"accuracy_fake_at_threshold": (0.6, 0.5, 0.7), "roc_auc": (0.55, 0.45, 0.65),
+             "accuracy_real_at_threshold": (0.9, 0.8, 0.95)}  # fmt: skip
+    reals = {"accuracy_real_at_threshold": (1.0, 0.9, None)}
+    sets = {"holiday": extra(7, **found), "own": extra(images=(9, 0), **reals)}
+    both = {"fake: 1_fake/<b>": ROW, "real: 0_real/y": ROW}
+    table = generators.cross_table(results(folders=both, extra=sets))
+    assert [(row["words"], row["images"], row["inside"]) for row in table["fakes"]] == [
+        ("test set", 50, False), ("<b>", 12, True), ("holiday", 30, False), ("x", 12, True)]  # fmt: skip
+    assert [row["words"] for row in table["reals"]] == ["test set", "y", "holiday", "own"]
+    assert cells(table["fakes"][1])[0] == (
+        {"value": "0.800", "interval": ""}, {"value": "75.0", "interval": "50.0 to 90.0"})  # fmt: skip
+    assert [row["cells"][0]["share"] for row in table["reals"]] == [
+        {"value": "10.0", "interval": "6.0 to 14.0"}, {"value": "25.0", "interval": "10.0 to 50.0"},
+        {"value": "10.0", "interval": "5.0 to 20.0"}, {"value": "0.0", "interval": ""}]  # fmt: skip
+    assert [row["cells"][0]["guessing"] for row in table["fakes"]] == [False, False, True, False]
+    assert [row["note"] for row in table["fakes"]] == ["", "", "7 of 50 images seen in training: too good", ""]
+    text = html(folders=both, extra=sets)
+    assert "&lt;b&gt;" in text
+    assert "seen in training: too good" in text
+    assert "Other generators\nwere not tried" not in text
+    assert "<em>guessing</em>" in text
+    assert "<em>guessing</em>" not in html()
+    assert "Other generators\nwere not tried" in html()
+    assert "holiday, own" in limit("Other generators", params=results().params | {"evaluate": {"extra_sets": sets}})
+
+
+def test_what_was_trained_without_a_generator_is_beside_what_was_trained_on_all():
+    guess = SHARES | {"roc_auc": 0.4}
+    found = {"scratch": {"trained_on_all": {"<b>": SHARES, "sg2": SHARES},
+                         "trained_without": {"sg2": {"<b>": SHARES, "sg2": guess}},
+                         "left_out": {"mean_roc_auc": 0.4, "worst_roc_auc": 0.4}}}  # fmt: skip
+    (table,) = generators.leave_out(found)
+    assert [row["words"] for row in table["rows"]] == ["all", "all but sg2"]
+    assert [[cell["left_out"] for cell in row["cells"]] for row in table["rows"]] == [[False, False], [False, True]]
+    assert [cell["auc"]["value"] for cell in table["rows"][1]["cells"]] == ["0.800", "0.400"]
+    assert table["rows"][1]["cells"][1]["share"]["value"] == "70.0"
+    text = html(leave_out=found)
+    assert "AUC 0.400 on average, 0.400 at worst" in text
+    assert '<th class="number">&lt;b&gt;</th>' in text
+    assert "Trained without a generator" not in html()
 
 
 def test_fragility_comes_from_the_figures():

@@ -85,6 +85,7 @@ def test_a_wrong_parameter_is_named_by_every_stage(project, section, values, wor
     [("train_finetune", {"epochs": 0}), ("train_finetune", {"weights": "missing.pth"}), ("base", {"device": "cuda"}),
      ("train_finetune", {"epoch": 1}), ("train_finetune", {"weights": "README.md"}),
      ("evaluate", {"extra_sets": {"a": "data/nope"}}), ("aligned", {"sources": {"a": "data/nope"}}),
+     ("evaluate", {"leave_out": ["stargan"]}),
      ("aligned", {"autoencoder": "nope", "sources": {"a": "data/sample"}})],
 )  # fmt: skip
 def test_a_slip_in_the_parameters_costs_no_model(trainable, section, values, monkeypatch):

@@ -32,7 +32,7 @@ LEVELS = [
     {"stages"},
 ]
 # Stages that a variant runs by themselves, in a folder of its own, beside `train_<approach>`.
-RUNS = {"variant_seed": ["features"], "variant_leak": ["split", "features"]}
+RUNS = {"variant_seed": ["features"], "variant_leak": ["split", "features"], "variant_without": ["features"]}
 # Read, and not declared: the number of threads of `sample`, `split` and `aligned` changes no output; what `extra` and `aligned`
 # read of their own entries is in their commands and dependencies; a variant's seed is in its command.
 NOT_DECLARED = {

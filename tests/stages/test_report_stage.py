@@ -42,6 +42,7 @@ def filled(project):
         "audit": "audit/audit",
         "seeds": "seeds/seeds",
         "leak": "leak/leak",
+        "leave_out": "leave_out/leave_out",
     }.items():
         write(f"reports/{path}.json", getattr(made, part))
     for folder, suffix in (("evaluate", "png"), ("robustness", "png"), ("explain", "jpg")):

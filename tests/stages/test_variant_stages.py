@@ -100,8 +100,8 @@ def test_a_further_seed_trains_only_what_is_new_and_a_seed_less_trains_nothing(t
 
 def test_without_variants_the_figures_say_so_and_torch_stays_out(trained):
     trained.set(evaluate={"seeds": [], "leak": []})
-    code = "import sys; from fakeface.core.load import load_params; from fakeface.variants.summary import summarise_variants; "
-    code += "summarise_variants(load_params()); assert 'torch' not in sys.modules"
+    code = "import sys; from fakeface.core.load import load_params; from fakeface.variants.summary import variants; "
+    code += "variants(load_params()); assert 'torch' not in sys.modules"
     trained.run("python", "-c", code)
     assert read(trained, "seeds/seeds.json")["seeds"] == 1
     assert read(trained, "leak/leak.json") == {}

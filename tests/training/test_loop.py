@@ -31,6 +31,7 @@ DEFAULTS = {
     "step_size": 7,
     "gamma": 0.1,
     "keep": "best",
+    "balance": "class",
     "patience": 0,
 }
 
@@ -139,6 +140,43 @@ def test_figures_of_the_first_epoch_are_means_in_which_both_classes_count_alike(
         assert row[f"{name}_accuracy"] == pytest.approx((logits.argmax(1) == y).float().mean().item(), abs=1e-6)
     balanced = balanced_accuracy_score(val.labels, logits.argmax(1))
     assert row.get("val_balanced_accuracy") == (None if n_val == 14 else pytest.approx(balanced, abs=1e-6))
+
+
+def test_kinds_of_fakes_count_alike_within_their_class():
+    """12 reals, 20 fakes of one generator and 4 of another, in batches of 8, at last of 4; val has two kinds of three."""
+    rng, kinds = np.random.default_rng(0), np.repeat([0, 1, 2], [12, 20, 4])
+    x = rng.normal(kinds[:, None] - 1, 1, (1, 36, 4)).astype(np.float32)
+    train = FeatureBatches(x, kinds, batch_size=8, device=CPU)
+    val = FeatureBatches(
+        x[:, 6:30], np.where(kinds == 2, 1, kinds * 2)[6:30], batch_size=8, device=CPU
+    )  # there is no kind 1
+    model = linear()
+    row = fit(model, train, val, section(lr=1e-12, epochs=1), FP32).history[0]
+    for name, of in (("train", train), ("val", val)):
+        logits, truth = model(of.views[0]), of.labels.clamp(max=1)
+        losses = nn.functional.cross_entropy(logits, truth, reduction="none").detach()
+        alike = [losses[of.labels == kind].mean().item() for kind in of.labels.unique()]
+        assert row[f"{name}_loss"] == pytest.approx((alike[0] + np.mean(alike[1:])) / 2, abs=2e-6)
+        right = (logits.argmax(1) == truth).float()
+        assert row[f"{name}_accuracy"] == pytest.approx(right.mean().item(), abs=1e-6)
+    recalls = [right[val.labels == kind].mean().item() for kind in val.labels.unique()]
+    assert row["val_balanced_accuracy"] == pytest.approx((recalls[0] + np.mean(recalls[1:])) / 2, abs=1e-6)
+
+
+def test_a_generator_with_few_images_is_not_drowned():
+    """300 fakes of one generator and 12 of another, each with a trace of its own."""
+    rng, kinds = np.random.default_rng(0), np.repeat([0, 1, 2], [312, 300, 12])
+    x = rng.normal(0, 1, (1, 624, 4)).astype(np.float32)
+    x[0, kinds == 1, 0] += 2
+    x[0, kinds == 2, 1] += 2
+
+    def recall_of_few(labels):
+        model, batches = linear(), FeatureBatches(x, labels, batch_size=16, device=CPU)
+        result = fit(model, batches, batches, section(lr=0.02, epochs=4, keep="last"), FP32)
+        return (result.best_logits.argmax(1).numpy()[kinds == 2] == 1).mean()
+
+    assert recall_of_few(np.minimum(kinds, 1)) < 0.3
+    assert recall_of_few(kinds) > 0.6
 
 
 def test_ten_fakes_to_a_real_do_not_make_everything_fake():
