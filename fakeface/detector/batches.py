@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fakeface.core.params import Features, TrainFinetune, TrainScratch
 from fakeface.detector import distributed
-from fakeface.detector.augment import blur_and_jpeg, boxes_for, degradations_for, native_crop, resized_crop
+from fakeface.detector.augment import boxes_for, degradations_for, degraded, native_crop, resized_crop
 from fakeface.detector.device import Compute
 from fakeface.detector.networks import NETWORKS, Network, normalise
 
@@ -105,15 +105,14 @@ class PixelBatches(Batches):
         What the batches need goes to the device here, once: a copy in each batch would make the host wait for a GPU.
         """
         boxes, flips = boxes_for(augment, len(order), self.pixels.shape[-1], self.crop_size, generator)
-        sigma, quality = degradations_for(augment, len(order), generator)
+        degradations = degradations_for(augment, len(order), generator)
         crop = native_crop if bool((boxes[:, 2:] == self.crop_size).all()) else resized_crop
         boxes, flips, order = boxes.to(self.device), flips.to(self.device), order.to(self.device)
         for place in places:
             index = order[place]
             pixels = self._take(index)
-            if augment == "robust":
-                drawn = place.cpu()
-                pixels = blur_and_jpeg(pixels, sigma[drawn], quality[drawn], torch.get_num_threads())
+            if degradations:
+                pixels = degraded(pixels, degradations, place.cpu(), torch.get_num_threads())
             images = crop(pixels, boxes[place], flips[place], self.crop_size)
             yield normalise(images, self.network), self.labels[index]
 

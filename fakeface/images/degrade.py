@@ -1,4 +1,4 @@
-"""What an image meets on its way through the web: JPEG, blur, another size, noise. One image, uint8 in and uint8 out.
+"""What an image meets on its way through the web: JPEG, WebP, blur, another size, noise. One image, uint8 in and uint8 out.
 
 Each result is rounded and clipped as a saved file would be. Pillow, SciPy and numpy let go of the interpreter's lock while
 they compute, so `each` shares a batch among threads.
@@ -7,6 +7,7 @@ they compute, so `each` shares a batch among threads.
 import io
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -18,8 +19,17 @@ def jpeg(image: np.ndarray, quality: int) -> np.ndarray:
     Args:
         image: uint8 [3, H, W], RGB; so is what comes back, here and below.
     """
+    return _saved(image, "JPEG", quality=quality, subsampling="4:2:0")
+
+
+def webp(image: np.ndarray, quality: int) -> np.ndarray:
+    """Saved as lossy WebP and read again, in memory: libwebp's `quality` 1..100, its fast method 2 of 0..6."""
+    return _saved(image, "WEBP", quality=quality, method=2)
+
+
+def _saved(image: np.ndarray, form: str, **options: Any) -> np.ndarray:
     file = io.BytesIO()
-    Image.fromarray(image.transpose(1, 2, 0)).save(file, "JPEG", quality=quality, subsampling="4:2:0")
+    Image.fromarray(image.transpose(1, 2, 0)).save(file, form, **options)
     with Image.open(file) as decoded:
         return np.asarray(decoded).transpose(2, 0, 1)
 
