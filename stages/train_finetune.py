@@ -14,9 +14,8 @@ def train_finetune() -> None:
 
     from fakeface.detector.batches import pixel_batches
     from fakeface.detector.device import Compute
-    from fakeface.detector.networks import tune
     from fakeface.detector.predictor import Views
-    from fakeface.detector.weights import build_pretrained
+    from fakeface.detector.weights import build_pretrained, tune
     from fakeface.images.store import Dataset
     from fakeface.tracking import live
     from fakeface.training.approach import Task, train_approach

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from fakeface.core.params import Features, TrainFinetune, TrainScratch
 from fakeface.detector import distributed
-from fakeface.detector.augment import boxes_for, degradations_for, degraded, native_crop, resized_crop
+from fakeface.detector.augment import boxes_for, native_crop, resized_crop
+from fakeface.detector.degradations import degradations_for, degraded
 from fakeface.detector.device import Compute
 from fakeface.detector.networks import NETWORKS, Network, normalise
 

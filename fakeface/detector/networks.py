@@ -1,4 +1,4 @@
-"""The five networks, each with its normalisation and its 2-class head; what of them is trained."""
+"""The five networks, each with its normalisation and its 2-class head."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -7,8 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from fakeface.core.errors import UserError
-from fakeface.core.params import Tune
-from fakeface.detector.efficientnet import EfficientNetLite0
+from fakeface.detector.backbones.efficientnet import EfficientNetLite0
 
 CLASSES = ("real", "fake")  # index = label; the score is the probability of class 1, fake
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -116,34 +115,6 @@ def replace_head(model: nn.Module, name: str, head: nn.Module) -> None:
     """Puts `head` in the place of the network's last layer; `nn.Identity()` makes a backbone of it."""
     parent, _, attribute = NETWORKS[name].head.rpartition(".")
     setattr(model.get_submodule(parent), attribute, head)
-
-
-def tune(model: nn.Module, name: str, part: Tune) -> nn.Module:
-    """Leaves gradients to the parameters that are to be trained, in place: `all`, those of `norm`alisation layers and the head,
-    or those of the `head`. A BatchNorm layer whose parameters are frozen keeps its statistics too, in training as well."""
-    if part == "all":
-        return model
-    model.requires_grad_(False)
-    model.get_submodule(NETWORKS[name].head).requires_grad_(True)
-    for layer in model.modules():
-        if part == "norm" and isinstance(layer, nn.LayerNorm | nn.BatchNorm2d):
-            layer.requires_grad_(True)
-        elif isinstance(layer, nn.BatchNorm2d):
-            layer.register_forward_pre_hook(_in_evaluation_mode)
-    return model
-
-
-def with_bf16_weights(model: nn.Module) -> nn.Module:
-    """Linear layers and convolutions, but for the head, in bf16 from now on, in place: what autocast does with their weights in
-    every batch, a third of the time where they are many. Under bf16 autocast the results are the same, without gradients."""
-    for layer in model.modules():
-        if isinstance(layer, nn.Linear | nn.Conv2d) and not isinstance(layer, Head):
-            layer.to(torch.bfloat16)
-    return model
-
-
-def _in_evaluation_mode(layer: nn.Module, inputs: object) -> None:
-    layer.eval()
 
 
 def normalise(pixels: Tensor, network: Network) -> Tensor:

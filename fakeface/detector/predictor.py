@@ -16,7 +16,8 @@ from fakeface.detector.batches import Batches, PixelBatches
 from fakeface.detector.calibration import scores_from_logits
 from fakeface.detector.checkpoints import load
 from fakeface.detector.device import Compute
-from fakeface.detector.networks import NETWORKS, with_bf16_weights
+from fakeface.detector.networks import NETWORKS
+from fakeface.detector.weights import with_bf16_weights
 
 
 @dataclass(frozen=True)

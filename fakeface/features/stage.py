@@ -11,8 +11,7 @@ from fakeface.core.files import whole
 from fakeface.core.params import Params
 from fakeface.detector.batches import pixel_batches
 from fakeface.detector.device import configure
-from fakeface.detector.networks import with_bf16_weights
-from fakeface.detector.weights import backbone
+from fakeface.detector.weights import backbone, with_bf16_weights
 from fakeface.images.store import Dataset
 
 

@@ -23,8 +23,7 @@ from fakeface.images.kinds import FORMATS, PACKED, no_picture
 from fakeface.images.listing import SUFFIXES, check_apart, given_folders, is_image, stem_of, walk
 
 MAX_BYTES = 50_000_000  # of a file
-# A strip longer than this would be scaled to gigapixels before its centre is cut out.
-MAX_ASPECT = 20
+MAX_ASPECT = 20  # a longer strip would be scaled to gigapixels before its centre is cut out
 # Small files can ask for hours of work, or for gigabytes, without a large picture:
 MAX_PARTS = 100_000  # segments or chunks of a file, which Pillow lists one by one
 MAX_SCANNED = 10e9  # pixels times scans of a progressive JPEG, each of which passes over the whole picture

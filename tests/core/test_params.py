@@ -394,11 +394,12 @@ def test_the_leak_is_measured_beside_whole_photos_only():
     assert "set split.group_by: photo, or evaluate.leak: []" in refusal(values)
 
 
-def test_robust_is_best_with_blur_and_jpeg_alone():
-    """Two recipes that differ in the augmentation (and what they may lose) and in nothing else show what it does."""
+def test_robust_is_best_with_its_augmentation_and_time_for_it():
+    """Two recipes that differ in the augmentation, the epochs it takes and what they may lose show what it does."""
     plain, robust = BEST.model_dump(), ROBUST.model_dump()
     for section in ("features", "train_scratch", "train_finetune"):
         assert (plain[section].pop("augment"), robust[section].pop("augment")) == ("crop", "robust")
+    assert (plain["train_finetune"].pop("epochs"), robust["train_finetune"].pop("epochs")) == (16, 24)
     assert plain["robustness"].pop("budget") == {}
     assert robust["robustness"].pop("budget") == {"finetune": {"jpeg_65": 0.08, "blur_1": 0.08}}
     assert plain == robust

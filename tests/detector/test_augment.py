@@ -8,10 +8,8 @@ from torchvision.transforms import CenterCrop, RandomResizedCrop
 from torchvision.transforms.v2 import functional
 
 from fakeface.detector.augment import (
-    blur_and_jpeg,
     boxes_for,
     centre_boxes,
-    degradations_for,
     matrix_crop,
     native_crop,
     random_crop_boxes,
@@ -19,6 +17,7 @@ from fakeface.detector.augment import (
     resized_crop,
     resized_crop_boxes,
 )
+from fakeface.detector.degradations import Degradations, degradations_for, degraded
 from fakeface.images import degrade
 
 N = 3000
@@ -177,47 +176,60 @@ def test_matrix_of_the_same_size_is_the_identity():
     assert torch.equal(resize_matrices(torch.tensor([0]), torch.tensor([9]), 9, 9)[0], torch.eye(9))
 
 
-def test_robust_draws_blur_and_jpeg_as_cnndetection_trains():
-    """Each with probability 0.5, independent; sigma uniform in 0..3, quality uniform in 30..100."""
-    sigma, quality = (draw.numpy() for draw in degradations_for("robust", 20_000, generator()))
-    blurred, saved = sigma > 0, quality > 0
-    for chosen in (blurred, saved):
-        assert abs(chosen.mean() - 0.5) < 0.015
-    assert abs((blurred & saved).mean() - 0.25) < 0.015
-    assert kstest(sigma[blurred] / 3, "uniform").pvalue > 0.001
-    assert set(quality[saved]) == set(range(30, 101))
-    counts = np.bincount(quality[saved])[30:]
-    assert counts.min() > 0.6 * counts.mean()
-    assert counts.max() < 1.4 * counts.mean()
-    assert abs(np.corrcoef(sigma[blurred & saved], quality[blurred & saved])[0, 1]) < 0.05
+def test_robust_draws_each_step_as_often_and_as_strong_as_it_says():
+    """Blur or scaling 0.5, of it a third scaled; JPEG or WebP 0.5, of it a third WebP; noise 0.3; independent of each other."""
+    factor, sigma, noise, jpeg, webp, seed = (draw.numpy() for draw in degradations_for("robust", 20_000, generator()))
+    quality = jpeg + webp
+    soft, noisy, saved = (factor > 0) | (sigma > 0), noise > 0, quality > 0
+    assert not ((factor > 0) & (sigma > 0)).any()
+    assert not ((jpeg > 0) & (webp > 0)).any()
+    for chosen, part in ((soft, 1 / 2), (noisy, 0.3), (saved, 1 / 2), (factor > 0, 1 / 6), (webp > 0, 1 / 6)):
+        assert abs(chosen.mean() - part) < 0.015
+    for one, other in ((soft, noisy), (soft, saved), (noisy, saved)):
+        assert abs((one & other).mean() - one.mean() * other.mean()) < 0.015
+    for strength, low, high in ((sigma, 0, 3), (factor, 0.25, 1), (noise, 0, 15)):
+        drawn = strength[strength > 0]
+        assert kstest((drawn - low) / (high - low), "uniform").pvalue > 0.001
+    for drawn in (jpeg[jpeg > 0], webp[webp > 0]):
+        assert set(drawn) == set(range(30, 101))
+    assert abs(np.corrcoef(sigma[(sigma > 0) & saved], quality[(sigma > 0) & saved])[0, 1]) < 0.05
+    assert len(np.unique(seed)) == len(seed)
 
 
 @pytest.mark.parametrize("augment", ["article", "crop", "none"])
 def test_other_augmentations_degrade_nothing_and_draw_nothing(augment):
     source = generator()
     before = source.get_state()
-    sigma, quality = degradations_for(augment, 50, source)
-    assert not sigma.any()
-    assert not quality.any()
+    assert degradations_for(augment, 50, source) is None
     assert torch.equal(source.get_state(), before)
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-def test_each_image_is_blurred_and_then_saved(threads):
-    pixels = pictures(4)
+def test_each_image_goes_through_its_own_steps_in_order(threads):
+    pixels = pictures(5)
     before = pixels.clone()
-    sigma, quality = torch.tensor([0, 1.5, 0, 2.5]), torch.tensor([0, 0, 40, 70])
-    got = blur_and_jpeg(pixels, sigma, quality, threads).numpy()
+    what = Degradations(
+        factor=torch.tensor([0, 0.5, 0, 0, 0.3, 9]),
+        sigma=torch.tensor([0, 0, 1.5, 2.5, 0, 9]),
+        noise=torch.tensor([0, 0, 0, 4.0, 0, 9]),
+        jpeg=torch.tensor([0, 0, 0, 70, 0, 9]),
+        webp=torch.tensor([0, 0, 40, 0, 0, 9]),
+        seed=torch.tensor([1, 2, 3, 4, 5, 6]),
+    )
+    got = degraded(pixels, what, torch.tensor([0, 1, 2, 3, 4]), threads).numpy()
     images = pixels.numpy()
     assert np.array_equal(got[0], images[0])
-    assert np.array_equal(got[1], degrade.blur(images[1], 1.5))
-    assert np.array_equal(got[2], degrade.jpeg(images[2], 40))
-    assert np.array_equal(got[3], degrade.jpeg(degrade.blur(images[3], 2.5), 70))
+    assert np.array_equal(got[1], degrade.resize(images[1], 0.5))
+    assert np.array_equal(got[2], degrade.webp(degrade.blur(images[2], 1.5), 40))
+    noisy = degrade.noise(degrade.blur(images[3], 2.5), 4.0, np.random.default_rng(4))
+    assert np.array_equal(got[3], degrade.jpeg(noisy, 70))
     assert torch.equal(pixels, before)
+    two = degraded(pixels[[1, 3]], what, torch.tensor([1, 3]), threads).numpy()
+    assert np.array_equal(two, got[[1, 3]])
 
 
 def test_robust_crops_where_crop_does():
-    """The contrast between the two is blur and JPEG alone."""
+    """The contrast between the two is the degradation alone."""
     for ours, theirs in zip(
         boxes_for("robust", 30, 64, 48, generator()), boxes_for("crop", 30, 64, 48, generator()), strict=True
     ):

@@ -19,9 +19,9 @@ from fakeface.core.params import TrainFinetune
 from fakeface.detector import checkpoints
 from fakeface.detector.batches import PixelBatches
 from fakeface.detector.device import Compute
-from fakeface.detector.networks import NETWORKS, build, normalise, tune, with_bf16_weights
+from fakeface.detector.networks import NETWORKS, build, normalise
 from fakeface.detector.predictor import Predictor
-from fakeface.detector.weights import backbone, build_pretrained
+from fakeface.detector.weights import backbone, build_pretrained, tune, with_bf16_weights
 from fakeface.training.loop import fit
 from fakeface.training.resume import ResumeFile
 
@@ -186,7 +186,7 @@ sys.modules["timm"] = None
 import fakeface.core.load as load
 from fakeface.core.errors import UserError
 from fakeface.detector.networks import build
-from fakeface.detector.weights import build_pretrained
+from fakeface.detector.weights import build_pretrained, tune, with_bf16_weights
 build("efficientnet_lite0", 96), build("resnet18", 96)
 load.find_spec = lambda name: None
 params = load.load_params()

@@ -4,7 +4,7 @@ import pytest
 import timm
 import torch
 
-from fakeface.detector.efficientnet import Block, EfficientNetLite0
+from fakeface.detector.backbones.efficientnet import Block, EfficientNetLite0
 from fakeface.detector.weights import _published
 
 

@@ -7,7 +7,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 from torchvision.transforms.v2 import InterpolationMode, functional
 
-from fakeface.images.degrade import blur, each, jpeg, noise, resize
+from fakeface.images.degrade import blur, each, jpeg, noise, resize, webp
 
 
 def picture(size=64, seed=0):
@@ -32,6 +32,15 @@ def test_jpeg_is_a_round_trip_through_a_file(tmp_path, quality, size):
         assert file.layer[0][1:3] == (2, 2)  # two by two of brightness to one of colour
         wanted = np.asarray(file).transpose(2, 0, 1)
     assert np.array_equal(jpeg(image, quality), wanted)
+
+
+@pytest.mark.parametrize("quality", [30, 75, 100])
+def test_webp_is_a_lossy_round_trip_through_a_file(tmp_path, quality):
+    image = picture()
+    Image.fromarray(image.transpose(1, 2, 0)).save(tmp_path / "a.webp", quality=quality, method=2)
+    with Image.open(tmp_path / "a.webp") as file:
+        assert np.array_equal(webp(image, quality), np.asarray(file).transpose(2, 0, 1))
+    assert difference(webp(image, quality), image).max() > 0
 
 
 @pytest.mark.parametrize("sigma", [0.3, 1, 2, 3, 4])
