@@ -252,8 +252,9 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _weights_are_the_networks(self) -> "Params":
-        for name in ("features", "train_finetune"):
-            section = getattr(self, name)
+        for name, section in self:
+            if not hasattr(section, "weights"):
+                continue
             own, other = ("openai", "imagenet") if section.network == "clip_vit_b16" else ("imagenet", "openai")
             if section.weights == other:
                 raise ValueError(
