@@ -20,14 +20,15 @@ def features(params: Params) -> None:
     compute = configure(base.seed, base.threads, base.device, base.precision)
     dataset = Dataset.open()
     model = backbone(p.network, p.weights).to(compute.device).to(memory_format=torch.channels_last)
-    if compute.precision == "bf16":
+    if compute.precision == "bf16" and p.network == "clip_vit_b16":  # the others have few weights
         with_bf16_weights(model)
     train, val = pixel_batches(dataset, p, compute.scoring_batch, base.seed, compute, compute.scoring_batch)
     bar = tqdm(total=p.views * len(train) + len(val), unit="batch", desc="features", disable=None)
 
     @torch.inference_mode()
     def write(path: Path, views: list[Iterator[tuple[torch.Tensor, torch.Tensor]]], count: int) -> None:
-        width = model(torch.zeros(1, 3, p.crop_size, p.crop_size, device=compute.device)).shape[1]
+        with compute.autocast():
+            width = model(torch.zeros(1, 3, p.crop_size, p.crop_size, device=compute.device)).shape[1]
         header = {"descr": "<f4", "fortran_order": False, "shape": (len(views), count, width)}
         with open(path, "wb") as file:  # written as computed, not kept; a map of it would crash on a full disk
             np.lib.format.write_array_header_1_0(file, header)
