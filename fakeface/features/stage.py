@@ -28,7 +28,8 @@ def features(params: Params) -> None:
 
     @torch.inference_mode()
     def write(path: Path, views: list[Iterator[tuple[torch.Tensor, torch.Tensor]]], count: int) -> None:
-        width = model(torch.zeros(1, 3, p.crop_size, p.crop_size, device=compute.device)).shape[1]
+        with compute.autocast():
+            width = model(torch.zeros(1, 3, p.crop_size, p.crop_size, device=compute.device)).shape[1]
         header = {"descr": "<f4", "fortran_order": False, "shape": (len(views), count, width)}
         with open(path, "wb") as file:  # written as computed, not kept; a map of it would crash on a full disk
             np.lib.format.write_array_header_1_0(file, header)
