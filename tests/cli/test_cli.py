@@ -116,7 +116,7 @@ def test_whatever_was_written_in_params_yaml_default_brings_its_values_back(root
 
 @pytest.mark.parametrize(
     ("name", "data", "words"),
-    [(name, None, "article, best, default") for name in ("nope", "../params", "article.yaml", "")]
+    [(name, None, "article, best, clip, default") for name in ("nope", "../params", "article.yaml", "")]
     + [("article", Path("nowhere"), "nowhere")],
 )
 def test_an_unknown_recipe_or_a_missing_data_folder_changes_nothing(root, name, data, words):
