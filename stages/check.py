@@ -22,16 +22,15 @@ def check() -> None:
                 build_pretrained(section.network, section.weights)
             except UserError as error:
                 raise UserError(f"params.yaml: {name}.weights: {error}") from None
-    if params.evaluate.leave_out:
+    # what the stages sample and aligned make comes later; the variants look again
+    if params.evaluate.leave_out and params.aligned_source() is None:
         import numpy as np
 
         from fakeface.images.decode import find_images
         from fakeface.images.generators import generators, to_leave_out
 
         p = params.split
-        found = (
-            find_images(p.data, p.real, p.fake) if p.data != "data/sample" else []
-        )  # which has one generator, and comes later
+        found = find_images(p.data, p.real, p.fake) if p.data != "data/sample" else []  # which has one generator
         names = generators([image.path for image in found], np.array([image.label for image in found]))
         to_leave_out(params.evaluate.leave_out, names, p.data)
     write_text("reports/extra/sets.txt", "\n".join(["# evaluate.extra_sets", *params.evaluate.extra_sets, ""]))

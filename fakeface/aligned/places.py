@@ -4,7 +4,7 @@ from pathlib import Path
 
 from fakeface.core.errors import UserError
 from fakeface.images.decode import class_images
-from fakeface.images.listing import given_folders, renamed
+from fakeface.images.listing import check_apart, given_folders, renamed
 
 MADE, GIVEN = "aligned", "given"  # sub-folders of the fake class: the round trips, and fakes that lay flat
 
@@ -24,6 +24,8 @@ def find_sources(root: Path, real: str, fake: str) -> tuple[dict[Path, list[Path
     reals: dict[Path, list[Path]] = {}
     fakes: dict[Path, list[Path]] = {}
     for above in map(Path, given_folders(root, real, fake) or [""]):
+        if (root / above / fake).is_dir():
+            check_apart(root / above / real, root / above / fake)
         for label, (kind, found) in enumerate(((real, reals), (fake, fakes))):
             if label == 1 and not (root / above / kind).is_dir():
                 continue

@@ -115,8 +115,14 @@ def _weights(params: Params) -> Iterator[Finding]:
             continue
         network, weights, remedy = section.network, section.weights, ""
         if weights == "openai":
-            state = f"{network}, downloaded at first use into Hugging Face's cache"
-            remedy = "" if importlib.util.find_spec("timm") else "run `pip install -e '.[clip]'`"
+            state, remedy = f"{network}, not here yet", "run `pip install -e '.[clip]'`"
+            if importlib.util.find_spec("timm"):
+                from huggingface_hub import try_to_load_from_cache
+
+                here = try_to_load_from_cache("timm/vit_base_patch16_clip_quickgelu_224.openai", "model.safetensors")
+                remedy = f"downloaded at first use; without internet set {key}.weights to a state dict's path"
+                if isinstance(here, str):
+                    state, remedy = f"{network}, here", ""
         elif weights != "imagenet":
             state = weights
             if not Path(weights).is_file():

@@ -76,9 +76,7 @@ def predict(
         megapixels = max_megapixels()
         detect = trained_on_faces(predictor.card) and not as_it_is
         draw = _drawer(explain, predictor, detect, megapixels) if explain is not None else None
-        found = predict_images(
-            predictor, listed, _reader(predictor.card, not detect, megapixels), None if fast else band
-        )
+        found = predict_images(predictor, listed, _reader(predictor.card, as_it_is, megapixels), None if fast else band)
 
         def rows() -> Iterator[dict[str, Any]]:
             started = said = time.monotonic()

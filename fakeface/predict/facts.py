@@ -65,7 +65,8 @@ def _trained(card: dict[str, Any], split: dict[str, Any] | None, data: str) -> s
     photo = f"of a photo scaled to {size}"
     if card.get("pixels") == "native":
         photo = f"of {size} x {size} that are cut out of a larger photo around the face, not scaled"
-    text = f"{card['approach']} ({card['network']}) sees the middle {crop} x {crop} pixels {photo}."
+    seen = "the middle" if card.get("score_crops", 1) == 1 else "the middle and the four corners, each"
+    text = f"{card['approach']} ({card['network']}) sees {seen} {crop} x {crop} pixels {photo}."
     if split is None:
         return f"{text} On which pictures it was trained is not known here."
     kind = " (drawings made by code, no photographs)" if data == SAMPLE else ""

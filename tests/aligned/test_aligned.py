@@ -4,6 +4,7 @@ import io
 import json
 import os
 import pickle
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -247,6 +248,17 @@ def test_a_photo_that_cannot_be_used_stops_the_stage_or_is_left_out_with_its_fak
     said = capsys.readouterr().out
     assert "40 x 200 pixels" in said
     assert "1 photos are WEBP files" in said
+
+
+def test_a_link_between_the_classes_makes_no_fakes_of_reals(here):
+    write_faces(Path("linked"), 3)
+    shutil.rmtree("linked/1_fake")
+    Path("linked/1_fake").symlink_to("0_real")
+    with pytest.raises(
+        UserError, match=r"linked/1_fake: leads to .*0_real, so images of one class are in the other too"
+    ):
+        make_aligned(parameters(Path("linked")), "faces")
+    assert not Path("data/aligned/faces").exists()
 
 
 def test_a_sub_folder_whose_name_the_stage_needs_is_refused(here):

@@ -126,8 +126,11 @@ def test_weights_that_would_be_downloaded_say_where_they_may_be_put(root, monkey
     assert "efficientnet_lite0" in remedy
 
 
-def test_clips_weights_need_timm(root, monkeypatch):
+def test_clips_weights_need_timm_and_a_first_download(root, monkeypatch):
     Project(root).set(features={"network": "clip_vit_b16", "weights": "openai"})
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda repository, name: None)
+    assert "without internet set features.weights to" in todo(root)["features.weights"]
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda repository, name: f"/cache/{name}")
     assert not todo(root)
     found = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "timm" else found(name))

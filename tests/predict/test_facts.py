@@ -53,6 +53,7 @@ def test_what_it_sees_of_a_photo_is_said(root):
     assert "sees the middle 96 x 96 pixels of a photo scaled to 128." in facts(CARD, root).trained
     own = "of 128 x 128 that are cut out of a larger photo around the face, not scaled."
     assert own in facts(CARD | {"pixels": "native"}, root).trained
+    assert "sees the middle and the four corners, each 96 x 96 pixels" in facts(CARD | {"score_crops": 5}, root).trained
 
 
 def test_a_detector_that_guesses_is_called_so_wherever_it_stands(root, tmp_path):
