@@ -190,18 +190,18 @@ def _rows(entry: Entry, predictions: Sequence[Any], card: dict[str, Any], detect
             row["problem"] = entry.problem or one.problem
         elif detect:
             row |= {"face": face, **dict(zip(FACE_COLUMNS[1:], one.square.box, strict=True))}
-            side = one.square.width
-            notes = size_notes(side, side, card) if side < card["image_size"] else []
+            # any scaling: a face that was cut out or framed may get the other verdict, and never without a word
+            notes = size_notes(one.square.width, one.square.width, card, much_larger=1)
         else:
             notes = size_notes(one.square.width, one.square.height, card)
         row["note"] = "; ".join(filter(None, [one.reason, *notes]))
         yield row
 
 
-def size_notes(width: int, height: int, card: dict[str, Any]) -> list[str]:
+def size_notes(width: int, height: int, card: dict[str, Any], much_larger: float = MUCH_LARGER) -> list[str]:
     """What was done to a picture that is far from square or from the image size of the detector with this card; empty for others.
 
-    All in pixels.
+    All in pixels; `much_larger`: times that size, up to which nothing is said.
     """
     size, short, done = card["image_size"], min(width, height), []
     if card.get("pixels") == "native" and short >= size:  # nothing is reduced
@@ -210,6 +210,6 @@ def size_notes(width: int, height: int, card: dict[str, Any]) -> list[str]:
         done.append("cut to its middle square")
     if short < size:
         done.append(f"enlarged to {size}")
-    elif short > MUCH_LARGER * size and card.get("pixels") != "native":
+    elif short > much_larger * size and card.get("pixels") != "native":
         done.append(f"reduced to {size}")
     return [f"{width} x {height} pixels: {', '.join(done)}"] if done else []

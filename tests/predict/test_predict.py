@@ -308,11 +308,11 @@ def test_of_a_detector_of_native_pixels_it_says_what_was_cut_out(width, height, 
     assert size_notes(width, height, {"image_size": 100, "pixels": "native"}) == words
 
 
-def test_a_small_face_is_told_so():
+def test_a_face_that_was_scaled_is_told_so():
     squares = [SimpleNamespace(width=side, height=side, box=(0, 0, side, side)) for side in (100, 99, 900)]
     found = [service.Prediction(0.5, 1, "fake", "", square) for square in squares]
     notes = [row["note"] for row in command._rows(Entry("a.png"), found, {"image_size": 100}, detect=True)]
-    assert notes == ["", "99 x 99 pixels: enlarged to 100", ""]
+    assert notes == ["", "99 x 99 pixels: enlarged to 100", "900 x 900 pixels: reduced to 100"]
 
 
 def run(root, *arguments, stdin=b"", **options):

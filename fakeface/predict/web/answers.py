@@ -45,7 +45,6 @@ def answers(
         files: names, as the sender chose them, and contents.
         whole: take pictures as they are, without looking for faces.
     """
-    size = predictor.card["image_size"]
 
     def read(data: bytes) -> list[Any]:
         squares = squares_of(data, predictor.card, whole, max_megapixels)
@@ -55,9 +54,8 @@ def answers(
     def answer(name: str, one: Prediction, says: str) -> Answer:
         if one.problem:
             return Answer(name, "", None, one.problem)
-        sizes = size_notes(one.square.width, one.square.height, predictor.card)
-        # a face that was cut out of a large photo is reduced as all are
-        note = "" if isinstance(one.square, Face) and one.square.width >= size else "".join(sizes)
+        much_larger = {"much_larger": 1.0} if isinstance(one.square, Face) else {}
+        note = "".join(size_notes(one.square.width, one.square.height, predictor.card, **much_larger))
         sides = heat_overlay(predictor, one.square.pixels)
         half = sides.shape[2] // 2
         picture = images_uri([sides[:, :, :half], sides[:, :, half:]], PICTURE)
