@@ -70,15 +70,19 @@ def _folders(rows: Mapping[str, Any], names: list[str], kind: str, inside: str) 
             "images": row["images"],
             "note": "",
             "inside": True,
-            "cells": [_cell(_figure(row[name], AREA), _figure(row[name], "recall"), kind) for name in names],
+            "cells": [
+                _cell(_figure(of, AREA), _figure(of, "recall"), kind, of.get("guessing", False))
+                for of in map(row.__getitem__, names)
+            ],
         }
         for folder, row in rows.items()
         if folder.startswith(f"{kind}: ")
     ]
 
 
-def _cell(area: Figure | None, share: Figure | None, kind: str = "fake") -> dict[str, Any]:
-    """Both as text, None where there is none; of reals the share called fake. `guessing`: the AUC may be chance."""
+def _cell(area: Figure | None, share: Figure | None, kind: str = "fake", guessing: bool = False) -> dict[str, Any]:
+    """Both as text, None where there is none; of reals the share called fake. `guessing`: the row says so, as of too few
+    images, or the AUC may be chance."""
     if share and kind == "real":
         value, low, high = share
         share = (1 - value, None if high is None else 1 - high, None if low is None else 1 - low)
@@ -86,7 +90,7 @@ def _cell(area: Figure | None, share: Figure | None, kind: str = "fake") -> dict
     return {
         "auc": as_text(area, 1, 3),
         "share": as_text(share, 100, 1),
-        "guessing": low is not None and low <= CHANCE,
+        "guessing": guessing or (low is not None and low <= CHANCE),
         "left_out": False,
     }
 

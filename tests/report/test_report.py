@@ -244,6 +244,12 @@ def test_a_sub_folder_without_a_test_image_is_named():
     assert "Not in test, so without a row here: fake: 1_fake/&lt;b&gt;, 9 images, all in train." in text
 
 
+def test_a_sub_folder_of_too_few_images_is_called_guessing_also_where_its_auc_is_high():
+    few = {"images": 2, **{name: SHARES | {"guessing": name == "scratch"} for name in NAMES}}
+    *_, row = generators.cross_table(results(folders={"fake: 1_fake/a": few}))["fakes"]
+    assert [cell["guessing"] for cell in row["cells"]] == [name == "scratch" for name in NAMES]
+
+
 def test_robustness_has_a_row_for_each_sub_folder():
     text = html(robustness=results().robustness | {"by_folder": {"fake: sg2, blur_1": ROW}})
     assert text.count("<td>75.0 % (50.0 to 90.0), AUC 0.800</td>") == 3
