@@ -1,4 +1,4 @@
-"""How fast a training is alone and beside another process that computes, by the way in which OpenMP's threads wait.
+"""How fast a training is alone and beside another process that computes, by where OpenMP's threads run and how they wait.
 
     python benchmarks/waiting.py [--rounds 3] [--seconds 3]
 
@@ -13,9 +13,9 @@ import time
 from statistics import median
 
 WAYS = {
-    "as it is": {},
-    "OMP_PROC_BIND=true": {"OMP_PROC_BIND": "true"},
-    "OMP_WAIT_POLICY=passive": {"OMP_WAIT_POLICY": "passive"},
+    "any core": {"OMP_PROC_BIND": "false"},
+    "a core each, as the stages do": {"OMP_PROC_BIND": "true"},
+    "any core, OMP_WAIT_POLICY=passive": {"OMP_PROC_BIND": "false", "OMP_WAIT_POLICY": "passive"},
 }
 BATCH, CROP = 16, 128
 
@@ -54,8 +54,11 @@ def main() -> None:
         print(train(options.seconds))
         return
     command = [sys.executable, __file__, "--train", "--seconds", str(options.seconds)]
-    for title in ("alone", "beside a process that computes"):
-        other = subprocess.Popen([sys.executable, "-c", "while True: pass"]) if title != "alone" else None
+    spinning = [sys.executable, "-c", "while True: pass"]
+    training = [sys.executable, __file__, "--train", "--seconds", "3600"]
+    besides = {"alone": None, "beside a process that computes": spinning, "beside another training": training}
+    for title, beside in besides.items():
+        other = subprocess.Popen(beside, stdout=subprocess.DEVNULL) if beside else None
         try:
             found: dict[str, list[float]] = {name: [] for name in WAYS}
             for _ in range(options.rounds):

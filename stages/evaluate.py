@@ -9,4 +9,4 @@ Takes   about 30 s on the sample (240 images, three approaches, two cores)
 from fakeface.core.run import run_stage
 
 if __name__ == "__main__":
-    run_stage("fakeface.scoring.evaluate:evaluate", __doc__, "fakeface.tracking.live:scoring")
+    run_stage("fakeface.scoring.evaluate:evaluate", __doc__, "fakeface.tracking.live:scoring", bound=True)

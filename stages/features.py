@@ -8,4 +8,4 @@ Takes   about 20 s for the sample (360 training images, 4 views, EfficientNet-Li
 from fakeface.core.run import run_stage
 
 if __name__ == "__main__":
-    run_stage("fakeface.features.stage:features", __doc__)
+    run_stage("fakeface.features.stage:features", __doc__, bound=True)

@@ -11,4 +11,4 @@ Fails when robustness.budget is broken; what it wrote stays there to be read.
 from fakeface.core.run import run_stage
 
 if __name__ == "__main__":
-    run_stage("fakeface.robustness.stage:robustness", __doc__, "fakeface.tracking.live:scoring")
+    run_stage("fakeface.robustness.stage:robustness", __doc__, "fakeface.tracking.live:scoring", bound=True)

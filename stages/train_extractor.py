@@ -5,12 +5,14 @@ Writes  models/extractor (model.safetensors, card.json), reports/train/extractor
 Takes   a few seconds on cached features; with train_extractor.batchnorm: moving the whole network runs in every epoch
 """
 
+from fakeface.core.cores import bind
 from fakeface.core.load import load_params
 from fakeface.core.run import run
 
 
 def train_extractor() -> None:
     params = load_params()  # first: a wrong value is answered before the heavy imports
+    bind(params.base)
 
     import torch
     from torch import nn

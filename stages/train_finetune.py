@@ -5,12 +5,14 @@ Writes  models/finetune (model.safetensors, card.json), reports/train/finetune (
 Takes   about 35 s on the sample (EfficientNet-Lite0, two cores)
 """
 
+from fakeface.core.cores import bind
 from fakeface.core.load import load_params
 from fakeface.core.run import run
 
 
 def train_finetune() -> None:
     params = load_params()  # first: a wrong value is answered before the heavy imports
+    bind(params.base)
 
     from fakeface.detector.batches import pixel_batches
     from fakeface.detector.device import Compute

@@ -4,9 +4,10 @@ from pathlib import Path
 
 from fakeface.core.errors import UserError
 from fakeface.images.decode import class_images
+from fakeface.images.generators import ALIGNED
 from fakeface.images.listing import check_apart, given_folders, renamed
 
-MADE, GIVEN = "aligned", "given"  # sub-folders of the fake class: the round trips, and fakes that lay flat
+MADE, GIVEN = ALIGNED, "given"  # sub-folders of the fake class: the round trips, and fakes that lay flat
 
 
 def find_sources(root: Path, real: str, fake: str) -> tuple[dict[Path, list[Path]], dict[Path, list[Path]]]:

@@ -29,18 +29,22 @@ def run(stage: Callable[..., None], description: str | None) -> None:
     run_app(app)
 
 
-def run_stage(body: str, description: str | None, around: str = "") -> None:
+def run_stage(body: str, description: str | None, around: str = "", bound: bool = False) -> None:
     """Runs `body` ("module:function") as a stage; it gets the parameters.
 
     Args:
         description: as in `run`.
         around: "module:function" of a context manager that the body runs in; it gets the body's name and the parameters.
+        bound: torch's threads each keep to a core (`cores.bind`).
     """
 
     def stage() -> None:
+        from fakeface.core.cores import bind
         from fakeface.core.load import load_params
 
         params = load_params()  # first: a wrong value is answered before the heavy imports
+        if bound:
+            bind(params.base)
         work = pkgutil.resolve_name(body)
         with pkgutil.resolve_name(around)(work.__name__, params) if around else nullcontext():
             work(params)

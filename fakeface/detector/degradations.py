@@ -1,7 +1,6 @@
 """What `augment: robust` does to whole images before they are cropped, as the web does.
 
-It begins with "Blur+JPEG (0.5)" of Wang, Wang, Zhang, Owens, Efros: CNN-generated images are surprisingly easy to spot...
-for
+It begins with "Blur+JPEG (0.5)" of Wang, Wang, Zhang, Owens, Efros: CNN-generated images are surprisingly easy to spot... for
 now, CVPR 2020 (https://github.com/PeterWang512/CNNDetection, data/datasets.py): the whole image is blurred and saved as JPEG,
 each with probability 0.5, and then cropped and flipped. Added to it: a third of the softened images are scaled down and up
 instead, a third of the saved ones are WebP, and some get noise between the two. Two more differences: JPEG is Pillow's alone, not

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from fakeface.core.cores import unbind
+
 
 def jpeg(image: np.ndarray, quality: int) -> np.ndarray:
     """Saved as JPEG and read again, in memory: libjpeg's `quality` 1..100, colour at half the resolution (4:2:0).
@@ -62,6 +64,6 @@ def each(images: np.ndarray, change: Callable[[int, np.ndarray], np.ndarray], th
     def one(i: int) -> None:
         changed[i] = change(i, images[i])
 
-    with ThreadPoolExecutor(threads) as pool:
+    with ThreadPoolExecutor(threads, initializer=unbind) as pool:
         list(pool.map(one, range(len(images))))  # the list raises what a thread raised
     return changed

@@ -10,6 +10,8 @@ from fakeface.core.errors import UserError, printable
 from fakeface.core.params import ALL, nearest
 from fakeface.images.listing import GIVEN
 
+ALIGNED = "aligned"  # where the stage of this name puts its fakes, below the fake class
+
 
 def first_apart(paths: Sequence[str]) -> tuple[list[tuple[str, ...]], int]:
     """The folders that each path lies in, down to the first level at which they differ, and how many levels all share.
@@ -33,6 +35,8 @@ def generators(paths: Sequence[str], labels: np.ndarray) -> np.ndarray:
     found = np.full(len(paths), "", dtype=object)
     own = np.flatnonzero(labels == 1)
     folders, shared = first_apart([paths[int(row)] for row in own])
+    if shared and ALIGNED in folders[0][:shared]:  # the folders below it are the photos' own
+        return found
     found[own] = [parts[shared] if len(parts) > shared else "" for parts in folders]
     return found
 

@@ -16,6 +16,7 @@ from zipfile import BadZipFile
 import numpy as np
 import pandas as pd
 
+from fakeface.core.cores import unbind
 from fakeface.core.errors import UserError, one_line
 from fakeface.core.files import sha256
 from fakeface.images.decode import BadImage, Decoded, Found, decode, quiet
@@ -198,7 +199,7 @@ def decode_all(
         except BadImage as reason:
             return reason
 
-    with ThreadPoolExecutor(threads) as pool:
+    with ThreadPoolExecutor(threads, initializer=unbind) as pool:
         for start in range(0, len(found), CHUNK):
             chunk = found[start : start + CHUNK]
             yield from zip(chunk, pool.map(one, chunk), strict=True)

@@ -7,7 +7,6 @@ from typing import Any
 import pandas as pd
 
 from fakeface.core.files import read_json
-from fakeface.report.limits import SAMPLE
 from fakeface.report.results import Figure, figure_of
 
 GUESSING = "On its own val images this detector is no better than guessing: it gives no verdict but unsure."
@@ -46,7 +45,7 @@ def facts(card: dict[str, Any], root: Path = Path(".")) -> Facts:
             raise ValueError("another split")
         params = stages["split"]["params"]["params.yaml"]["split"]
         trained = _trained(card, split, params["data"])
-        warning = " ".join([*doubt, *[DRAWINGS] * (params["data"] == SAMPLE)])
+        warning = " ".join([*doubt, *[DRAWINGS] * split["drawings"]])
     except (YAMLError, OSError, ValueError, KeyError, TypeError, AttributeError):
         return Facts(unknown, "".join(doubt), _trained(card, None, ""), [])
     try:
@@ -69,7 +68,7 @@ def _trained(card: dict[str, Any], split: dict[str, Any] | None, data: str) -> s
     text = f"{card['approach']} ({card['network']}) sees {seen} {crop} x {crop} pixels {photo}."
     if split is None:
         return f"{text} On which pictures it was trained is not known here."
-    kind = " (drawings made by code, no photographs)" if data == SAMPLE else ""
+    kind = " (drawings made by code, no photographs)" if split["drawings"] else ""
     train = split["train"]
     pictures = f"{train['real']} real and {train['fake']} computer-made pictures from {data}{kind}"
     return f"{text} It was trained on {pictures}."

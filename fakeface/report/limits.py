@@ -8,8 +8,6 @@ import pandas as pd
 from fakeface.core.perturbations import KINDS, of_kind
 from fakeface.report.results import FRAGILE, figure_of, fragile, guesses_clean, under_perturbation, verdicts_of
 
-SAMPLE = "data/sample"  # what the stage `sample` draws; no photographs
-
 
 def limits(
     approach: str, params: dict[str, Any], split: dict[str, Any], figures: pd.DataFrame, cells: pd.DataFrame, seeds: int
@@ -21,7 +19,7 @@ def limits(
         split, figures, cells: as in `results.Results`.
     """
     found = [
-        ("These images only", _images(approach, params["split"]["data"], split["test"], figures)),
+        ("These images only", _images(approach, params["split"]["data"], split, figures)),
         ("Fragile", _fragile(approach, cells)),
         ("A score proves nothing", _score(approach, figures)),
         ("Other generators", _generators(params["evaluate"]["extra_sets"])),
@@ -34,9 +32,10 @@ def limits(
     return [(title, text) for title, text in found if text]
 
 
-def _images(approach: str, data: str, test: dict[str, int], figures: pd.DataFrame) -> str:
+def _images(approach: str, data: str, split: dict[str, Any], figures: pd.DataFrame) -> str:
+    test = split["test"]
     text = f"All figures are about {test['real']} real and {test['fake']} fake test images from {data}."
-    if data == SAMPLE:
+    if split["drawings"]:
         text += (
             " They are drawings made by code, and their fakes come from one small generator: the figures show that the"
             " pipeline works, and nothing about photographs of people."

@@ -12,7 +12,6 @@ from fakeface.core.errors import UserError
 from fakeface.core.params import APPROACHES
 from fakeface.core.perturbations import CELLS
 from fakeface.detector.checkpoints import read_card
-from fakeface.report.limits import SAMPLE
 from fakeface.report.results import VERDICTS, all_figures, best_on_val, cell_words, doubts_of
 from fakeface.scoring.cautions import cautions
 from fakeface.scoring.markdown import PER_CENT, PLAIN, figure_text
@@ -28,7 +27,7 @@ def model_card(
 
     Args:
         card: card.json of the detector.
-        data: `split.data` of params.yaml; of the embedded sample it is known who is in it, of others the card asks.
+        data: `split.data` of params.yaml. Of the drawn sample it is known who is in it, of others the card asks.
         split: reports/split/summary.json. figures: reports/evaluate/figures.csv. robustness: reports/robustness/metrics.json.
     """
     rows = figures[figures["approach"] == card["approach"]].set_index("figure")
@@ -49,7 +48,7 @@ def model_card(
     return environment.get_template("model_card.md").render(
         card=card,
         data=data,
-        sample=data == SAMPLE,
+        sample=split["drawings"],
         cautions=doubts_of(card["approach"], card) + cautions(found, test["real"], test["fake"], sum(test.values())),
         split=split,
         figures=[(labels[name], _cell(rows.loc[name])) for name in FIGURES if name in rows.index],

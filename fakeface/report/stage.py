@@ -11,7 +11,7 @@ from fakeface.core.params import APPROACHES, Params
 from fakeface.images.store import Dataset
 from fakeface.pages.render import file_uri, images_uri, render
 from fakeface.report import generators, view
-from fakeface.report.limits import SAMPLE, limits
+from fakeface.report.limits import limits
 from fakeface.report.results import read
 
 WIDTH = 1000  # pixels of a picture, at most
@@ -56,7 +56,7 @@ def report(params: Params) -> None:
         limits=limits(answer["best"], shown, found.split, found.figures, found.cells, found.seeds["seeds"]),
         pictures=pictures,
         results=found,
-        sample=found.params["split"]["data"] == SAMPLE,
+        sample=found.split["drawings"],
         photos=int(found.pairs["photos"].iloc[0]),
         parameters=text.getvalue(),
     )

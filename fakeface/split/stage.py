@@ -67,6 +67,7 @@ def split(params: Params) -> None:
         counts: dict[str, dict[str, int]] = {}
         summary = {
             "images": len(manifest),
+            "drawings": "data/sample" in (Path(p.data).as_posix(), params.aligned_source()),
             "skipped": len(bad),
             "left_out": unused,
             "photos": int(groups.source.max()) + 1,

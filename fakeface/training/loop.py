@@ -42,7 +42,8 @@ def fit(
 
     Kept is the last epoch, or the best by `merit` (of equals the earlier one). The test set is not seen here. Of several
     processes (`distributed`) each sees its part of every batch and all end with the same result. Classes that differ in number
-    count alike in both losses (within the fakes their kinds, `Dataset.groups`), and rows have `val_balanced_accuracy` too.
+    count alike in both losses, and rows have `val_balanced_accuracy` too; with kinds of fakes (`Dataset.groups`) these count
+    alike within the fakes, and in `val_generator_accuracy`.
 
     Args:
         seed: of dropout; every epoch starts its own stream, so that a resumed one draws what an uninterrupted one would.
@@ -96,7 +97,9 @@ def fit(
             }
             if weight is not None:
                 real, *fakes = [right[val_labels == kind].mean().item() for kind in val_labels.unique()]
-                row["val_balanced_accuracy"] = (real + sum(fakes) / len(fakes)) / 2
+                row["val_balanced_accuracy"] = (real + right[truth == 1].mean().item()) / 2
+                if len(fakes) > 1:
+                    row["val_generator_accuracy"] = (real + sum(fakes) / len(fakes)) / 2
             if not math.isfinite(row["val_loss"]):
                 raise NotFinite(f"on val after epoch {epoch}")
             row = {key: round(value, 6) if key != "lr" else value for key, value in row.items()}
@@ -183,8 +186,9 @@ def stopped_early(history: list[Row], patience: int) -> bool:
 
 
 def merit(row: Row) -> tuple[float, float]:
-    """What makes an epoch better than another: val accuracy, balanced where classes differ in number; then a lower val loss."""
-    return row.get("val_balanced_accuracy", row["val_accuracy"]), -row["val_loss"]
+    """What makes an epoch better than another: val accuracy, balanced as the loss is; then a lower val loss."""
+    balanced = row.get("val_balanced_accuracy", row["val_accuracy"])
+    return row.get("val_generator_accuracy", balanced), -row["val_loss"]
 
 
 def make_optimizer(parameters: list[Tensor], section: Training) -> Optimizer:

@@ -78,10 +78,13 @@ def _train(
     Args:
         manifest: of the pipeline's pixel store, in place of its own, which leaves out `generator`.
     """
-    stages = ["split"] * own_split + ["features"] * _needs_features(approach) + [f"train_{approach}"]
+    features = _needs_features(approach)
+    stages = ["split"] * own_split + ["features"] * (features and manifest is None) + [f"train_{approach}"]
     said = printable(f"without {generator}" if generator else change)
     folder = Path(".fakeface", "variants", f"{approach}-{change}")  # ignored by git and DVC
     _lay_out(folder, values, own_split=own_split, manifest=manifest)
+    if features and manifest is not None:
+        _keep_features(folder, manifest)
     for name in stages:
         print(f"{name}, {said}", flush=True)
         _run_stage(name, folder, said)
@@ -158,6 +161,16 @@ def _lay_out(folder: Path, values: dict[str, Any], *, own_split: bool, manifest:
         (folder / "data" / "split" / "pixels.npy").symlink_to(Path("data/split/pixels.npy").absolute())
     elif not own_split:
         (folder / "data" / "split").symlink_to(Path("data/split").absolute())
+
+
+def _keep_features(folder: Path, manifest: pd.DataFrame) -> None:
+    """The pipeline's features, of the images that `manifest` still has in train and val: nothing is computed again."""
+    full, out = Dataset.open(), folder / "data" / "features"
+    out.mkdir()
+    for name, values in full.features().items():
+        kept = (manifest.loc[full.rows(name), "split"] == name).to_numpy()
+        np.save(out / f"{name}.npy", values[:, kept])
+    write_text(out / "data_hash.txt", Dataset.open(folder / "data" / "split").data_hash + "\n")
 
 
 def _run_stage(name: str, folder: Path, what: str) -> None:

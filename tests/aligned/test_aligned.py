@@ -288,3 +288,6 @@ def test_dvc_makes_the_fakes_when_asked_to_and_the_split_rests_on_them(tmp_path)
     assert project.run("git", "status", "--porcelain", "data").stdout == ""
     project.set(aligned={"sources": {"faces": "data/sample"}}, sample={"count": 24})
     assert f"{words} that the first run draws" in project.run("fakeface", "check").stdout
+    assert counts["drawings"] is False
+    project.run("dvc", "repro", "split")
+    assert json.loads((project.path / "reports/split/summary.json").read_text())["drawings"] is True

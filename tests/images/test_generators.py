@@ -28,6 +28,8 @@ def found(*paths):
         (["train/fake/sg2/1.jpg", "Test/fake/sg2/1.jpg", "test/fake/star/1.jpg"], ["sg2", "sg2", "star"]),
         (["fake/train/sg2/1.jpg", "fake/val/star/1.jpg"], ["sg2", "star"]),
         (["train/fake/1.jpg", "test/fake/1.jpg"], ["", ""]),
+        (["fake/aligned/ann/1.jpg", "fake/aligned/bob/1.jpg"], ["", ""]),
+        (["fake/aligned/ann/1.jpg", "fake/star/1.jpg"], ["aligned", "star"]),
         (["c/fake/b\n/1.jpg", "c/fake/é/1.jpg"], ["b\n", "é"]),
         ([], []),
     ],

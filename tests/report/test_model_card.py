@@ -55,8 +55,11 @@ def test_the_committed_card_is_of_the_approach_that_val_chose(card):
 
 
 def test_every_section_of_the_paper_is_there(card):
-    for data in ("data/sample", "data/raw"):
-        found = re.findall(r"^## (.*)$", model_card(card, data, *reports()), re.MULTILINE)
+    split, *rest = reports()
+    for drawings in (True, False):
+        found = re.findall(
+            r"^## (.*)$", model_card(card, "data/raw", split | {"drawings": drawings}, *rest), re.MULTILINE
+        )
         assert found == [*SECTIONS, "card.json"]
 
 
@@ -74,7 +77,8 @@ def test_false_alarms_are_those_of_the_interval_by_hand(card):
 
 
 def test_of_own_data_it_asks_whose_faces_they_are_and_of_the_sample_it_forbids_photos(card):
-    own, sample = (model_card(card, data, *reports()) for data in ("data/raw", "data/sample"))
+    split, *rest = reports()
+    own, sample = (model_card(card, "data/raw", split | {"drawings": drawn}, *rest) for drawn in (False, True))
     assert "To be told by whoever trained it" in own
     assert "drawn by code" not in own
     assert "Do not point this model at a photo of a person" in sample

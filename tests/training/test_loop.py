@@ -16,7 +16,7 @@ from fakeface.detector.device import Compute
 from fakeface.detector.networks import NETWORKS, Head, build, replace_head
 from fakeface.detector.predictor import Views, logits_of
 from fakeface.detector.weights import backbone
-from fakeface.training.loop import NotFinite, fit, make_optimizer, make_schedule
+from fakeface.training.loop import NotFinite, fit, make_optimizer, make_schedule, merit
 
 CPU = torch.device("cpu")
 FP32 = Compute(CPU, "fp32")
@@ -143,12 +143,12 @@ def test_figures_of_the_first_epoch_are_means_in_which_both_classes_count_alike(
 
 
 def test_kinds_of_fakes_count_alike_within_their_class():
-    """12 reals, 20 fakes of one generator and 4 of another, in batches of 8, at last of 4; val has two kinds of three."""
+    """12 reals, 20 fakes of one generator and 4 of another, in batches of 8, at last of 4; val has 6, 20 and 2."""
     rng, kinds = np.random.default_rng(0), np.repeat([0, 1, 2], [12, 20, 4])
     x = rng.normal(kinds[:, None] - 1, 1, (1, 36, 4)).astype(np.float32)
     train = FeatureBatches(x, kinds, batch_size=8, device=CPU)
     val = FeatureBatches(
-        x[:, 6:30], np.where(kinds == 2, 1, kinds * 2)[6:30], batch_size=8, device=CPU
+        x[:, 6:34], np.where(kinds == 2, 3, kinds * 2)[6:34], batch_size=8, device=CPU
     )  # there is no kind 1
     model = linear()
     row = fit(model, train, val, section(lr=1e-12, epochs=1), FP32).history[0]
@@ -160,7 +160,10 @@ def test_kinds_of_fakes_count_alike_within_their_class():
         right = (logits.argmax(1) == truth).float()
         assert row[f"{name}_accuracy"] == pytest.approx(right.mean().item(), abs=1e-6)
     recalls = [right[val.labels == kind].mean().item() for kind in val.labels.unique()]
-    assert row["val_balanced_accuracy"] == pytest.approx((recalls[0] + np.mean(recalls[1:])) / 2, abs=1e-6)
+    assert row["val_generator_accuracy"] == pytest.approx((recalls[0] + np.mean(recalls[1:])) / 2, abs=1e-6)
+    balanced = balanced_accuracy_score(val.labels.clamp(max=1), logits.argmax(1))
+    assert row["val_balanced_accuracy"] == pytest.approx(balanced, abs=1e-6)
+    assert merit(row | {"val_generator_accuracy": 0.7, "val_balanced_accuracy": 0.6})[0] == 0.7
 
 
 def test_a_generator_with_few_images_is_not_drowned():
