@@ -19,11 +19,12 @@ def train_extractor() -> None:
 
     from fakeface.detector.batches import FeatureBatches, pixel_batches
     from fakeface.detector.device import Compute
-    from fakeface.detector.networks import Head, replace_head
+    from fakeface.detector.networks import NETWORKS, Head, replace_head
     from fakeface.detector.weights import backbone
     from fakeface.images.store import Dataset
     from fakeface.tracking import live
     from fakeface.training.approach import Task, train_approach
+    from fakeface.training.standardise import for_raw_features, standardise
 
     p, f, seed = params.train_extractor, params.features, params.base.seed
 
@@ -42,12 +43,19 @@ def train_extractor() -> None:
             # The article's way: no gradient, but train mode, so BatchNorm uses and moves batch statistics.
             train, val = pixel_batches(dataset, f, p.batch_size, seed, compute, balance=p.balance)
             return Task(with_head(head), train, val, f, inputs=inputs)
+        assemble = with_head
+        if NETWORKS[f.network].uneven:
+            mean, deviation = standardise(stored)
+
+            def assemble(trained: nn.Module) -> nn.Module:
+                return with_head(for_raw_features(trained, mean, deviation))
+
         size, device, labels = p.batch_size, compute.device, dataset.groups(p.balance)
         train_features, val_features = (
             FeatureBatches(stored[k], labels[dataset.rows(k)], batch_size=size, device=device, seed=seed)
             for k in ("train", "val")
         )
-        return Task(head, train_features, val_features, f, with_head, inputs)
+        return Task(head, train_features, val_features, f, assemble, inputs)
 
     sections = ("features", "train_extractor")
     with live.TrainingRun("extractor", params, sections) as tracker:

@@ -18,8 +18,8 @@ BATCH = 8  # images; bounds the memory of the backward pass
 
 @dataclass(frozen=True)
 class Layer:
-    """The last convolutional feature map of a network, after its ReLU; of a transformer, the tokens that its last block takes,
-    from which both the class token and the mean patch are made. `name`: dotted, of the module that gives it.
+    """The last convolutional feature map of a network, after its ReLU; of CLIP, tokens that still become part of what its head
+    reads from three of four blocks. `name`: dotted, of the module that gives it.
 
     `first`, `step`: pixels of the crop, where the middle of what its first field sees lies, and how far the next one is. None:
     the convolutions are padded, so the fields share the crop evenly (to half a field).
@@ -36,7 +36,7 @@ LAYERS = {
     "vgg11": Layer("features.19"),
     "resnet18": Layer("layer4"),
     "efficientnet_lite0": Layer("act2"),
-    "clip_vit_b16": Layer("blocks.10"),
+    "clip_vit_b16": Layer("blocks.4"),
 }
 
 
