@@ -6,18 +6,19 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
+import numpy as np
 from PIL import Image
 
+from fakeface.audit.persons import FEW, as_yaml, refusal, without_generators
 from fakeface.cli.listing import GROUP, Row, gather, meaning, read_list, rows_of
 from fakeface.cli.recipes import write_values
 from fakeface.core.errors import UserError, printable
 from fakeface.core.load import load_params
-from fakeface.core.params import Split
+from fakeface.core.params import Params
 from fakeface.images.decode import FORMATS, Found, find_images
 from fakeface.images.listing import GIVEN, check_apart, given_folders, given_split, is_litter, left_out
 
 DEPTH = 4  # folders down from the one that is named
-SOURCES = 10  # sub-folders of the real class that may be where its photos come from; more are persons or recordings
 LOOKED_AT = 200  # files a class, for formats and sizes
 RAW = Path("data/raw")
 OF_LIST = f"(?P<group>{GROUP}[^/]+)/[^/]+$"  # split.group_by: the folder in which `listing.gather` puts a list's group
@@ -47,7 +48,7 @@ def use(place: Path, real: str | None, fake: str | None, *, swapped: bool, dry_r
     for key, name in (("real", real), ("fake", fake)):
         if name and not swapped and meaning(Path(name).name) not in (key, None):
             raise UserError(f"--{key} {name}: is named as the other class; if that is meant, add --swapped")
-    now = load_params().split  # before anything is brought anywhere
+    now = load_params()  # before anything is brought anywhere
     pair, rows = _look(place.expanduser(), real, fake)
     with TemporaryDirectory() as temporary:
         if rows and dry_run:
@@ -68,34 +69,53 @@ def use(place: Path, real: str | None, fake: str | None, *, swapped: bool, dry_r
         print(
             f"{'would be' if dry_run else 'are'} brought to {RAW}: links to the files, or copies where links cannot be"
         )
-    print("params.yaml: " + printable(", ".join(f"split.{key}: {value}" for key, value in values.items())))
+    own = values["data"] != "data/sample"  # which is drawn, and would be gone
+    changes: dict[str, dict[str, Any]] = ({"sample": {"count": 0}} if own else {}) | {"split": values}
+    lines = [f"{name}.{key}: {_quoted(value)}" for name, keys in changes.items() for key, value in keys.items()]
+    print("params.yaml: " + printable(", ".join(lines)))
     if not dry_run:
-        own = values["data"] != "data/sample"  # which is drawn, and would be gone
-        write_values(({"sample": {"count": 0}} if own else {}) | {"split": values})
+        write_values(changes)
         print("written; next: fakeface check, then dvc repro")
 
 
-def suggestions(found: list[Found], now: Split) -> dict[str, Any]:
+def suggestions(found: list[Found], params: Params) -> dict[str, Any]:
     """How to split: a ready-made split is kept; images of one of many sub-folders, persons perhaps, stay together.
 
     Args:
-        now: the section of params.yaml, of which the rest stays.
+        params: as they are, of which the rest stays.
     """
+    now, values = params.split, dict[str, Any]()
     given = {given_split(image.stem)[0] for image in found}
-    folders = [
-        [given_split(image.stem)[1].rpartition("/")[0] for image in found if image.label == label] for label in (0, 1)
-    ]
-    reals, others = set(folders[0]), set(folders[1]) - set(folders[0]) - {""}
-    persons = "" not in reals and SOURCES < len(reals) < len(folders[0])
-    if persons and 0 < len(others) <= SOURCES:
-        print(
-            f"note: the {len(reals)} sub-folders of the reals look like persons, the {len(others)} of the fakes like generators. "
-            "split.group_by: folder would keep each generator on one side too, so it is not set"
-        )
-    values: dict[str, Any] = {"group_by": "folder" if persons and not 0 < len(others) <= SOURCES else "photo"}
     if "" not in given and {"train", "test"} <= given:
-        return values | {"protocol": "folders"} | ({"val": 0.15} if now.val >= 1 else {})
-    return values | ({"protocol": "fractions"} if now.protocol == "folders" else {})
+        values = {"protocol": "folders"} | ({"val": 0.15} if now.val >= 1 else {})
+    elif now.protocol == "folders":
+        values = {"protocol": "fractions"}
+    stems, labels = [image.stem for image in found], np.array([image.label for image in found])
+    folders = [given_split(stem)[1].rpartition("/")[0] for stem, label in zip(stems, labels, strict=True) if not label]
+    if "" in folders or not FEW < len(set(folders)) < len(folders):
+        return {"group_by": "photo"} | values
+    group_by = without_generators(stems, labels)
+    said = f"note: the {len(set(folders))} sub-folders of the reals look like persons"
+    if group_by != "folder":
+        said += ", some of the fakes' like generators, whose images are not kept together"
+    if values.get("protocol") != "folders" and (reason := _refusal(stems, labels, group_by, params)):
+        print(
+            printable(
+                f"{said}. split.group_by: {as_yaml(group_by)} would keep each on one side, but {reason}: it is not set"
+            )
+        )
+        group_by = "photo"
+    elif group_by != "folder":
+        print(printable(said))
+    return {"group_by": group_by} | values
+
+
+def _refusal(stems: list[str], labels: np.ndarray, group_by: str, params: Params) -> str:
+    """Why the split would refuse the groups, as far as names tell; empty where it would not."""
+    p = params.split
+    shares = (p.train, p.val, p.test) if p.protocol == "fractions" else (0.6, 0.15, 0.25)
+    sizes = np.rint(np.outer(shares, np.bincount(labels, minlength=2))).astype(np.int64)
+    return refusal(stems, labels, np.arange(len(stems)), group_by, sizes, "train", params.base.seed)
 
 
 def class_pairs(folder: Path, depth: int = DEPTH) -> Iterator[Pair]:
@@ -158,6 +178,11 @@ def _look(place: Path, real: str | None, fake: str | None) -> tuple[Pair, list[R
     if all(folder.resolve().is_relative_to(pair.data.resolve()) for folder in folders):
         return Pair(pair.data, *(folder.relative_to(pair.data).as_posix() for folder in folders)), []
     return raw, [row for label, folder in enumerate(folders) for row in rows_of(folder, bool(label))]
+
+
+def _quoted(value: Any) -> str:
+    """As params.yaml may have it."""
+    return as_yaml(value) if "(?" in str(value) else str(value)
 
 
 def _shown(path: Path) -> str:

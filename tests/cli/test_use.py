@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import copy_files, write_faces
 from ruamel.yaml import YAML
@@ -15,7 +16,8 @@ from fakeface.core.errors import UserError
 from fakeface.core.load import load_params
 from fakeface.images.decode import find_images
 from fakeface.split.extra import find_extra
-from fakeface.split.grouping import group_names
+from fakeface.split.grouping import group_names, together
+from fakeface.split.protocols import assign, check_filled, class_sizes
 
 
 @pytest.fixture
@@ -85,12 +87,7 @@ def test_a_ready_made_split_is_kept(faces, layout, splits):
 
 def test_many_sub_folders_of_the_real_class_are_persons_and_few_are_sources(faces):
     for name, number in (("p", 12), ("source", 2)):
-        shutil.rmtree("a")
-        write_faces(Path("a"), 24)
-        for kind in ("0_real", "1_fake"):
-            for i, file in enumerate(sorted((faces / kind).iterdir())):
-                (faces / kind / f"{name}{i % number}").mkdir(exist_ok=True)
-                file.rename(faces / kind / f"{name}{i % number}" / file.name)
+        in_folders(real=(name, number), fake=(name, number))
         run("a")
         assert setting("group_by") == ("folder" if number == 12 else "photo")
         assert setting("protocol") == "fractions"
@@ -256,14 +253,39 @@ def test_a_generator_is_no_group(faces):
     assert sorted(group_names(stems, setting("group_by"))) == ["", "", "", "", *(f"group-p{i}" for i in range(4))]
 
 
-def test_persons_beside_generators_in_folders_are_not_grouped_and_that_is_said(faces):
+def in_folders(**kinds: tuple[str, int]) -> None:
+    """24 pairs anew, those of each class dealt out to as many sub-folders: `in_folders(real=("p", 12))`."""
     shutil.rmtree("a")
     write_faces(Path("a"), 24)
-    for kind, name, number in (("0_real", "p", 12), ("1_fake", "gan", 3)):
-        for i, file in enumerate(sorted((faces / kind).iterdir())):
-            (faces / kind / f"{name}{i % number}").mkdir(exist_ok=True)
-            file.rename(faces / kind / f"{name}{i % number}" / file.name)
-    assert "the 12 sub-folders of the reals look like persons, the 3 of the fakes like generators" in run("a")
+    for kind, (name, number) in kinds.items():
+        for i, file in enumerate(sorted(Path("a", {"real": "0_real", "fake": "1_fake"}[kind]).iterdir())):
+            place = file.parent / f"{name}{i % number}" / file.name
+            place.parent.mkdir(exist_ok=True)
+            file.rename(place)
+
+
+def test_persons_beside_generators_are_grouped_and_the_split_accepts_that(faces):
+    in_folders(real=("person_", 12), fake=("gan", 2))
+    said = run("a")
+    assert "the 12 sub-folders of the reals look like persons, some of the fakes' like generators" in said
+    assert "split.group_by: '^(?P<group>person_[^/]+)/'" in said
+    found = find_images("a", "0_real", "1_fake")
+    names = group_names([image.stem for image in found], setting("group_by"))
+    assert [name != "" for name in names] == [image.label == 0 for image in found]
+    labels = np.array([image.label for image in found])
+    sizes = class_sizes("fractions", 0.6, 0.15, 0.25, [24, 24], ["", ""])
+    splits = assign(labels, together(np.arange(48), names), sizes, rest="train", seed=0)
+    check_filled(labels, splits, sizes, 2)
+
+
+def test_groups_that_the_split_would_refuse_are_said_and_not_set(faces):
+    in_folders(real=("p", 12), fake=("p", 1))
+    for file in sorted((faces / "1_fake/p0").iterdir())[:2]:
+        (faces / "1_fake/p1").mkdir(exist_ok=True)
+        file.rename(faces / "1_fake/p1" / file.name)
+    said = run("a")
+    assert "split.group_by: folder would keep each on one side, but " in said
+    assert "images: groups stay whole, the largest has " in said
     assert setting("group_by") == "photo"
 
 
