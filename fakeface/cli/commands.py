@@ -20,6 +20,16 @@ app = typer.Typer(
 )
 
 
+def _once(names: list[str] | None) -> list[str] | None:
+    """Else the last one would be taken in silence."""
+    if names and len(names) > 1:
+        raise typer.BadParameter(
+            f"names one folder, not {len(names)}: put them as sub-folders into one folder and name that; in a list, give "
+            "them one label"
+        )
+    return names
+
+
 @app.command()
 def recipe(
     name: Annotated[str, typer.Argument(help="A file in recipes/ without .yaml, such as default or article.")],
@@ -37,15 +47,19 @@ def use(
     place: Annotated[
         Path, typer.Argument(help="The folder that holds both classes, or a CSV, TSV, JSON or JSONL list.")
     ],
-    real: Annotated[str | None, typer.Option(help="The real class: its folder, or its label in a list.")] = None,
-    fake: Annotated[str | None, typer.Option(help="The fake class: its folder, or its label in a list.")] = None,
+    real: Annotated[
+        list[str] | None, typer.Option(callback=_once, help="The real class: its folder, or its label in a list.")
+    ] = None,
+    fake: Annotated[
+        list[str] | None, typer.Option(callback=_once, help="The fake class: its folder, or its label in a list.")
+    ] = None,
     swapped: Annotated[bool, typer.Option("--swapped", help="A class named after the other one is meant so.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what is there.")] = False,
 ) -> None:
     """Look at a folder or list of faces, and write what fits into params.yaml. Run it from the project's root."""
     from fakeface.cli.use import use
 
-    use(place, real, fake, swapped=swapped, dry_run=dry_run)
+    use(place, *(names[0] if names else None for names in (real, fake)), swapped=swapped, dry_run=dry_run)
 
 
 @app.command()
