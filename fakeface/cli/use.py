@@ -229,8 +229,9 @@ def _no_pair(place: Path, pairs: list[Pair]) -> str:
     which = "say which with --real FOLDER --fake FOLDER"
     if len({pair.data for pair in pairs}) > 1:
         data = pairs[0].data.relative_to(place).as_posix()
-        below = f"put persons or recordings below the class folders, such as {pairs[0].real}/{data}"
-        return f"{len(pairs)} pairs of a real and a fake folder ({there}); {below}, or {LIST}"
+        below = f"put them below the class folders ({pairs[0].real}/{data}), or {LIST}"
+        said = f"name one of their folders ({pairs[0].data}), or, where they are persons or recordings, {below}"
+        return f"{len(pairs)} pairs of a real and a fake folder ({there}); {said}"
     if pairs:
         return f"more than one real or fake folder (there is {there}); {which}, or put them as sub-folders into one of each class"
     if not names and (images := sum(is_image(path.name) for path in inside)):

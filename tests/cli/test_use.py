@@ -447,7 +447,8 @@ LOST = {
     "persons": (
         [f"p{i}/{kind}/1.jpg" for i in range(10) for kind in ("real", "fake")],
         "10 pairs of a real and a fake folder (p0/real, p0/fake, p1/real, p1/fake, p2/real, p2/fake, p3/real, p3/fake, ...); "
-        "put persons or recordings below the class folders, such as real/p0, or write a list, such as a CSV with the columns",
+        "name one of their folders (b/p0), or, where they are persons or recordings, put them below the class folders (real/p0), "
+        "or write a list, such as a CSV with the columns path and label (docs/data.md)",
     ),
     "one named": (
         ["ffhq-real/1.jpg", "sfhq/1.jpg", "stylegan/1.jpg"],
