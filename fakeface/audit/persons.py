@@ -38,10 +38,12 @@ def without_generators(stems: Sequence[str], labels: np.ndarray, group_by: str =
         start = os.path.commonprefix(reals).rstrip("0123456789")  # noqa: RUF071  letter by letter
         if not all(name[len(start) :][:1].isdigit() for name in reals):
             start = re.sub(r"[^\W\d_]+$", "", start)  # anna and andy have two letters in common by chance
+        # below many first folders lie the persons' recordings, below few, sources perhaps, the persons
+        part = "[^/]+" if len({name.partition("/")[0] for name in reals}) > FEW else ".+"
         patterns = [rf"^(?P<group>{re.escape(start)}[^/]+)/"] * bool(start) + [
             r"^(?P<group>\d+)/",
-            f"^(?:(?:{others})/)?+(?P<group>.+)/",
-            f"^(?!(?:{others})/)(?P<group>.+)/",
+            f"^(?:(?:{others})/)?+(?P<group>{part})/",
+            f"^(?!(?:{others})/)(?P<group>{part})/",
         ]
     best, most = group_by, -1
     for pattern in patterns:

@@ -110,7 +110,7 @@ def suggestions(found: list[Found], params: Params) -> dict[str, Any]:
     group_by = without_generators(stems, labels)
     said = f"note: the {len(set(folders))} sub-folders of the reals look like persons"
     if group_by != "folder":
-        said += ", some of the fakes' like generators, whose images are not kept together"
+        said += ", some of the fakes' like generators, none of which is kept on one side"
     if values.get("protocol") != "folders" and (reason := _refusal(stems, labels, group_by, params)):
         print(
             printable(

@@ -65,7 +65,7 @@ PEOPLE = {
     "person_{p:02}": r"^(?P<group>person_[^/]+)/",
     "{p:03}": r"^(?P<group>\d+)/",
     "celeba/p{p}": "^(?P<group>celeba/p[^/]+)/",
-    "{name}'s": r"^(?:(?:sfhq|style\-gan)/)?+(?P<group>.+)/",
+    "{name}'s": r"^(?:(?:sfhq|style\-gan)/)?+(?P<group>[^/]+)/",
 }
 
 
@@ -79,6 +79,21 @@ def test_persons_are_grouped_and_generators_are_not(folder, below):
     value = re.fullmatch(r"set split\.group_by: '(.*)' in params\.yaml; leave .*", found.remedy)[1].replace("''", "'")
     assert value == PEOPLE[folder]
     assert group_names([*reals, *fakes], value) == [person for person in persons for _ in FRAMES] + [""] * len(fakes)
+
+
+@pytest.mark.parametrize(
+    ("reals", "fakes", "groups"),
+    [
+        (["p{p}/clip{f}/{f}"], ["photogan/{f}"], ["p{p}"]),  # a generator whose name begins as theirs
+        (["celeba/{p}/{f}", "ffhq/{p}/{f}"], ["gan/seeds/{f}"], ["celeba/{p}", "ffhq/{p}"]),
+        (["p{p}/{f}"], ["p{p}/{f}x", "gan/{f}"], ["p{p}"]),
+    ],
+)
+def test_of_odd_layouts_the_persons_are_found_too(reals, fakes, groups):
+    stems = [[name.format(p=p, f=f) for name in names for p in range(12) for f in FRAMES] for names in (reals, fakes)]
+    value = without_generators(stems[0] + stems[1], np.repeat([0, 1], [*map(len, stems)]))
+    assert group_names(stems[0], value) == [name.format(p=p) for name in groups for p in range(12) for _ in FRAMES]
+    assert {*group_names(stems[1], value)} <= {"", *group_names(stems[0], value)}
 
 
 def test_a_person_below_a_generator_is_that_person():
