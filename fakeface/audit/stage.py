@@ -14,6 +14,7 @@ from fakeface.core.files import write_csv, write_json, write_text
 from fakeface.core.params import Params
 from fakeface.images.listing import left_out
 from fakeface.images.store import Dataset
+from fakeface.split.pairs import first_equal
 
 
 def audit(params: Params) -> None:
@@ -39,7 +40,9 @@ def audit(params: Params) -> None:
     measured = {name: probes.probe(one, x, labels, source, fold, seed) for name, (one, x) in inputs.items()}
     limits = dict.fromkeys(inputs, p.max_picture) | {"metadata": p.max_metadata, "file_size": p.max_file_size}
     found = Measured(facts, copies, pictures, measured, limits)
-    loose = ungrouped(stems, labels, manifest["split"].to_numpy()) if split.group_by == "photo" else []
+    loose = []
+    if split.group_by == "photo":
+        loose = ungrouped(stems, labels, manifest["split"].to_numpy(), first_equal(source), seed)
     verdict = reach_verdict(found, p.on_shortcut, loose)
 
     unused = left_out(split.data, split.real, split.fake)

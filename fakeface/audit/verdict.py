@@ -12,6 +12,7 @@ from fakeface.audit.spectra import Pictures
 
 TITLES = {"metadata": "metadata alone", "file_size": "the file size alone", "mean_colour": "the mean colour alone",
           "thumbnail": "an 8x8 thumbnail", "spectrum": "the radial spectrum"}  # fmt: skip
+NORMALISE = "`fakeface normalise FOLDER NEW_FOLDER` does it, then `fakeface use NEW_FOLDER`"
 STOPPING = ("metadata", "file_size")  # the others are content
 
 
@@ -89,9 +90,12 @@ def reach_verdict(found: Measured, on_shortcut: str, more: Sequence[Finding] = (
 
 def _remedy(name: str) -> str:
     if name == "metadata":
-        return "give both classes one history: decode all, bring to one size, save in one format with one setting, no EXIF."
+        return f"give both classes one history, one size, one format with one setting, no EXIF: {NORMALISE}."
     if name == "file_size":
-        return "save both classes with one encoder and setting; if the sizes still differ, one class is smoother or noisier."
+        return (
+            f"save both classes with one encoder and setting: {NORMALISE}; if the sizes still differ, one class is smoother "
+            "or noisier."
+        )
     if name == "spectrum":
         return (
             "if both classes went through the same cameras, scaling and compression, this is the generator's trace: fair, "

@@ -20,6 +20,16 @@ app = typer.Typer(
 )
 
 
+def _once(names: list[str] | None) -> list[str] | None:
+    """Else the last one would be taken in silence."""
+    if names and len(names) > 1:
+        raise typer.BadParameter(
+            f"names one folder, not {len(names)}: put them as sub-folders into one folder and name that; in a list, give "
+            "them one label"
+        )
+    return names
+
+
 @app.command()
 def recipe(
     name: Annotated[str, typer.Argument(help="A file in recipes/ without .yaml, such as default or article.")],
@@ -37,26 +47,40 @@ def use(
     place: Annotated[
         Path, typer.Argument(help="The folder that holds both classes, or a CSV, TSV, JSON or JSONL list.")
     ],
-    real: Annotated[str | None, typer.Option(help="The real class: its folder, or its label in a list.")] = None,
-    fake: Annotated[str | None, typer.Option(help="The fake class: its folder, or its label in a list.")] = None,
+    real: Annotated[
+        list[str] | None,
+        typer.Option(callback=_once, metavar="NAME", help="The real class: its folder, or its label in a list."),
+    ] = None,
+    fake: Annotated[
+        list[str] | None,
+        typer.Option(callback=_once, metavar="NAME", help="The fake class: its folder, or its label in a list."),
+    ] = None,
     swapped: Annotated[bool, typer.Option("--swapped", help="A class named after the other one is meant so.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what is there.")] = False,
 ) -> None:
     """Look at a folder or list of faces, and write what fits into params.yaml. Run it from the project's root."""
     from fakeface.cli.use import use
 
-    use(place, real, fake, swapped=swapped, dry_run=dry_run)
+    use(place, *(names[0] if names else None for names in (real, fake)), swapped=swapped, dry_run=dry_run)
 
 
 @app.command()
 def normalise(
-    source: Annotated[Path, typer.Argument(help="A folder of images, such as the one with both class folders.")],
-    target: Annotated[Path, typer.Argument(help="The folder to make.")],
+    source: Annotated[
+        Path, typer.Argument(help="A folder of images: the one with both class folders, split.data in params.yaml.")
+    ],
+    target: Annotated[
+        Path,
+        typer.Argument(help="The folder to make, with the same sub-folders in it, so split.real and split.fake stay."),
+    ],
     size: Annotated[int, typer.Option(min=16, max=4096, help="Side of the squares, in pixels.")] = 256,
     quality: Annotated[int | None, typer.Option(min=1, max=95, help="Of JPEG; without it 90.")] = None,
     png: Annotated[bool, typer.Option("--png", help="PNG, without loss, in place of JPEG.")] = False,
 ) -> None:
-    """Write all images of a folder in one format, size and quality, so that a file says nothing about its class."""
+    """Write all images of a folder in one format, size and quality, so that a file says nothing about its class.
+
+    Of params.yaml only split.max_megapixels is read; next: fakeface use with the new folder.
+    """
     from fakeface.cli.normalise import normalise
     from fakeface.core.load import load_params
 

@@ -79,11 +79,13 @@ def read_list(path: Path, real: str | None, fake: str | None) -> list[Row]:
             hidden.append(name)
             continue
         if said.casefold() not in known:
-            there = ", ".join(sorted(set(table[found["label"]]))[:10])
-            raise UserError(
-                f"{path}: {said!r} in the column {found['label']} is neither real nor fake; say which is which with "
-                f"--real VALUE --fake VALUE (there are: {there})"
-            )
+            there = sorted(set(table[found["label"]]))
+            shown = ", ".join(there[:10]) + (", ..." if len(there) > 10 else "")
+            remedy = f"say which is which with --real VALUE --fake VALUE (there are: {shown})"
+            if {known.get(name.casefold()) for name in there} >= {False, True}:
+                remedy = f"correct it, or {remedy}"
+            column = f"in row {number}, column {found['label']},"
+            raise UserError(f"{path}: {said!r} {column} is neither real nor fake; {remedy}")
         file = path.parent / name
         if not os.path.isfile(file):  # which takes no name for an error
             raise UserError(f"{path}: {printable(file)}: no such file; names are relative to the list's folder")
@@ -162,7 +164,9 @@ def _table(path: Path) -> "pd.DataFrame":
     try:
         data = io.BytesIO(without_mark(path.read_bytes()))
         if path.suffix.lower() in (".csv", ".tsv"):
-            separator = "\t" if path.suffix.lower() == ".tsv" else ","
+            head = re.sub('"[^"]*"', "", data.readline().decode())
+            data.seek(0)
+            separator = max(",;\t", key=head.count)  # Excel writes ; where numbers have a decimal comma
             table = pd.read_csv(
                 data, sep=separator, dtype=str, keep_default_na=False, index_col=False, skip_blank_lines=False
             )
@@ -181,6 +185,8 @@ def _table(path: Path) -> "pd.DataFrame":
             table = table.where(table.notna(), "").astype(str)
         else:
             raise UserError(f"{path}: is no folder, and as a list it must end in .csv, .tsv, .json or .jsonl")
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: is not UTF-8; save it as CSV UTF-8 (or, if it is no CSV, as UTF-8)") from None
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"{path}: not readable as a list ({' '.join(str(error).split())[:120]})") from None
     if table.empty:

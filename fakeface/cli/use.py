@@ -1,24 +1,32 @@
 """Looks at a folder, or a list, of faces as people have them: says what there is and writes the lines of params.yaml that fit."""
 
+import io
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
-from PIL import Image
+import numpy as np
+from PIL import Image, UnidentifiedImageError
 
+from fakeface.audit.persons import FEW, as_yaml, refusal, without_generators
 from fakeface.cli.listing import GROUP, Row, gather, meaning, read_list, rows_of
 from fakeface.cli.recipes import write_values
-from fakeface.core.errors import UserError, printable
+from fakeface.core.errors import UserError, one_line, printable
 from fakeface.core.load import load_params
-from fakeface.core.params import Split
-from fakeface.images.decode import FORMATS, Found, find_images
-from fakeface.images.listing import GIVEN, check_apart, given_folders, given_split, is_litter, left_out
+from fakeface.core.params import Params
+from fakeface.images.decode import Found, find_images, opened, quiet, read_file
+from fakeface.images.kinds import FORMATS, no_picture
+from fakeface.images.listing import GIVEN, check_apart, given_folders, given_split, is_image, is_litter, left_out
 
 DEPTH = 4  # folders down from the one that is named
-SOURCES = 10  # sub-folders of the real class that may be where its photos come from; more are persons or recordings
-LOOKED_AT = 200  # files a class, for formats and sizes
+LOOKED_AT = 5000  # files a class, for formats and sizes
+MOST_BYTES = 1_000_000_000
+MOST_PIXELS = 100_000_000  # of a class, decoded; two seconds
+DIFFERS = 0.05  # share of a class
+LIST = "write a list, such as a CSV with the columns path and label (docs/data.md)"
+SHOWN = 8  # names in a message
 RAW = Path("data/raw")
 OF_LIST = f"(?P<group>{GROUP}[^/]+)/[^/]+$"  # split.group_by: the folder in which `listing.gather` puts a list's group
 
@@ -47,7 +55,8 @@ def use(place: Path, real: str | None, fake: str | None, *, swapped: bool, dry_r
     for key, name in (("real", real), ("fake", fake)):
         if name and not swapped and meaning(Path(name).name) not in (key, None):
             raise UserError(f"--{key} {name}: is named as the other class; if that is meant, add --swapped")
-    now = load_params().split  # before anything is brought anywhere
+    quiet()
+    now = load_params()  # before anything is brought anywhere
     pair, rows = _look(place.expanduser(), real, fake)
     with TemporaryDirectory() as temporary:
         if rows and dry_run:
@@ -60,42 +69,66 @@ def use(place: Path, real: str | None, fake: str | None, *, swapped: bool, dry_r
         )
         if any(row.group for row in rows):
             values["group_by"] = OF_LIST
-        for label, name in enumerate((pair.real, pair.fake)):
-            print(printable(describe(("real", "fake")[label], name, pair.data, [f for f in found if f.label == label])))
+        formats = [
+            describe(kind, name, pair.data, [f for f in found if f.label == label], now.split.max_megapixels)
+            for label, (kind, name) in enumerate((("real", pair.real), ("fake", pair.fake)))
+        ]
+        if said := differ(formats):
+            remedy = f"`fakeface normalise {values['data']} NEW_FOLDER` gives all one"
+            print(printable(f"warning: the classes differ in format ({said}), so a detector may learn that; {remedy}"))
         if unused := left_out(pair.data, pair.real, pair.fake):
             print("not used: " + printable(", ".join(f"{n} {kind}" for kind, n in unused.items())))
     if rows:
         print(
             f"{'would be' if dry_run else 'are'} brought to {RAW}: links to the files, or copies where links cannot be"
         )
-    print("params.yaml: " + printable(", ".join(f"split.{key}: {value}" for key, value in values.items())))
+    own = values["data"] != "data/sample"  # which is drawn, and would be gone
+    changes: dict[str, dict[str, Any]] = ({"sample": {"count": 0}} if own else {}) | {"split": values}
+    lines = [f"{name}.{key}: {_quoted(value)}" for name, keys in changes.items() for key, value in keys.items()]
+    print("params.yaml: " + printable(", ".join(lines)))
     if not dry_run:
-        own = values["data"] != "data/sample"  # which is drawn, and would be gone
-        write_values(({"sample": {"count": 0}} if own else {}) | {"split": values})
+        write_values(changes)
         print("written; next: fakeface check, then dvc repro")
 
 
-def suggestions(found: list[Found], now: Split) -> dict[str, Any]:
+def suggestions(found: list[Found], params: Params) -> dict[str, Any]:
     """How to split: a ready-made split is kept; images of one of many sub-folders, persons perhaps, stay together.
 
     Args:
-        now: the section of params.yaml, of which the rest stays.
+        params: as they are, of which the rest stays.
     """
+    now, values = params.split, dict[str, Any]()
     given = {given_split(image.stem)[0] for image in found}
-    folders = [
-        [given_split(image.stem)[1].rpartition("/")[0] for image in found if image.label == label] for label in (0, 1)
-    ]
-    reals, others = set(folders[0]), set(folders[1]) - set(folders[0]) - {""}
-    persons = "" not in reals and SOURCES < len(reals) < len(folders[0])
-    if persons and 0 < len(others) <= SOURCES:
-        print(
-            f"note: the {len(reals)} sub-folders of the reals look like persons, the {len(others)} of the fakes like generators. "
-            "split.group_by: folder would keep each generator on one side too, so it is not set"
-        )
-    values: dict[str, Any] = {"group_by": "folder" if persons and not 0 < len(others) <= SOURCES else "photo"}
     if "" not in given and {"train", "test"} <= given:
-        return values | {"protocol": "folders"} | ({"val": 0.15} if now.val >= 1 else {})
-    return values | ({"protocol": "fractions"} if now.protocol == "folders" else {})
+        values = {"protocol": "folders"} | ({"val": 0.15} if now.val >= 1 else {})
+    elif now.protocol == "folders":
+        values = {"protocol": "fractions"}
+    stems, labels = [image.stem for image in found], np.array([image.label for image in found])
+    folders = [given_split(stem)[1].rpartition("/")[0] for stem, label in zip(stems, labels, strict=True) if not label]
+    if "" in folders or not FEW < len(set(folders)) < len(folders):
+        return {"group_by": "photo"} | values
+    group_by = without_generators(stems, labels)
+    said = f"note: the {len(set(folders))} sub-folders of the reals look like persons"
+    if group_by != "folder":
+        said += ", some of the fakes' like generators, none of which is kept on one side"
+    if values.get("protocol") != "folders" and (reason := _refusal(stems, labels, group_by, params)):
+        print(
+            printable(
+                f"{said}. split.group_by: {as_yaml(group_by)} would keep each on one side, but {reason}: it is not set"
+            )
+        )
+        group_by = "photo"
+    elif group_by != "folder":
+        print(printable(said))
+    return {"group_by": group_by} | values
+
+
+def _refusal(stems: list[str], labels: np.ndarray, group_by: str, params: Params) -> str:
+    """Why the split would refuse the groups, as far as names tell; empty where it would not."""
+    p = params.split
+    shares = (p.train, p.val, p.test) if p.protocol == "fractions" else (0.6, 0.15, 0.25)
+    sizes = np.rint(np.outer(shares, np.bincount(labels, minlength=2))).astype(np.int64)
+    return refusal(stems, labels, np.arange(len(stems)), group_by, sizes, "train", params.base.seed)
 
 
 def class_pairs(folder: Path, depth: int = DEPTH) -> Iterator[Pair]:
@@ -115,22 +148,52 @@ def class_pairs(folder: Path, depth: int = DEPTH) -> Iterator[Pair]:
                 yield from class_pairs(path, depth - 1)
 
 
-def describe(kind: str, name: str, data: Path, found: list[Found]) -> str:
-    """One line on a class: images, sub-folders, formats by content and sides in pixels of up to `LOOKED_AT` files."""
+def describe(kind: str, name: str, data: Path, found: list[Found], max_megapixels: float) -> Counter[str]:
+    """Prints one line on a class, and one on files that cannot be read: images, sub-folders, formats by content, sides.
+
+    Up to `LOOKED_AT` files, and `MOST_BYTES`, are read, and `MOST_PIXELS` of the first of them are decoded.
+
+    Returns:
+        How many files each format has.
+    """
     kinds: Counter[str] = Counter()
-    sides = []
-    for image in found[:: -(-len(found) // LOOKED_AT)]:
+    sides, bad, room = [], list[str](), MOST_PIXELS
+    size_of_all = sum(path.stat().st_size for image in found if (path := data / image.path).is_file())
+    looked = found[:: max(-(-len(found) // LOOKED_AT), -(-size_of_all // MOST_BYTES), 1)]
+    for image in looked:
         try:
-            with Image.open(data / image.path, formats=FORMATS) as opened:
-                kinds[opened.format or "?"] += 1
-                sides.append(min(opened.size))
-        except Exception:  # Pillow raises many kinds; `dvc repro` names each file
-            kinds["unreadable"] += 1
+            data_of = read_file(data / image.path, data)
+            with Image.open(io.BytesIO(data_of), formats=FORMATS) as head:
+                size, form = head.size, head.format or "?"
+            if room > 0:
+                room -= size[0] * size[1]
+                with opened(data_of, max_megapixels):
+                    pass
+            kinds[form] += 1
+            sides.append(min(size))
+        except UnidentifiedImageError:
+            bad.append(f"{image.path} {no_picture(data_of) if data_of else 'is empty (0 bytes)'}")
+        except Exception as error:  # Pillow raises many kinds
+            bad.append(f"{image.path} {one_line(error)}")
     folders = {Path(image.path).parent for image in found} - {Path(name)}
     below = f" in {len(folders)} sub-folders" if folders else ""
-    formats = ", ".join(kind for kind, _ in kinds.most_common())
-    size = f", {min(sides)} to {max(sides)} pixels (shorter side)" if sides else ""
-    return f"{kind}: {name}: {len(found)} images{below}, {formats}{size}"
+    formats = ", ".join(form for form, _ in kinds.most_common()) or "no format"
+    size_of = f", {min(sides)} to {max(sides)} pixels (shorter side)" if sides else ""
+    print(printable(f"{kind}: {name}: {len(found)} images{below}, {formats}{size_of}"))
+    if bad:
+        of = f"{len(bad)} of {len(looked)} that were looked at" if len(looked) < len(found) else str(len(bad))
+        remedy = "repair or remove such files, or set split.on_bad_image: skip in params.yaml"
+        print(printable(f"warning: {kind}: unreadable: {of}, such as {bad[0]}; {remedy}"))
+    return kinds
+
+
+def differ(formats: list[Counter[str]]) -> str:
+    """In words, where a format has `DIFFERS` more of one class than of the other; else empty."""
+    shares = [{form: n / kinds.total() for form, n in kinds.items()} for kinds in formats]
+    if all(abs(shares[0].get(form, 0) - shares[1].get(form, 0)) < DIFFERS for form in {*shares[0], *shares[1]}):
+        return ""
+    said = [", ".join(f"{n} {form}" for form, n in kinds.most_common()) or "none" for kinds in formats]
+    return f"real: {said[0]}; fake: {said[1]}"
 
 
 def _look(place: Path, real: str | None, fake: str | None) -> tuple[Pair, list[Row]]:
@@ -142,11 +205,7 @@ def _look(place: Path, real: str | None, fake: str | None) -> tuple[Pair, list[R
         raise UserError(f"{place}: no such folder or list; name the folder that holds the two class folders")
     pairs = [Pair(place, real, fake)] if real and fake else list(class_pairs(place))
     if len(pairs) != 1:
-        candidates = [pair.data / name for pair in pairs[:4] for name in (pair.real, pair.fake)]
-        candidates = candidates or sorted(path for path in place.iterdir() if path.is_dir())[:8]
-        there = ", ".join(dict.fromkeys(path.relative_to(place).as_posix() for path in candidates)) or "no folder"
-        fault = "more than one real or fake folder" if pairs else "no folder is named real, and one beside it fake"
-        raise UserError(f"{place}: {fault} (there is {printable(there)}); say which with --real FOLDER --fake FOLDER")
+        raise UserError(printable(f"{place}: {_no_pair(place, pairs)}"))
     pair = pairs[0]
     if given_folders(*pair):
         return pair, []
@@ -158,6 +217,38 @@ def _look(place: Path, real: str | None, fake: str | None) -> tuple[Pair, list[R
     if all(folder.resolve().is_relative_to(pair.data.resolve()) for folder in folders):
         return Pair(pair.data, *(folder.relative_to(pair.data).as_posix() for folder in folders)), []
     return raw, [row for label, folder in enumerate(folders) for row in rows_of(folder, bool(label))]
+
+
+def _no_pair(place: Path, pairs: list[Pair]) -> str:
+    """Why the class folders are not known, and what to do."""
+    inside = sorted(path for path in place.iterdir() if not is_litter(path.name))
+    candidates = [pair.data / name for pair in pairs for name in (pair.real, pair.fake)]
+    folders = candidates or [path for path in inside if path.is_dir()]
+    names = list(dict.fromkeys(path.relative_to(place).as_posix() for path in folders))
+    there = ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "") or "no folder"
+    which = "say which with --real FOLDER --fake FOLDER"
+    if len({pair.data for pair in pairs}) > 1:
+        data = pairs[0].data.relative_to(place).as_posix()
+        below = f"put them below the class folders ({pairs[0].real}/{data}), or {LIST}"
+        said = f"name one of their folders ({pairs[0].data}), or, where they are persons or recordings, {below}"
+        return f"{len(pairs)} pairs of a real and a fake folder ({there}); {said}"
+    if pairs:
+        return f"more than one real or fake folder (there is {there}); {which}, or put them as sub-folders into one of each class"
+    if not names and (images := sum(is_image(path.name) for path in inside)):
+        return f"{images} images and no folder in it; put each class into a folder of its own, real and fake, or {LIST}"
+    known = {kind: [name for name in names if meaning(name) == kind] for kind in ("real", "fake", None)}
+    one, other = ("real", "fake") if known["real"] else ("fake", "real")
+    if len(known[one]) == 1 and known[None] and not known[other]:
+        line = f"say --{one} {known[one][0]} --{other} {known[None][0]}"
+        if len(known[None]) > 1:
+            line += f", or another one; for several put them as sub-folders into one folder named {other}"
+        return f"{known[one][0]} is named {one}, and no folder beside it {other} (there is {there}); {line}"
+    return f"no folder is named real, and one beside it fake (there is {there}); {which}"
+
+
+def _quoted(value: Any) -> str:
+    """As params.yaml may have it."""
+    return as_yaml(value) if "(?" in str(value) else str(value)
 
 
 def _shown(path: Path) -> str:

@@ -4,6 +4,7 @@ No key has a default here: what stands in params.yaml is all there is, so DVC se
 """
 
 import difflib
+import os
 import re
 from collections.abc import Callable, Sequence
 from pathlib import PurePosixPath
@@ -65,6 +66,15 @@ def _generators(names: list[str]) -> list[str]:
 
 Approach = Annotated[str, _one_of("approach", lambda: APPROACHES)]
 Perturbation = Annotated[str, _one_of("perturbation", lambda: [cell.name for cell in CELLS if cell.steps])]
+
+
+def _no_home(value: str) -> str:
+    if (whole := os.path.expanduser(value)) != value:  # only a shell puts the home folder there
+        raise ValueError(f"{value!r}: ~ is not expanded here; write {whole!r}")
+    return value
+
+
+Place = Annotated[str, Field(min_length=1), AfterValidator(_no_home)]
 FolderName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
 
 
@@ -87,14 +97,14 @@ class Sample(Section):
 
 
 class Aligned(Section):
-    sources: dict[FolderName, Annotated[str, Field(min_length=1)]]
-    autoencoder: Annotated[str, Field(min_length=1)]
+    sources: dict[FolderName, Place]
+    autoencoder: Place
     max_side: Annotated[int, Field(ge=64, le=4096)]
     mix: Annotated[float, Field(ge=0, lt=1)]
 
 
 class Split(Section):
-    data: Annotated[str, Field(min_length=1)]
+    data: Place
     real: Annotated[str, Field(min_length=1)]
     fake: Annotated[str, Field(min_length=1)]
     protocol: Literal["fractions", "counts", "article", "task", "folders"]
@@ -150,7 +160,7 @@ class Audit(Section):
 
 class Features(Section):
     network: Pretrained
-    weights: Annotated[str, Field(min_length=1)]
+    weights: Place
     crop_size: Annotated[int, Field(ge=16)]
     augment: Augment
     views: Positive
@@ -186,7 +196,7 @@ class TrainExtractor(Training):
 
 class TrainFinetune(Training):
     network: Pretrained
-    weights: Annotated[str, Field(min_length=1)]
+    weights: Place
     tune: Tune
     crop_size: Annotated[int, Field(ge=16)]
     with_mirrored: bool
@@ -199,7 +209,7 @@ class Evaluate(Section):
     seeds: Annotated[list[Seed], AfterValidator(_once)]
     leak: Annotated[list[Approach], AfterValidator(_once)]
     leave_out: Annotated[list[str], AfterValidator(_generators)]
-    extra_sets: dict[FolderName, Annotated[str, Field(min_length=1)]]
+    extra_sets: dict[FolderName, Place]
 
 
 class Robustness(Section):

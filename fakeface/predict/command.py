@@ -78,6 +78,9 @@ def predict(
         draw = _drawer(explain, predictor, detect, megapixels) if explain is not None else None
         found = predict_images(predictor, listed, _reader(predictor.card, as_it_is, megapixels), None if fast else band)
 
+        kind = format or _format(output)
+        shown = kind == "table" and output is None  # there the row says it, where everybody looks
+
         def rows() -> Iterator[dict[str, Any]]:
             started = said = time.monotonic()
             with tqdm(total=len(listed), unit="image", file=sys.stderr, disable=not sys.stderr.isatty()) as bar:
@@ -89,7 +92,7 @@ def predict(
                     for row in _rows(entry, predictions, predictor.card, detect):
                         yield row | {"says": predictions.says, "detector": detector}
                         counts[row["verdict"] or ("problem" if row["problem"] else "without a face")] += 1
-                        if row["problem"]:
+                        if row["problem"] and not shown:
                             bar.write(f"{printable(entry.path)}: {printable(row['problem'])}", file=sys.stderr)
                     if draw is not None:
                         draw(number, entry, predictions)
@@ -103,7 +106,7 @@ def predict(
 
         columns = ["path", *(FACE_COLUMNS if detect else []), "score", "verdict", "problem", "note", "says", "detector"]
         longest = max((len(printable(entry.path)) for entry in listed), default=0)
-        FORMATS[format or _format(output)](rows(), out, columns, longest)
+        FORMATS[kind](rows(), out, columns, longest)
         out.flush()
     told = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()) if name != "problem")
     unread = f"; {counts['problem']} could not be read" if counts["problem"] else ""

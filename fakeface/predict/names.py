@@ -9,6 +9,8 @@ from pathlib import Path
 
 from fakeface.core.errors import readable
 
+ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://|data:|file:", re.IGNORECASE)
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -29,6 +31,9 @@ def entries(names: Iterable[str]) -> Iterator[Entry]:
     for name in names:
         if os.path.isdir(name):
             yield from _in_folder(name)
+        elif ADDRESS.match(name) and not os.path.lexists(name):
+            remedy = "write its path alone" if name[:5].lower() == "file:" else "save the picture, and name its file"
+            yield Entry(name, problem=f"is an address, and none is fetched; {remedy}")
         else:
             yield Entry(name)
 

@@ -4,8 +4,10 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import copy_files, write_faces
+from PIL import Image
 from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
@@ -15,7 +17,8 @@ from fakeface.core.errors import UserError
 from fakeface.core.load import load_params
 from fakeface.images.decode import find_images
 from fakeface.split.extra import find_extra
-from fakeface.split.grouping import group_names
+from fakeface.split.grouping import group_names, together
+from fakeface.split.protocols import assign, check_filled, class_sizes
 
 
 @pytest.fixture
@@ -85,12 +88,7 @@ def test_a_ready_made_split_is_kept(faces, layout, splits):
 
 def test_many_sub_folders_of_the_real_class_are_persons_and_few_are_sources(faces):
     for name, number in (("p", 12), ("source", 2)):
-        shutil.rmtree("a")
-        write_faces(Path("a"), 24)
-        for kind in ("0_real", "1_fake"):
-            for i, file in enumerate(sorted((faces / kind).iterdir())):
-                (faces / kind / f"{name}{i % number}").mkdir(exist_ok=True)
-                file.rename(faces / kind / f"{name}{i % number}" / file.name)
+        in_folders(real=(name, number), fake=(name, number))
         run("a")
         assert setting("group_by") == ("folder" if number == 12 else "photo")
         assert setting("protocol") == "fractions"
@@ -109,6 +107,10 @@ def test_a_dry_run_and_what_it_says(faces):
     for path in sorted((faces / "1_fake").glob("*.*"))[:2]:
         path.rename(faces / "1_fake" / "stargan" / path.name)
     said = run("a", "--dry-run")
+    assert (
+        "params.yaml: sample.count: 0, split.data: a, split.real: 0_real, split.fake: 1_fake, split.group_by: photo\n"
+        in said
+    )
     assert "fake: 1_fake: 4 images in 1 sub-folders, " in said
     assert "pixels" in said
     assert Path("params.yaml").read_bytes() == before
@@ -256,14 +258,39 @@ def test_a_generator_is_no_group(faces):
     assert sorted(group_names(stems, setting("group_by"))) == ["", "", "", "", *(f"group-p{i}" for i in range(4))]
 
 
-def test_persons_beside_generators_in_folders_are_not_grouped_and_that_is_said(faces):
+def in_folders(**kinds: tuple[str, int]) -> None:
+    """24 pairs anew, those of each class dealt out to as many sub-folders: `in_folders(real=("p", 12))`."""
     shutil.rmtree("a")
     write_faces(Path("a"), 24)
-    for kind, name, number in (("0_real", "p", 12), ("1_fake", "gan", 3)):
-        for i, file in enumerate(sorted((faces / kind).iterdir())):
-            (faces / kind / f"{name}{i % number}").mkdir(exist_ok=True)
-            file.rename(faces / kind / f"{name}{i % number}" / file.name)
-    assert "the 12 sub-folders of the reals look like persons, the 3 of the fakes like generators" in run("a")
+    for kind, (name, number) in kinds.items():
+        for i, file in enumerate(sorted(Path("a", {"real": "0_real", "fake": "1_fake"}[kind]).iterdir())):
+            place = file.parent / f"{name}{i % number}" / file.name
+            place.parent.mkdir(exist_ok=True)
+            file.rename(place)
+
+
+def test_persons_beside_generators_are_grouped_and_the_split_accepts_that(faces):
+    in_folders(real=("person_", 12), fake=("gan", 2))
+    said = run("a")
+    assert "the 12 sub-folders of the reals look like persons, some of the fakes' like generators" in said
+    assert "split.group_by: '^(?P<group>person_[^/]+)/'" in said
+    found = find_images("a", "0_real", "1_fake")
+    names = group_names([image.stem for image in found], setting("group_by"))
+    assert [name != "" for name in names] == [image.label == 0 for image in found]
+    labels = np.array([image.label for image in found])
+    sizes = class_sizes("fractions", 0.6, 0.15, 0.25, [24, 24], ["", ""])
+    splits = assign(labels, together(np.arange(48), names), sizes, rest="train", seed=0)
+    check_filled(labels, splits, sizes, 2)
+
+
+def test_groups_that_the_split_would_refuse_are_said_and_not_set(faces):
+    in_folders(real=("p", 12), fake=("p", 1))
+    for file in sorted((faces / "1_fake/p0").iterdir())[:2]:
+        (faces / "1_fake/p1").mkdir(exist_ok=True)
+        file.rename(faces / "1_fake/p1" / file.name)
+    said = run("a")
+    assert "split.group_by: folder would keep each on one side, but " in said
+    assert "images: groups stay whole, the largest has " in said
     assert setting("group_by") == "photo"
 
 
@@ -383,3 +410,90 @@ def test_an_original_is_of_its_own_group_and_equal_names_stay_apart(faces):
     run("a/list.csv")
     assert len(list(Path("data/raw/0_real").iterdir())) == 2
     assert len(list(Path("data/raw/1_fake").iterdir())) == 1
+
+
+@pytest.mark.parametrize(("separator", "quote"), [(";", ""), (";", '"'), ("\t", ""), (",", '"')])
+def test_the_separator_of_a_table_is_found(faces, separator, quote):
+    rows = [["file", "label", "person, or none"]]
+    rows += [
+        [f"{kind}/{path.name}", kind[2:], "a, b"] for kind in ("0_real", "1_fake") for path in (faces / kind).iterdir()
+    ]
+    if separator == ",":
+        rows = [[cell.replace(",", ";") for cell in row] for row in rows]
+    lines = [separator.join(f"{quote}{cell}{quote}" for cell in row) for row in rows]
+    Path("a/list.csv").write_text("\r\n".join(lines))
+    assert "fake: 1_fake: 4 images" in run("a/list.csv")
+
+
+@pytest.mark.parametrize("where", ["head", "row"])
+def test_a_list_in_another_encoding_says_how_to_save_it(faces, where):
+    text = "path;label;größe\n" if where == "head" else "path;label;x\n" + "a;real;x\n" * 9 + "müller.jpg;real;x\n"
+    Path("a/list.csv").write_bytes(text.encode("cp1252"))
+    assert "a/list.csv: is not UTF-8; save it as CSV UTF-8" in refused("a/list.csv")
+
+
+def test_an_odd_label_is_named_with_its_row(faces):
+    write_table("", lambda kind, i: "")
+    with Path("a/list.csv").open("a") as file:
+        file.write("\n\n0_real/0001.jpg,reel\n")
+    assert "'reel' in row 11, column label, is neither real nor fake; correct it, or " in refused("a/list.csv")
+
+
+LOST = {
+    "flat": (
+        ["real_1.jpg", "fake_1.jpg"],
+        "2 images and no folder in it; put each class into a folder of its own, real and",
+    ),
+    "persons": (
+        [f"p{i}/{kind}/1.jpg" for i in range(10) for kind in ("real", "fake")],
+        "10 pairs of a real and a fake folder (p0/real, p0/fake, p1/real, p1/fake, p2/real, p2/fake, p3/real, p3/fake, ...); "
+        "name one of their folders (b/p0), or, where they are persons or recordings, put them below the class folders (real/p0), "
+        "or write a list, such as a CSV with the columns path and label (docs/data.md)",
+    ),
+    "one named": (
+        ["ffhq-real/1.jpg", "sfhq/1.jpg", "stylegan/1.jpg"],
+        "ffhq-real is named real, and no folder beside it fake (there is ffhq-real, sfhq, stylegan); say --real ffhq-real "
+        "--fake sfhq, or another one; for several put them as sub-folders into one folder named fake",
+    ),
+    "the other named": (["ai-fakes/1.jpg", "ffhq/1.jpg"], "(there is ai-fakes, ffhq); say --fake ai-fakes --real ffhq"),
+    "two named": (
+        ["real/1.jpg", "fake/1.jpg", "fake2/1.jpg"],
+        "(there is real, fake, fake2); say which with --real FOLDER",
+    ),
+    "none named": (["0/1.jpg", "1/1.jpg"], "(there is 0, 1); say which with --real FOLDER --fake FOLDER"),
+    "none at all": (["notes.txt"], "(there is no folder)"),
+}
+
+
+@pytest.mark.parametrize("layout", LOST)
+def test_a_folder_that_is_not_understood_leads_on(faces, layout):
+    for name in LOST[layout][0]:
+        Path("b", name).parent.mkdir(parents=True, exist_ok=True)
+        Path("b", name).touch()
+    assert LOST[layout][1] in refused("b")
+
+
+@pytest.mark.parametrize("option", ["--real", "--fake"])
+def test_a_class_that_is_named_twice_is_refused(faces, option):
+    options = {"--real": "0_real", "--fake": "1_fake"}
+    arguments = ["use", "a", *(text for pair in options.items() for text in pair), option, "more"]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 2
+    assert "put them as sub-folders" in " ".join(result.output.replace("│", " ").split())
+
+
+def test_unreadable_files_and_formats_that_differ_are_said(faces):
+    whole = (faces / "0_real/0001.jpg").read_bytes()
+    (faces / "0_real/0001.jpg").write_bytes(whole[: len(whole) // 2])
+    (faces / "0_real/0002.jpg").write_bytes(b"")
+    (faces / "1_fake/0000.jpg").write_text("<html>not found</html>")
+    Image.open(faces / "1_fake/0003.jpg").save(faces / "1_fake/0003.png")
+    said = run("a")
+    assert "warning: real: unreadable: 2, such as 0_real/0001.jpg is damaged (" in said
+    assert "warning: fake: unreadable: 1, such as 1_fake/0000.jpg is a web page (HTML)" in said
+    assert "warning: the classes differ in format (real: 2 JPEG; fake: 3 JPEG, 1 PNG)" in said
+    assert "`fakeface normalise a NEW_FOLDER`" in said
+
+
+def test_classes_of_one_format_are_no_warning(faces):
+    assert "warning" not in run("a")

@@ -263,6 +263,23 @@ def test_a_set_with_a_safe_name_is_accepted(name):
     assert check_params(changed("evaluate", "extra_sets", {name: "faces"}), "x").evaluate.extra_sets == {name: "faces"}
 
 
+@pytest.mark.parametrize(
+    ("section", "key", "value"),
+    [("split", "data", "~/photos"), ("split", "data", "~"), ("aligned", "sources", {"a": "~/photos"}),
+     ("evaluate", "extra_sets", {"a": "~/photos"}), ("train_finetune", "weights", "~/w.pt")],
+)  # fmt: skip
+def test_a_home_folder_is_answered_with_the_whole_path(monkeypatch, section, key, value):
+    monkeypatch.setenv("HOME", "/home/anna")
+    message = refusal(changed(section, key, value))
+    path = value["a"] if isinstance(value, dict) else value
+    assert f"{section}.{key}" in message
+    assert message.endswith(f"{path!r}: ~ is not expanded here; write '/home/anna{path[1:]}'")
+
+
+def test_a_name_that_begins_with_a_tilde_is_a_name():
+    assert check_params(changed("split", "data", "~backup of 2024"), "x").split.data == "~backup of 2024"
+
+
 def test_several_mistakes_are_counted():
     assert "(and 1 more)" in refusal(VALID | {"base": VALID["base"] | {"seed": -1, "threads": 0}})
 

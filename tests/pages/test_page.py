@@ -57,6 +57,8 @@ def test_a_shortcut_in_the_files_fails_or_warns_as_asked(name):
     text = verdict.findings[0].text
     assert f"audit.max_{name} = 0.65" in text
     assert "0.980 (95 % interval 0.950 to 1.000)" in text
+    assert "`fakeface normalise FOLDER NEW_FOLDER`" in verdict.findings[0].remedy
+    assert "`fakeface normalise FOLDER NEW_FOLDER`" in html(probes(**{name: SURE}))
     assert audit(probes(**{name: SURE}), on_shortcut="warn").status == "warn"
 
 

@@ -97,3 +97,22 @@ def test_a_pictures_name_is_safe_on_any_disk(name, number, face):
     assert len(made) < 100
     assert made != picture_name(number, name, 100)
     assert made != picture_name(number + 1, name, face)
+
+
+@pytest.mark.parametrize(
+    "name", ["https://example.org/a.jpg", "HTTP://x/a b.png", "ftp://x/1", "s3://b/k", "data:image/png;base64,AA"]
+)
+def test_an_address_is_said_to_be_one(tree, name):
+    (entry,) = entries([name])
+    assert entry.problem == "is an address, and none is fetched; save the picture, and name its file"
+
+
+@pytest.mark.parametrize("name", ["file:///tmp/a.jpg", "File:a.jpg"])
+def test_an_address_of_a_file_has_a_path(tree, name):
+    assert next(entries([name])).problem.endswith("write its path alone")
+
+
+@pytest.mark.parametrize("name", ["data:1.jpg", "a:b.jpg", "C:\\a.jpg", "x/https://y.jpg"])
+def test_a_file_with_a_colon_is_a_file(tree, name):
+    (tree / "data:1.jpg").touch()
+    assert next(entries([name])).problem == ""

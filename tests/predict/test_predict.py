@@ -202,6 +202,17 @@ def test_many_images_are_not_held_at_once(root, monkeypatch, capsys):
     assert max(ahead) <= 2 * 2
 
 
+@pytest.mark.parametrize(
+    ("options", "times"),
+    [({"format": "table"}, (1, 0)), ({"format": "csv"}, (1, 1)), ({"output": Path("rows.txt")}, (0, 1))],
+)
+def test_an_address_and_an_unreadable_file_are_named_once_where_a_table_is_shown(root, capsys, options, times):
+    assert ask("https://example.org/a.jpg", "faces/0_real/0000.jpg", **options) == 1
+    out, err = capsys.readouterr()
+    assert (out.count("is an address"), err.count("https://example.org/a.jpg: is an address")) == times
+    assert "1 could not be read" in err
+
+
 def test_without_a_terminal_a_line_of_progress_comes_now_and_then(root, monkeypatch, capsys):
     clock = iter(range(0, 10_000, 11))
     monkeypatch.setattr(command, "time", SimpleNamespace(monotonic=lambda: next(clock)))
