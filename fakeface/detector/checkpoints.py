@@ -36,6 +36,7 @@ class Card(BaseModel):
     with_mirrored: bool = False
     score_crops: Literal[1, 5] = 1
     pixels: Literal["resized", "native"] = "resized"  # of the images of the store, and of photos to judge
+    drawings: bool | None = None  # trained on the embedded sample; None: not known
     guessing: bool = False  # on val no better than guessing
     constant: Literal["real", "fake"] | None = None  # its answer to all of val
     faces: Faces | None = None

@@ -64,7 +64,7 @@ def results(**changed) -> Results:
         "figures": pd.DataFrame(figures, columns=["approach", "figure", "value", "low", "high"]),
         "pairs": pd.DataFrame([pair("scratch", "extractor", 0.96, 0.8, True), pair("scratch", "finetune", 0.96, 0.95, False),
                                pair("extractor", "finetune", 0.8, 0.95, True)]),
-        "split": {"images": 400, "drawings": True, "photos": 200, "train": {"real": 100, "fake": 100},
+        "split": {"images": 400, "photos": 200, "train": {"real": 100, "fake": 100},
                   "val": {"real": 40, "fake": 40},
                   "test": {"real": 50, "fake": 50}},
         "audit": {"verdict": "warn", "balanced_accuracy": {"metadata": 0.5, "spectrum": 0.9, "thumbnail": None},
@@ -102,7 +102,7 @@ def html(**changed) -> str:
 
 
 def limits_of(found, approach):
-    return limits(approach, found.params, found.split, found.figures, found.cells, found.seeds["seeds"])
+    return limits(approach, True, found.params, found.split, found.figures, found.cells, found.seeds["seeds"])
 
 
 def limit(title, **changed):
