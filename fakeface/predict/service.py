@@ -97,7 +97,8 @@ def squares_of(
 def predict_table(predictor: Predictor, images: Iterable[Any], whole: bool = False) -> pd.DataFrame:
     """One row an image, in order: `score` (probability of fake), `label` (1 fake, 0 real, at the card's threshold), `verdict`
     (`real` or `fake`; `unsure` of a detector that guesses), `problem` (empty, or why the image could not be read, or that it
-    shows no face; the others are then None, -1 and empty), `note` (also that the detector was trained on drawings), `says` (what the file says about itself).
+    shows no face; the others are then None, -1 and empty), `note` (also that the detector was trained on
+    drawings), `says` (what the file says about itself).
     None and not NaN, which JSON does not have: `score` is
     a column of objects.
 

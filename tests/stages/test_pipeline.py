@@ -112,6 +112,7 @@ def test_every_training_is_one_mlflow_run_live_and_published_alike(built, tmp_pa
     assert figures["scratch"] >= {
         "val/kept_accuracy",
         "test/accuracy",
+        "test/balanced_accuracy_at_threshold",
         "test/roc_auc",
         "robustness/mean",
         "cost/minutes",
