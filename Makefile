@@ -33,6 +33,8 @@ repro: .venv/.installed
 		"where you edited nothing, this processor rounds otherwise (docs/pipeline.md, When dvc.lock changed)"
 	@echo "Compare   $(BIN)/dvc metrics show, $(BIN)/dvc plots show, and MLflow:"
 	-@$(BIN)/fakeface publish
+	@[ -z "$$(git status --porcelain reports/champion.json 2> /dev/null)" ] || echo "Champion  reports/champion.json is new or changed:" \
+		"commit it, so that a new MLflow store has the same one"
 
 test: .venv/.installed
 	$(PYTEST) -m "not exhaustive"

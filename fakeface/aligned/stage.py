@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from fakeface.aligned import autoencoder
 from fakeface.aligned.history import Photo, read_photo
@@ -23,6 +22,7 @@ from fakeface.aligned.places import find_sources
 from fakeface.core.errors import UserError, printable
 from fakeface.core.files import whole
 from fakeface.core.params import Params
+from fakeface.core.progress import progress
 from fakeface.images.decode import BadImage, quiet, read_file
 from fakeface.images.listing import left_out
 
@@ -82,8 +82,8 @@ def make_aligned(params: Params, name: str) -> None:
 
     started = time.perf_counter()
     with whole(Path("data/aligned", name)) as folder, ThreadPoolExecutor(params.base.threads) as pool:
-        progress = tqdm(pool.map(make, [*reals, *fakes]), total=len(reals) + len(fakes), unit="image", disable=None)
-        bad = [reason for reason in progress if reason]
+        made = progress(pool.map(make, [*reals, *fakes]), len(reals) + len(fakes), "aligned", "image")
+        bad = [reason for reason in made if reason]
         if not any((folder / places[0]).is_file() for places in reals.values()):
             raise UserError(f"{source}: none of its {len(reals)} real photos can be used; the first: {bad[0]}")
     for reason in bad:

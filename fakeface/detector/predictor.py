@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from fakeface.core.errors import UserError
+from fakeface.core.progress import progress
 from fakeface.detector import distributed
 from fakeface.detector.batches import Batches, PixelBatches
 from fakeface.detector.calibration import scores_from_logits
@@ -67,7 +68,7 @@ def logits_of(
     rows = max(1, distributed.part(batches.count))  # as many as `distributed.mine` gives
     logits, labels = torch.empty(0), torch.empty(0)
     start = 0
-    for x, y in batches.in_order():
+    for x, y in progress(batches.in_order(), len(batches), "scored batches"):
         with compute.autocast():
             seen = views(x)
             z = sum((model(view).float() for view in seen[1:]), start=model(seen[0]).float()) / len(seen)

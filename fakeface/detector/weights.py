@@ -1,6 +1,7 @@
 """Pretrained weights: ImageNet's, CLIP's, or a state dict that the user names; and which of them are trained."""
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -78,6 +79,18 @@ def _openai(name: str) -> Mapping[str, Tensor]:
             f"the weights of {name} could not be downloaded ({one_line(error)}); connect to the internet once, or set weights in "
             "params.yaml to the path of a state dict, or network to efficientnet_lite0, which downloads nothing"
         ) from None
+
+
+def here(name: str, weights: str) -> bool:
+    """Whether the published weights of a network are on this machine; those of a package or a path are."""
+    if weights == "openai":
+        if not find_spec("huggingface_hub"):
+            return False
+        from huggingface_hub import try_to_load_from_cache
+
+        cached = try_to_load_from_cache("timm/vit_base_patch16_clip_quickgelu_224.openai", "model.safetensors")
+        return isinstance(cached, str)
+    return weights != "imagenet" or name == "efficientnet_lite0" or imagenet_file(name)[1].is_file()
 
 
 def imagenet_file(name: str) -> tuple[str, Path]:

@@ -18,7 +18,7 @@ import pandas as pd
 
 from fakeface.core.cores import unbind
 from fakeface.core.errors import UserError, one_line
-from fakeface.core.files import sha256
+from fakeface.core.files import read_json, sha256
 from fakeface.images.decode import BadImage, Decoded, Found, decode, quiet
 from fakeface.images.faces import decode_native
 from fakeface.images.generators import generators
@@ -26,6 +26,7 @@ from fakeface.images.generators import generators
 COLUMNS = ["path", "label", "sha256", "source", "split", "width", "height", "format"]
 SPLITS = ("train", "val", "test")
 WHOLE = "whole.npy"
+FACTS = "facts.json"  # what is known of all images: `drawings`, whether code drew them (the embedded sample)
 UNUSED = "unused"  # images that a protocol of exact counts leaves over
 # Decoded ahead of the writer: bounds the memory, whatever the number of images.
 CHUNK = 256
@@ -94,6 +95,7 @@ class Dataset:
     manifest: pd.DataFrame
     pixels: Any  # whoever takes rows of it may say np.ndarray
     whole: Any = None
+    drawings: bool | None = None  # None: not known
 
     @classmethod
     def open(cls, folder: Path | str = "data/split") -> "Dataset":
@@ -103,7 +105,8 @@ class Dataset:
             manifest = pd.read_csv(folder / "manifest.csv", dtype={"path": str, "source": str}, keep_default_na=False)
             pixels = PixelFile(folder / "pixels.npy")
             whole = PixelFile(folder / WHOLE) if (folder / WHOLE).exists() else None
-        except (OSError, ValueError, EOFError, BadZipFile) as error:
+            drawings = read_json(folder / FACTS)["drawings"] if (folder / FACTS).exists() else None
+        except (OSError, ValueError, LookupError, TypeError, EOFError, BadZipFile) as error:
             raise UserError(f"{folder}: no whole split there ({one_line(error)}); run `dvc repro split`") from None
         whole_fits = whole is None or whole.shape == pixels.shape
         if list(manifest.columns) != COLUMNS or len(manifest) != len(pixels) or not whole_fits:
@@ -112,16 +115,17 @@ class Dataset:
             raise UserError(
                 f"{folder}/manifest.csv: has a label or a split that there is not; run `dvc repro -f split`"
             )
-        return cls(folder, manifest, pixels, whole)
+        return cls(folder, manifest, pixels, whole, drawings)
 
     @property
     def native(self) -> bool:
         """Whether pixels of larger images are crops at native scale (split.store)."""
         return self.whole is not None
 
-    def facts(self) -> dict[str, str]:
-        """What a card says of its pixels: nothing where they are resized."""
-        return {"pixels": "native"} if self.native else {}
+    def facts(self) -> dict[str, Any]:
+        """What a card says of the images: `pixels` where they are native, `drawings` where it is known whether they are."""
+        known = {} if self.drawings is None else {"drawings": self.drawings}
+        return known | ({"pixels": "native"} if self.native else {})
 
     @property
     def shown(self) -> Any:

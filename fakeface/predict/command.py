@@ -71,8 +71,9 @@ def predict(
     with _opened(output) as out:
         predictor = open_detector(model)
         detector = f"{predictor.card['approach']} {predictor.card['sha256'][:12]}"
-        if warning := facts(predictor.card).warning:
-            print(f"note: {warning}", file=sys.stderr)
+        known = facts(predictor.card)
+        for text in filter(None, (known.warning, known.note)):
+            print(f"note: {text}", file=sys.stderr)
         megapixels = max_megapixels()
         detect = trained_on_faces(predictor.card) and not as_it_is
         draw = _drawer(explain, predictor, detect, megapixels) if explain is not None else None

@@ -12,6 +12,8 @@ from fakeface.detector.predictor import Predictor
 from fakeface.predict.service import MAX_MEGAPIXELS, open_checkpoint
 from fakeface.report.results import best_on_val
 
+BRINGS = "`dvc checkout`, `dvc pull` or `dvc repro`"
+
 
 def open_detector(model: str | None = None) -> Predictor:
     """The detector that `model` names, ready to score, computing as its card says (`service.open_checkpoint`).
@@ -34,7 +36,7 @@ def open_detector(model: str | None = None) -> Predictor:
     if not folder.is_dir():
         others = f"allowed: {', '.join(APPROACHES)}, a checkpoint folder, or models:/fakeface@champion"
         raise UserError(
-            f"{printable(str(folder))}: no such detector; {'run `dvc repro` or `dvc pull`' if model in APPROACHES else others}"
+            f"{printable(str(folder))}: no such detector; {f'run {BRINGS}' if model in APPROACHES else others}"
         )
     return open_checkpoint(folder)
 
@@ -52,12 +54,10 @@ def max_megapixels() -> float:
 def _best() -> Path:
     cards = {name: read_card(Path("models", name)) for name in APPROACHES if Path("models", name).is_dir()}
     if not cards:
-        raise UserError(
-            "models: no detector here; run this from the project's root after `dvc repro` or `dvc pull`, or give --model"
-        )
+        raise UserError(f"models: no detector here; run this from the project's root after {BRINGS}, or give --model")
     missing = [f"models/{name}" for name in APPROACHES if name not in cards]
     if missing and Path("params.yaml").is_file():  # the best of all may be among them
-        remedy = f"`dvc repro` or `dvc pull` brings it, or name another: --model {next(iter(cards))}"
+        remedy = f"{BRINGS} brings it, or name another: --model {next(iter(cards))}"
         raise UserError(f"{', '.join(missing)}: not there, so which detector is the best is not known; {remedy}")
     return Path("models", _best_of(cards))
 

@@ -7,47 +7,51 @@ from typing import Any
 import pandas as pd
 
 from fakeface.core.files import read_json
+from fakeface.predict.service import DRAWINGS
 from fakeface.report.results import Figure, figure_of
 
 GUESSING = "On its own val images this detector is no better than guessing: it gives no verdict but unsure."
-DRAWINGS = "This detector was trained on drawings made by code. What it says about a photograph means nothing."
+OTHER_DATA = "This detector was trained on other data than this project's split."
 
 
 @dataclass(frozen=True)
 class Facts:
     """Sentences for the page. `errors` is empty where no test figures of this very model were found.
 
-    `short`: who judges and how well; `warning`: said beside every verdict, mostly empty. The limits of a detector in figures are
-    the report's.
+    `short`: who judges and how well; `warning`: said beside every verdict, mostly empty; `note`: said once, where the project's
+    split is another one. The limits of a detector in figures are the report's.
     """
 
     short: str
     warning: str
     trained: str
     errors: list[str]
+    note: str = ""
 
 
 def facts(card: dict[str, Any], root: Path = Path(".")) -> Facts:
     """What is known of the detector with this card, in the project at `root`.
 
-    Reports count only if they name this very model by the sha256 of its weights; otherwise they may be of another one.
+    Reports count only if they name this very model by the sha256 of its weights; otherwise they may be of another one. That it
+    guesses, or was trained on drawings, is its card's to say, wherever it lies.
     """
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
-    doubt = [GUESSING] if card.get("guessing") else []
+    warning = " ".join([GUESSING] * bool(card.get("guessing")) + [DRAWINGS] * bool(card.get("drawings")))
+    note = ""
     unknown = f"Judged by {card['approach']}; how often it errs is not known here."
     try:
-        # the lock says what the split was made from; params.yaml may have been edited since
-        stages = YAML(typ="safe", pure=True).load(root / "dvc.lock")["stages"]
         split = read_json(root / "reports/split/summary.json")
         if split["data_hash"] != card["data_hash"]:
+            note = OTHER_DATA
             raise ValueError("another split")
+        # the lock says what the split was made from; params.yaml may have been edited since
+        stages = YAML(typ="safe", pure=True).load(root / "dvc.lock")["stages"]
         params = stages["split"]["params"]["params.yaml"]["split"]
         trained = _trained(card, split, params["data"])
-        warning = " ".join([*doubt, *[DRAWINGS] * split["drawings"]])
     except (YAMLError, OSError, ValueError, KeyError, TypeError, AttributeError):
-        return Facts(unknown, "".join(doubt), _trained(card, None, ""), [])
+        return Facts(unknown, warning, _trained(card, None, ""), [], note)
     try:
         if read_json(root / "reports/evaluate/metrics.json")[card["approach"]]["model_sha256"] != card["sha256"]:
             raise ValueError("the figures are about another model")
@@ -66,9 +70,11 @@ def _trained(card: dict[str, Any], split: dict[str, Any] | None, data: str) -> s
         photo = f"of {size} x {size} that are cut out of a larger photo around the face, not scaled"
     seen = "the middle" if card.get("score_crops", 1) == 1 else "the middle and the four corners, each"
     text = f"{card['approach']} ({card['network']}) sees {seen} {crop} x {crop} pixels {photo}."
+    drawn = "drawings made by code, no photographs" if card.get("drawings") else ""
     if split is None:
-        return f"{text} On which pictures it was trained is not known here."
-    kind = " (drawings made by code, no photographs)" if split["drawings"] else ""
+        kind = f"It was trained on {drawn}; on which" if drawn else "On which pictures it was trained"
+        return f"{text} {kind} is not known here."
+    kind = f" ({drawn})" if drawn else ""
     train = split["train"]
     pictures = f"{train['real']} real and {train['fake']} computer-made pictures from {data}{kind}"
     return f"{text} It was trained on {pictures}."

@@ -29,6 +29,7 @@ DECODERS = 4  # threads at most
 UNSURE = "unsure"
 NO_FACE = "no face found"
 GUESSING = "the detector is no better than guessing on val"
+DRAWINGS = "This detector was trained on drawings made by code. What it says about a photograph means nothing."
 BAND = 0.1  # of scores around the threshold
 # What a verdict must survive not to be unsure: number in its batch (unused), uint8 [3, S, S] -> uint8 [3, S, S].
 ENSEMBLE: dict[str, Callable[[int, np.ndarray], np.ndarray]] = {
@@ -96,7 +97,8 @@ def squares_of(
 def predict_table(predictor: Predictor, images: Iterable[Any], whole: bool = False) -> pd.DataFrame:
     """One row an image, in order: `score` (probability of fake), `label` (1 fake, 0 real, at the card's threshold), `verdict`
     (`real` or `fake`; `unsure` of a detector that guesses), `problem` (empty, or why the image could not be read, or that it
-    shows no face; the others are then None, -1 and empty), `note`, `says` (what the file says about itself).
+    shows no face; the others are then None, -1 and empty), `note` (also that the detector was trained on
+    drawings), `says` (what the file says about itself).
     None and not NaN, which JSON does not have: `score` is
     a column of objects.
 
@@ -115,6 +117,7 @@ def predict_table(predictor: Predictor, images: Iterable[Any], whole: bool = Fal
     def read(value: Any) -> list[Any]:
         return squares_of(read_bytes(value), predictor.card, whole)
 
+    warning = DRAWINGS if predictor.card.get("drawings") else ""
     none = Prediction(None, -1, "", NO_FACE, None)
     found = list(predict_images(predictor, images, read, None))
     highest = [max(faces, key=lambda one: one.score or 0, default=none) for faces in found]
@@ -122,7 +125,7 @@ def predict_table(predictor: Predictor, images: Iterable[Any], whole: bool = Fal
         name: [getattr(one, name) for one in highest] for name in ("score", "label", "verdict", "problem")
     }
     notes = [f"the highest score of {len(faces)} faces" if len(faces) > 1 else note for faces in found]
-    notes = ["; ".join(filter(None, [one.reason, said])) for one, said in zip(highest, notes, strict=True)]
+    notes = ["; ".join(filter(None, [one.reason, said, warning])) for one, said in zip(highest, notes, strict=True)]
     columns |= {"score": pd.Series(columns["score"], dtype=object)}
     columns |= {"note": ["" if one.problem else said for one, said in zip(highest, notes, strict=True)]}
     columns |= {"says": [faces.says for faces in found]}

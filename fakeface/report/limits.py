@@ -10,16 +10,23 @@ from fakeface.report.results import FRAGILE, figure_of, fragile, guesses_clean, 
 
 
 def limits(
-    approach: str, params: dict[str, Any], split: dict[str, Any], figures: pd.DataFrame, cells: pd.DataFrame, seeds: int
+    approach: str,
+    drawings: bool,
+    params: dict[str, Any],
+    split: dict[str, Any],
+    figures: pd.DataFrame,
+    cells: pd.DataFrame,
+    seeds: int,
 ) -> list[tuple[str, str]]:
     """Title and text of each limit of a detector, those that matter most first.
 
     Args:
+        drawings: whether its card says that it was trained on them.
         params: of params.yaml, split.data, split.group_by and evaluate.extra_sets; seeds: trainings of each approach.
         split, figures, cells: as in `results.Results`.
     """
     found = [
-        ("These images only", _images(approach, params["split"]["data"], split, figures)),
+        ("These images only", _images(approach, drawings, params["split"]["data"], split, figures)),
         ("Fragile", _fragile(approach, cells)),
         ("A score proves nothing", _score(approach, figures)),
         ("Other generators", _generators(params["evaluate"]["extra_sets"])),
@@ -32,10 +39,10 @@ def limits(
     return [(title, text) for title, text in found if text]
 
 
-def _images(approach: str, data: str, split: dict[str, Any], figures: pd.DataFrame) -> str:
+def _images(approach: str, drawings: bool, data: str, split: dict[str, Any], figures: pd.DataFrame) -> str:
     test = split["test"]
     text = f"All figures are about {test['real']} real and {test['fake']} fake test images from {data}."
-    if split["drawings"]:
+    if drawings:
         text += (
             " They are drawings made by code, and their fakes come from one small generator: the figures show that the"
             " pipeline works, and nothing about photographs of people."

@@ -27,7 +27,7 @@ def model_card(
 
     Args:
         card: card.json of the detector.
-        data: `split.data` of params.yaml. Of the drawn sample it is known who is in it, of others the card asks.
+        data: `split.data` of params.yaml. Of drawings it is known who is in them, of others the card asks.
         split: reports/split/summary.json. figures: reports/evaluate/figures.csv. robustness: reports/robustness/metrics.json.
     """
     rows = figures[figures["approach"] == card["approach"]].set_index("figure")
@@ -48,7 +48,7 @@ def model_card(
     return environment.get_template("model_card.md").render(
         card=card,
         data=data,
-        sample=split["drawings"],
+        sample=bool(card.get("drawings")),
         cautions=doubts_of(card["approach"], card) + cautions(found, test["real"], test["fake"], sum(test.values())),
         split=split,
         figures=[(labels[name], _cell(rows.loc[name])) for name in FIGURES if name in rows.index],

@@ -36,6 +36,7 @@ def report(params: Params) -> None:
         raise UserError(f"{error.filename}: is not there; run `dvc repro report`, which makes it first") from None
 
     answer = view.answer(found)
+    drawings = bool(found.cards[answer["best"]].get("drawings"))
     errors = view.errors(found.errors, list(APPROACHES), HARDEST)
     dataset = Dataset.open()
     row = {path: number for number, path in enumerate(dataset.manifest["path"])}
@@ -53,10 +54,10 @@ def report(params: Params) -> None:
         errors=errors,
         cross=generators.cross_table(found),
         left_out=generators.leave_out(found.leave_out),
-        limits=limits(answer["best"], shown, found.split, found.figures, found.cells, found.seeds["seeds"]),
+        limits=limits(answer["best"], drawings, shown, found.split, found.figures, found.cells, found.seeds["seeds"]),
         pictures=pictures,
         results=found,
-        sample=found.split["drawings"],
+        sample=drawings,
         photos=int(found.pairs["photos"].iloc[0]),
         parameters=text.getvalue(),
     )

@@ -197,7 +197,10 @@ def robustness(results: Results) -> dict[str, Any]:
 
 
 def audit(results: Results) -> dict[str, Any]:
-    """The probes of the audit against their limits, and which are above."""
+    """The probes of the audit against their limits, which are above, and its warnings in words.
+
+    `overridden`: a probe that stops a run is above, and audit.on_shortcut let it go on.
+    """
     rows = []
     for name, accuracy in results.audit["balanced_accuracy"].items():
         limit = results.params["audit"].get(f"max_{name}", results.params["audit"]["max_picture"])
@@ -206,7 +209,9 @@ def audit(results: Results) -> dict[str, Any]:
         above = low is not None and low > limit
         rows.append({"name": name.replace("_", " "), "limit": limit, "bar": bar, "above": above,
                      "mark": round(200 * limit - 100, 1), "value": as_text((accuracy or 0.0, low, high), 1, 3)})  # fmt: skip
-    return {"rows": rows, "above": _and([row["name"] for row in rows if row["above"]])}
+    above = [row["name"] for row in rows if row["above"]]
+    overridden = results.params["audit"]["on_shortcut"] == "warn" and not {"metadata", "file size"}.isdisjoint(above)
+    return {"rows": rows, "above": _and(above), "overridden": overridden, "warnings": results.audit.get("findings", [])}
 
 
 def errors(found: pd.DataFrame, names: list[str], shown: int) -> dict[str, Any]:

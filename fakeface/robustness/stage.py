@@ -5,12 +5,12 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from fakeface.core.errors import UserError
 from fakeface.core.files import write_csv, write_json, write_text
 from fakeface.core.params import APPROACHES, Params
 from fakeface.core.perturbations import CELLS, KINDS, Cell
+from fakeface.core.progress import progress
 from fakeface.detector.device import configure
 from fakeface.detector.predictor import load_all
 from fakeface.images import degrade
@@ -40,7 +40,7 @@ def robustness(params: Params) -> None:
     found: list[dict[str, object]] = []
     of_folders: by_folder.Rows = {}
     examples: dict[str, np.ndarray] = {}
-    for cell in tqdm(CELLS, unit="perturbation", desc="robustness", disable=None):
+    for cell in progress(CELLS, len(CELLS), "robustness", "perturbation"):
         parts: dict[str, list[np.ndarray]] = {name: [] for name in APPROACHES}
         for start in range(0, len(rows), BLOCK):
             block = rows[start : start + BLOCK]

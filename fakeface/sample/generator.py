@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from tqdm import tqdm
 
+from fakeface.core.progress import progress
 from fakeface.sample.painting import bell
 from fakeface.sample.portraits import draw_portrait
 
@@ -116,4 +116,4 @@ def make_sample(folder: Path, *, count: int, threads: int) -> None:
             (folder / name / f"{index + 1:04d}.jpg").write_bytes(data)
 
     with ThreadPoolExecutor(threads) as pool:
-        list(tqdm(pool.map(make_pair, range(count)), total=count, unit="pair", desc="sample", disable=None))
+        list(progress(pool.map(make_pair, range(count)), count, "sample", "pair"))

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from fakeface.core.errors import UserError
 from fakeface.core.params import Params
+from fakeface.core.progress import progress
 from fakeface.images.decode import Found, class_images
 from fakeface.images.listing import check_apart
 from fakeface.images.store import WHOLE, Dataset, PixelFile
@@ -54,7 +54,8 @@ def seen_in_training(images: Dataset, dataset: Dataset) -> np.ndarray:
     looks = np.stack([describe(images.shown[row]) for row in range(len(images.shown))])
     # just below the bound: likenesses are multiples of 1/16
     most, photo = np.full(len(looks), UNNAMED * LENGTH**2 - 0.01), np.full(len(looks), -1)
-    for start in tqdm(range(0, len(learnt), BLOCK), desc="compare", unit_scale=BLOCK, unit="image", disable=None):
+    blocks = range(0, len(learnt), BLOCK)
+    for start in progress(blocks, len(blocks), "compare", "block"):
         block = learnt[start : start + BLOCK]
         crops = np.concatenate([describe_crops(pixels) for pixels in dataset.shown[block]])
         like = likenesses(looks, crops).reshape(len(looks), len(block), -1).max(axis=2)

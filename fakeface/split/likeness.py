@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from PIL import Image
 from scipy.ndimage import correlate1d
-from tqdm import tqdm
+
+from fakeface.core.progress import progress
 
 SIDE = 32  # pixels
 LENGTH = 1000.0  # of a descriptor; its whole numbers lie in -127 to 127, mostly within 100
@@ -79,7 +80,8 @@ def alike_pairs(looks: np.ndarray, least: float = UNNAMED) -> Iterator[np.ndarra
 
     100,000 images are 1e13 operations.
     """
-    for top in tqdm(range(0, len(looks), ROWS), desc="compare", unit_scale=ROWS, unit="image", disable=None):
+    blocks = range(0, len(looks), ROWS)
+    for top in progress(blocks, len(blocks), "compare", "block"):
         for left in range(top - top % COLUMNS, len(looks), COLUMNS):
             products = likenesses(looks[top : top + ROWS], looks[left : left + COLUMNS])
             i, j = np.nonzero(products >= np.float32(least * LENGTH**2))

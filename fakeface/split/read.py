@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from fakeface.core.errors import UserError
 from fakeface.core.params import Params
+from fakeface.core.progress import progress
 from fakeface.images.decode import Decoded, Found
 from fakeface.images.store import decode_all, write_pixels
 from fakeface.split.likeness import SIDE, describe
@@ -41,8 +41,8 @@ def read_images(
 
     native = split.store == "native"
     decoded = decode_all(folder, found, base.image_size, split.max_megapixels, base.threads, native)
-    progress = tqdm(decoded, total=len(found), desc="decode", unit="image", disable=None)
-    bad = write_pixels(pixels, iter(progress), len(found), base.image_size, keep)
+    decoded = progress(decoded, len(found), "decode", "image")
+    bad = write_pixels(pixels, decoded, len(found), base.image_size, keep)
     if bad and split.on_bad_image == "fail":
         more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
         remedy = "repair or remove it, or set split.on_bad_image: skip in params.yaml"

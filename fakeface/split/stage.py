@@ -63,11 +63,12 @@ def split(params: Params) -> None:
             notes.append(f"{alone} images are in no group of split.group_by: of them only photos are kept whole")
         manifest["source"] = manifest["path"].str.rsplit(".", n=1).str[0].to_numpy()[first][source]
         manifest[store.COLUMNS].to_csv(folder / "manifest.csv", index=False, lineterminator="\n")
+        places = [Path(place).resolve() for place in (p.data, params.aligned_source()) if place]
+        write_json(folder / store.FACTS, {"drawings": Path("data/sample").resolve() in places})
 
         counts: dict[str, dict[str, int]] = {}
         summary = {
             "images": len(manifest),
-            "drawings": "data/sample" in (Path(p.data).as_posix(), params.aligned_source()),
             "skipped": len(bad),
             "left_out": unused,
             "photos": int(groups.source.max()) + 1,

@@ -35,7 +35,7 @@ def save_detector(folder: Path, checkpoint: Path, card: dict[str, Any]) -> None:
             artifacts={"checkpoint": str(checkpoint.resolve())},
             signature=_signature(),
             pip_requirements=requirements(card["network"], faces=bool(card.get("faces"))),
-            metadata={"approach": card["approach"], "classes": card["classes"], "score": card["score"]},
+            metadata={name: card[name] for name in ("approach", "classes", "score", "drawings") if name in card},
         )
 
 

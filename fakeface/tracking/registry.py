@@ -29,7 +29,7 @@ def register_best(client: Any, experiment: str, models: dict[str, Path], hashes:
         models: approach -> checkpoint folder, byte for byte the one of dvc.lock.
         hashes: approach -> that folder's hash in dvc.lock.
         margin: by how much its val accuracy must be above the champion's (0.01 is one point). Both must have been measured on
-            the same val images.
+            the same val images; but a champion that knows drawings alone gives way to any detector that does not.
 
     Returns:
         What was done, in a line.
@@ -46,6 +46,9 @@ def register_best(client: Any, experiment: str, models: dict[str, Path], hashes:
     if now.version == version.version:
         return f"{said} is the champion"
     if now.tags.get("data_hash") != version.tags["data_hash"]:
+        if (now.tags.get("drawings"), version.tags.get("drawings")) == ("True", "False"):
+            crown(client, version)
+            return f"{said} is the new champion: the one before, version {now.version}, was trained on drawings"
         return (
             f"{said} was not compared with the champion, version {now.version}: their val images differ; "
             f"`fakeface promote {version.version}` makes it the champion"
@@ -72,16 +75,20 @@ def register(client: Any, experiment: str, model: Path, md5: str) -> Any:
     with suppress(MlflowException):  # it is there, perhaps since a moment ago
         client.create_registered_model(NAME, description="Real (0) or fake (1) faces; score = probability of fake")
     run, known = runs[0], _versions(client, card["sha256"])
-    if known and client.list_artifacts(known[0].run_id, "detector"):
+    drawn = {"drawings": str(card["drawings"])} if card.get("drawings") is not None else {}
+    said = bool(known) and drawn.items() <= known[0].tags.items()  # else an older version of fakeface made it
+    if said and client.list_artifacts(known[0].run_id, "detector"):
         return known[0]
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary, "detector")
         save_detector(folder, model, card)
         client.log_artifacts(known[0].run_id if known else run.info.run_id, str(folder), "detector")
-    if known:  # its files were lost
-        return known[0]
+    if known:  # its files were lost, or its card did not say it
+        for item in drawn.items():
+            client.set_model_version_tag(NAME, known[0].version, *item)
+        return _versions(client, card["sha256"])[0]
     tags = {name: str(card[name]) for name in ("approach", "data_hash")}
-    tags |= {"model_sha256": card["sha256"], "md5": md5, "val_accuracy": repr(val_accuracy(card))}
+    tags |= {"model_sha256": card["sha256"], "md5": md5, "val_accuracy": repr(val_accuracy(card))} | drawn
     source, description = f"{run.info.artifact_uri}/detector", f"{card['approach']}, chosen on val"
     made = client.create_model_version(NAME, source, run.info.run_id, tags=tags, description=description)
     first = _versions(client, card["sha256"])[0]

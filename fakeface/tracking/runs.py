@@ -23,7 +23,8 @@ CURVES = {
     "train_accuracy": "train/accuracy",
 }
 KEPT = {"val_loss": "val/kept_loss", "val_accuracy": "val/kept_accuracy", "best_epoch": "val/kept_epoch"}
-TEST = ("accuracy", "accuracy_real", "accuracy_fake", "roc_auc", "average_precision")
+HEADLINE = "balanced_accuracy_at_threshold"  # of the verdicts; the accuracies are at 0.5
+TEST = (HEADLINE, "accuracy", "accuracy_real", "accuracy_fake", "roc_auc", "average_precision")
 CARD = {"sha256": "model_sha256", "data_hash": "data_hash", "network": "network", "precision": "precision"}  # -> tag
 FOUND = {
     "evaluate": "reports/evaluate/metrics.json",

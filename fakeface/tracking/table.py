@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from fakeface.core.params import APPROACHES, Params
+from fakeface.tracking.runs import HEADLINE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -15,8 +16,9 @@ def table(rows: list[dict[str, Any]]) -> "pd.DataFrame":
         rows: of `dvc.api.exp_show`.
 
     Returns:
-        Columns: experiment, state (where one waits, runs or failed), accuracies of val, which say which is best, and of test
-        where they are of the row's own model, and each parameter in which two rows differ; text, empty where a row has no value.
+        Columns: experiment, state (where one waits, runs or failed), accuracies of val, which say which is best, the headline of
+        test (balanced accuracy at the val threshold) where it is of the row's own model, and each parameter in which two rows
+        differ; text, empty where a row has no value.
     """
     import pandas as pd
 
@@ -49,7 +51,7 @@ def _trained(row: dict[str, Any], approach: str, name: str) -> Any:
 
 def _tested(row: dict[str, Any], approach: str) -> Any:
     # DVC puts the file before a key that several files have
-    names = (f"{approach}.accuracy", f"{approach}.model_sha256")
+    names = (f"{approach}.{HEADLINE}", f"{approach}.model_sha256")
     accuracy, model = (row.get(f"reports/evaluate/metrics.json:{name}", row.get(name)) for name in names)
     return accuracy if model is not None and model == _trained(row, approach, "model_sha256") else None
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import Project
+from conftest import Project, environment
 from ruamel.yaml import YAML
 
 from fakeface.cli.recipes import apply_recipe
@@ -285,3 +285,26 @@ def test_check_names_weights_that_are_not_there_and_files_it_leaves_out(root):
     result = run_check(root, data="faces")
     assert result.returncode == 1
     assert "gone.pth" in result.stderr
+
+
+def test_weights_not_yet_here_are_announced_and_fetched_before_dvc_removes_a_model(root, tmp_path, monkeypatch):
+    """The stage `check`, on which all others rest, meets the missing network, and the old model stays."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")  # nobody listens
+    Project(root).set(train_finetune={"network": "resnet18"})
+    words = "note: train_finetune: the weights of resnet18 are not on this machine and will be downloaded\n"
+    assert words in run_check(root).stdout
+
+    def stage():
+        command = [sys.executable, "-m", "stages.check"]
+        return subprocess.run(command, cwd=root, env=environment(PYTHONPATH=str(ROOT)), capture_output=True, text=True)
+
+    result = stage()
+    assert (result.returncode, len(result.stderr.splitlines())) == (1, 1)
+    assert "error: params.yaml: train_finetune.weights: the ImageNet weights of resnet18 could not be" in result.stderr
+    assert not (root / "reports/check.txt").exists()
+    file = tmp_path / "torch/hub/checkpoints/resnet18-f37072fd.pth"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(b"here; the stage that needs it reads it")
+    assert "note: train_finetune" not in run_check(root).stdout
+    assert stage().returncode == 0

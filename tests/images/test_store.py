@@ -260,6 +260,19 @@ CONTENTS = {
 }
 
 
+@pytest.mark.parametrize(("text", "facts"), [(None, {}), *((t, {"drawings": t == "true"}) for t in ("true", "false"))])
+def test_what_is_known_of_the_images_is_for_the_card_and_nothing_is_claimed_without_it(folder, text, facts):
+    if text is not None:
+        (folder / "facts.json").write_text(f'{{"drawings": {text}}}\n')
+    assert Dataset.open(folder).facts() == facts
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", "\x00"])
+def test_damaged_facts_are_refused(folder, text):
+    (folder / "facts.json").write_text(text)
+    refused(folder)
+
+
 @pytest.mark.parametrize("name", ["manifest.csv", "pixels.npy"])
 @pytest.mark.parametrize("content", CONTENTS.values(), ids=CONTENTS.keys())
 def test_missing_or_damaged_file_is_refused(folder, name, content):

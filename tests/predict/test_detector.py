@@ -71,12 +71,14 @@ def test_it_computes_as_its_card_says(root):
     [
         ("nope", ["nope: no such detector", "scratch, extractor, finetune", "models:/"]),
         ("models:/fakeface@champion", ["models:/fakeface@champion", "fakeface publish"]),
-        ("empty", ["empty/card.json: missing"]),
+        ("empty", ["empty/card.json: missing", "dvc checkout"]),
+        ("scratch", ["models/scratch: no such detector", "dvc checkout"]),
         ("no\nsuch", ["no such detector"]),
     ],
 )
 def test_what_is_no_detector_is_said_in_one_line(root, model, words):
     (root / "empty").mkdir()
+    (root / "models/scratch").rename(root / "elsewhere")
     with pytest.raises(UserError) as caught:
         open_detector(model)
     assert all(word in str(caught.value) for word in words)
@@ -86,7 +88,7 @@ def test_what_is_no_detector_is_said_in_one_line(root, model, words):
 
 def test_without_models_the_remedy_is_named(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match=r"no detector here.*dvc repro.*--model"):
+    with pytest.raises(UserError, match=r"no detector here.*dvc checkout.*dvc repro.*--model"):
         open_detector()
 
 

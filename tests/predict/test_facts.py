@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
-from fakeface.predict.facts import DRAWINGS, GUESSING, facts
+from fakeface.predict.facts import DRAWINGS, GUESSING, OTHER_DATA, facts
 
 CARD = {
     "approach": "scratch",
@@ -24,7 +24,7 @@ def root(tmp_path):
     for name in ("split", "evaluate"):
         (tmp_path / "reports" / name).mkdir(parents=True)
     counts = {"train": {"real": 70, "fake": 80}, "val": {"real": 9, "fake": 9}, "test": {"real": 40, "fake": 60}}
-    (tmp_path / "reports/split/summary.json").write_text(json.dumps(counts | {"data_hash": "abc", "drawings": False}))
+    (tmp_path / "reports/split/summary.json").write_text(json.dumps(counts | {"data_hash": "abc"}))
     values = {
         "accuracy": 0.93, "accuracy_real": 0.9, "accuracy_at_threshold": 0.93, "accuracy_real_at_threshold": 0.9,
         "accuracy_fake_at_threshold": 0.95,
@@ -87,10 +87,20 @@ def test_of_another_split_not_even_the_training_images_are_said(root):
     assert found.trained.endswith("On which pictures it was trained is not known here.")
 
 
-def test_a_detector_of_drawings_is_warned_of(root):
-    path = root / "reports/split/summary.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"drawings": True}))
-    assert facts(CARD, root).warning == DRAWINGS
+@pytest.mark.parametrize("data_hash", ["abc", "other"])
+def test_a_detector_of_drawings_is_warned_of_wherever_it_stands(root, tmp_path, data_hash):
+    """After split.data changed, in another folder: its card says it. Of a card without the key nothing is claimed."""
+    drawn = CARD | {"drawings": True, "data_hash": data_hash}
+    for folder in (root, tmp_path / "nowhere"):
+        found = facts(drawn, folder)
+        assert found.warning == DRAWINGS
+        assert "drawings made by code" in found.trained
+        for card in (drawn | {"drawings": False}, CARD | {"data_hash": data_hash}):
+            assert facts(card, folder).warning == ""
+            assert "drawings" not in facts(card, folder).trained
+    assert facts(drawn | {"guessing": True}, root).warning == f"{GUESSING} {DRAWINGS}"
+    assert facts(drawn, root).note == (OTHER_DATA if data_hash == "other" else "")
+    assert facts(drawn, tmp_path / "nowhere").note == ""
 
 
 @pytest.mark.parametrize("damage", [None, "", "<<<<<<< HEAD\n", "stages: [1]", "stages: {split: 3}", "\x00"])

@@ -339,11 +339,11 @@ def run(root, *arguments, stdin=b"", **options):
 
 
 def test_a_detector_of_drawings_says_so_beside_the_rows_and_an_empty_list_is_told(root, capsys, monkeypatch):
-    known = facts.Facts("", facts.DRAWINGS, "", [])
+    known = facts.Facts("", facts.DRAWINGS, "", [], facts.OTHER_DATA)
     monkeypatch.setattr(facts, "facts", lambda card: known)
     assert ask("faces/0_real/0000.jpg") == 0
     told = capsys.readouterr()
-    assert told.err.startswith(f"note: {facts.DRAWINGS}\n")
+    assert told.err.startswith(f"note: {facts.DRAWINGS}\nnote: {facts.OTHER_DATA}\n")
     assert len(rows(told.out)) == 1
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"")))
     assert ask("-") == 0

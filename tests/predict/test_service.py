@@ -78,6 +78,13 @@ def test_more_images_than_are_decoded_at_once(monkeypatch):
     assert predict_table(Brightness(), []).empty
 
 
+def test_a_detector_of_drawings_says_so_in_every_row_that_it_judges():
+    detector = Brightness()
+    detector.card = Brightness.card | {"drawings": True}
+    assert predict_table(detector, [png(204), b""])["note"].tolist() == [service.DRAWINGS, ""]
+    assert predict_table(Brightness(), [png(204)])["note"].tolist() == [""]
+
+
 @given(st.one_of(st.text(max_size=200), st.binary(max_size=200), st.none(), st.integers(), st.lists(st.integers())))
 @settings(max_examples=150, deadline=None)
 def test_whatever_is_sent_is_answered_by_one_row(value):

@@ -58,7 +58,7 @@ def test_every_section_of_the_paper_is_there(card):
     split, *rest = reports()
     for drawings in (True, False):
         found = re.findall(
-            r"^## (.*)$", model_card(card, "data/raw", split | {"drawings": drawings}, *rest), re.MULTILINE
+            r"^## (.*)$", model_card(card | {"drawings": drawings}, "data/raw", split, *rest), re.MULTILINE
         )
         assert found == [*SECTIONS, "card.json"]
 
@@ -78,7 +78,7 @@ def test_false_alarms_are_those_of_the_interval_by_hand(card):
 
 def test_of_own_data_it_asks_whose_faces_they_are_and_of_the_sample_it_forbids_photos(card):
     split, *rest = reports()
-    own, sample = (model_card(card, "data/raw", split | {"drawings": drawn}, *rest) for drawn in (False, True))
+    own, sample = (model_card(card | {"drawings": drawn}, "data/raw", split, *rest) for drawn in (False, True))
     assert "To be told by whoever trained it" in own
     assert "drawn by code" not in own
     assert "Do not point this model at a photo of a person" in sample

@@ -32,6 +32,8 @@ def test_a_page_is_whole_quiet_and_fits(browser, folder, name, width, scheme):
     pictures = page.evaluate("[...document.images].map(i => [i.complete && i.naturalWidth > 0, i.alt])")
     assert pictures
     assert all(loaded and alt for loaded, alt in pictures)
+    cut = "[...document.images].filter(i => i.getBoundingClientRect().right > innerWidth).map(i => i.alt)"
+    assert page.evaluate(cut) == []
     assert said == []
     assert [url for url in asked if url != address and not url.startswith("data:")] == []
     assert page.evaluate("document.documentElement.scrollWidth") <= width

@@ -49,7 +49,8 @@ def test_results_are_where_the_readme_says(built):
         assert figures["n_test"] == 12
         assert figures["accuracy"] == pytest.approx((figures["accuracy_real"] + figures["accuracy_fake"]) / 2, abs=1e-6)
         assert (built.path / "models" / approach / "model.safetensors").is_file()
-        assert json.loads((built.path / "models" / approach / "card.json").read_text())["approach"] == approach
+        card = json.loads((built.path / "models" / approach / "card.json").read_text())
+        assert (card["approach"], card["drawings"]) == (approach, True)
         history = pd.read_csv(built.path / "reports/train" / approach / "history.csv")
         assert history["epoch"].tolist() == list(range(1, len(history) + 1))
     predictions = pd.read_csv(built.path / "reports/evaluate/predictions.csv")
@@ -111,6 +112,7 @@ def test_every_training_is_one_mlflow_run_live_and_published_alike(built, tmp_pa
     assert figures["scratch"] >= {
         "val/kept_accuracy",
         "test/accuracy",
+        "test/balanced_accuracy_at_threshold",
         "test/roc_auc",
         "robustness/mean",
         "cost/minutes",

@@ -40,7 +40,7 @@ def opened(fresh, tmp_path, monkeypatch):
     return client, experiment
 
 
-def train(opened, data_hash="a" * 64, seed=0, **accuracies: float) -> dict[str, dict]:
+def train(opened, data_hash="a" * 64, seed=0, drawings=None, **accuracies: float) -> dict[str, dict]:
     """Checkpoints with random weights and these val accuracies, each with its finished run."""
     client, experiment = opened
     torch.manual_seed(seed)
@@ -49,6 +49,7 @@ def train(opened, data_hash="a" * 64, seed=0, **accuracies: float) -> dict[str, 
         metrics = {"val_accuracy": accuracies.get(approach, 0.5), "val_loss": 0.5}
         card = {"approach": approach, "network": "mynet", "image_size": 112, "crop_size": 96, "threshold": 0.5}
         card |= {"temperature": 1.0, "data_hash": data_hash, "seed": 0, "threads": 1, "precision": "fp32"}
+        card |= {} if drawings is None else {"drawings": drawings}
         save(f"models/{approach}", build("mynet", 96), card | {"metrics": metrics})
         cards[approach] = json.loads(Path("models", approach, "card.json").read_text())
         run = client.create_run(experiment, tags={"model_sha256": cards[approach]["sha256"]})
@@ -104,6 +105,34 @@ def test_other_val_images_are_not_compared_and_promotion_is_asked_for(opened):
     assert champion(client) == second["scratch"]["sha256"]
     with pytest.raises(UserError, match=r"no version 7; it has 1, 2"):
         registry.promote("7")
+
+
+@pytest.mark.parametrize("before", [True, False, None])
+@pytest.mark.parametrize("after", [True, False, None])
+def test_a_detector_of_photos_replaces_one_of_drawings_and_never_the_reverse(opened, before, after):
+    """None: a card that does not say what it was trained on."""
+    client, _ = opened
+    first = train(opened, drawings=before, scratch=0.99)
+    best(opened, 0.01)
+    second = train(opened, data_hash="b" * 64, seed=1, drawings=after, scratch=0.6)
+    said = best(opened, 0.01)
+    replaced = before is True and after is False
+    assert ("is the new champion: the one before, version 1, was trained on drawings" in said) == replaced
+    assert ("was not compared" in said) != replaced
+    assert champion(client) == (second if replaced else first)["scratch"]["sha256"]
+
+
+def test_a_version_of_an_older_fakeface_learns_what_its_card_says_now(opened):
+    client, _ = opened
+    train(opened, scratch=0.9)
+    best(opened, 0.01)
+    train(opened, drawings=True, scratch=0.9)  # the same weights
+    assert "version 1 (scratch, val accuracy 0.9000) is the champion" in best(opened, 0.01)
+    assert client.get_model_version("fakeface", "1").tags["drawings"] == "True"
+    with registry.fetched("models:/fakeface@champion") as folder:
+        assert json.loads((folder / "card.json").read_text())["drawings"] is True
+    train(opened, data_hash="b" * 64, seed=1, drawings=False, scratch=0.6)
+    assert "is the new champion" in best(opened, 0.01)
 
 
 def test_without_a_whole_run_nothing_is_registered(opened):
