@@ -116,6 +116,7 @@ def audit_metrics(verdict: Verdict, found: Measured) -> dict[str, Any]:
     names = ("exact_duplicates", "near_duplicates", "photos_in_several_splits")
     return {
         "verdict": verdict.status,
+        "findings": [finding.text for finding in verdict.findings],
         "balanced_accuracy": {name: probe.accuracy for name, probe in found.probes.items()},
         "interval_95": {name: [probe.low, probe.high] for name, probe in found.probes.items()},
         **{name: found.copies.counts[name] for name in names},

@@ -158,7 +158,9 @@ def _lay_out(folder: Path, values: dict[str, Any], *, own_split: bool, manifest:
     (folder / "data").mkdir()
     if manifest is not None:
         write_csv(folder / "data" / "split" / "manifest.csv", manifest)
-        (folder / "data" / "split" / "pixels.npy").symlink_to(Path("data/split/pixels.npy").absolute())
+        for file in Path("data/split").absolute().iterdir():
+            if file.name != "manifest.csv":
+                (folder / "data" / "split" / file.name).symlink_to(file)
     elif not own_split:
         (folder / "data" / "split").symlink_to(Path("data/split").absolute())
 
