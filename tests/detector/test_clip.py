@@ -230,5 +230,5 @@ def test_rounded_clip_weights_fit(tmp_path):
     grey = torch.full((1, 3, 224, 224), 127.0)
     with torch.inference_mode():
         features = model(normalise(grey, NETWORKS[CLIP]))
-    assert features.shape == (1, 1536)
+    assert features.shape == (1, 6144)
     assert 0.1 < features.std().item() < 3
