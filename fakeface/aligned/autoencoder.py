@@ -70,7 +70,7 @@ def load(name: str) -> nn.Module:
         UserError: the files are missing, cannot be downloaded, are not what was published, or fit no network of the family.
     """
     if name == "taef2":
-        files = [_downloaded(file, digest) for file, digest in SHA256.items()]
+        files = [_downloaded(path, digest) for path, digest in zip(places(), SHA256.values(), strict=True)]
     else:
         files = []
         for part in ("encoder", "decoder"):
@@ -135,9 +135,14 @@ def _conv(inputs: int, outputs: int, stride: int = 1, bias: bool = True) -> nn.C
     return nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=bias)
 
 
-def _downloaded(name: str, digest: str) -> Path:
+def places() -> list[Path]:
+    """Where TAEF2's two files lie once they are downloaded."""
+    return [Path(torch.hub.get_dir(), "checkpoints", name) for name in SHA256]
+
+
+def _downloaded(path: Path, digest: str) -> Path:
     """TAEF2's file in torch's folder of downloads, fetched where it is not there; its content is compared either way."""
-    path = Path(torch.hub.get_dir(), "checkpoints", name)
+    name = path.name
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         try:

@@ -105,6 +105,13 @@ def _torch(params: Params | None) -> Iterator[Finding]:
     remedy = "set base.precision to auto or fp32: bf16 is emulated here, and slower" if slow else ""
     yield Finding("precision", f"{'bf16' if fast else 'fp32'} is what it is good at", remedy)
     yield from _weights(params)
+    if params.aligned_source() and params.aligned.autoencoder == "taef2":
+        from fakeface.aligned.autoencoder import places
+
+        missing = [path for path in places() if not path.is_file()]
+        remedy = "downloaded at first use (5 MB); without internet put {} into {}"
+        remedy = remedy.format(" and ".join(p.name for p in missing), missing[0].parent) if missing else ""
+        yield Finding("aligned.autoencoder", f"taef2, {'not here yet' if missing else 'here'}", remedy)
 
 
 def _weights(params: Params) -> Iterator[Finding]:

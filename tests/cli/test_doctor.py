@@ -126,6 +126,19 @@ def test_weights_that_would_be_downloaded_say_where_they_may_be_put(root, monkey
     assert "efficientnet_lite0" in remedy
 
 
+def test_an_autoencoder_that_would_be_downloaded_says_where_it_may_be_put(root, monkeypatch, tmp_path):
+    Project(root).set(aligned={"sources": {"faces": "data/raw"}})
+    monkeypatch.setattr("torch.hub.get_dir", lambda: str(tmp_path / "hub"))
+    assert "aligned.autoencoder" not in todo(root)  # split.data names another folder
+    Project(root).set(split={"data": "data/aligned/faces"})
+    folder = tmp_path / "hub" / "checkpoints"
+    assert f"taef2_encoder.pth and taef2_decoder.pth into {folder}" in todo(root)["aligned.autoencoder"]
+    folder.mkdir(parents=True)
+    for name in ("taef2_encoder.pth", "taef2_decoder.pth"):
+        (folder / name).touch()
+    assert "aligned.autoencoder" not in todo(root)
+
+
 def test_clips_weights_need_timm_and_a_first_download(root, monkeypatch):
     Project(root).set(features={"network": "clip_vit_b16", "weights": "openai"})
     monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda repository, name: None)
