@@ -61,7 +61,7 @@ def test_every_command_of_the_tutorial_runs(tmp_path):
     first, second = (out for text, out in said.items() if text.startswith("dvc repro\n"))
     assert "Running stage 'train_scratch'" in first
     assert re.findall(r"Running stage '(train_\w+)'", second) == ["train_finetune"]
-    assert "reports/train/finetune/metrics.json" in second
+    assert "reports/evaluate/metrics.json" in second
     reports = project.path / "reports"
     assert (reports / "index.html").is_file()
     assert (reports / "audit/index.html").is_file()
