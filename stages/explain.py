@@ -8,4 +8,4 @@ Takes   about 9 s of one core on the sample (150 test images, three approaches)
 from fakeface.core.run import run_stage
 
 if __name__ == "__main__":
-    run_stage("fakeface.explain.stage:explain", __doc__)
+    run_stage("fakeface.explain.stage:explain", __doc__, bound=True)

@@ -7,14 +7,13 @@ Writes  reports/evaluate/variants/APPROACH/CHANGE/: predictions.csv, metrics.jso
 Takes   as long as the approach's training, with the split and the features where they change too
 """
 
-from fakeface.core.cores import bind
 from fakeface.core.load import load_params
 from fakeface.core.run import run
 
 
 def variant(approach: str, change: str) -> None:
     params = load_params()  # first: a wrong value is answered before the heavy imports
-    bind(params.base)
+    # not bound to a core: the stages that it starts would all have that one
 
     from fakeface.variants.train import train_variant
 

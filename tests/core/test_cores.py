@@ -2,14 +2,17 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from fakeface.core.cores import bind, unbind
 from fakeface.core.params import Base
 
+ROOT = Path(__file__).parents[2]
 CORES = os.cpu_count()
 WHOLE = hasattr(os, "sched_getaffinity") and len(os.sched_getaffinity(0)) == CORES and CORES > 1
 needs_all_cores = pytest.mark.skipif(not WHOLE, reason="needs a process that may use all of two or more cores")
@@ -45,6 +48,32 @@ def test_each_thread_has_a_core_and_those_that_it_starts_have_all():
     of_torch, started, unbound = masks(BASE)
     assert of_torch.count(1) >= CORES
     assert (started, unbound) == (1, CORES)
+
+
+STARTS = """
+import os, subprocess, sys, types
+
+def start(*given):
+    import torch
+
+    subprocess.run([sys.executable, "-c", "import os; print(len(os.sched_getaffinity(0)))"], check=True)
+
+sys.modules["fakeface.variants.train"] = types.SimpleNamespace(train_variant=start)
+from stages.variant import variant
+
+variant("scratch", "seed-1")
+"""
+
+
+@needs_all_cores
+def test_trainings_that_the_stage_variant_starts_have_all_cores(tmp_path):
+    """A process has the cores of the thread that starts it, so the stage itself must not be bound."""
+    text = (ROOT / "params.yaml").read_text()
+    (tmp_path / "params.yaml").write_text(re.sub(r"threads: \d+", f"threads: {CORES}", text, count=1))
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("OMP_")}
+    environ["PYTHONPATH"] = str(ROOT)
+    run = subprocess.run([sys.executable, "-c", STARTS], cwd=tmp_path, env=environ, capture_output=True, text=True)
+    assert run.stdout.split() == [str(CORES)], run.stderr
 
 
 @needs_all_cores
