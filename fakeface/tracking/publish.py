@@ -19,7 +19,7 @@ from tqdm import tqdm
 from fakeface.core.params import APPROACHES
 from fakeface.tracking import registry, runs
 from fakeface.tracking.locks import NotThere, State, experiments, past_commits
-from fakeface.tracking.store import opened, page, provenance
+from fakeface.tracking.store import insist, opened, page, provenance
 
 
 @dataclass
@@ -77,7 +77,7 @@ def _publish(client: Any, experiment: str, state: State, approach: str, key: str
             result.without_model[name] = lacking
         live = None if run else _live(client, experiment, training)
         if live is not None:
-            client.set_tag(live.info.run_id, "training_key", key)
+            insist(client.set_tag, live.info.run_id, "training_key", key)
             result.linked += 1
             run = live
         elif whole and lacking:

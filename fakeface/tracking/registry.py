@@ -15,7 +15,7 @@ from fakeface.core.errors import UserError, one_line
 from fakeface.core.files import read_json, write_json
 from fakeface.report.results import best_on_val, val_accuracy
 from fakeface.tracking.package import save_detector
-from fakeface.tracking.store import address, import_mlflow, opened, require_store
+from fakeface.tracking.store import address, import_mlflow, insist, opened, require_store
 
 NAME = "fakeface"
 CHAMPION = "champion"
@@ -85,7 +85,7 @@ def register(client: Any, experiment: str, model: Path, md5: str) -> Any:
         client.log_artifacts(known[0].run_id if known else run.info.run_id, str(folder), "detector")
     if known:  # its files were lost, or its card did not say it
         for item in drawn.items():
-            client.set_model_version_tag(NAME, known[0].version, *item)
+            insist(client.set_model_version_tag, NAME, known[0].version, *item)
         return _versions(client, card["sha256"])[0]
     tags = {name: str(card[name]) for name in ("approach", "data_hash")}
     tags |= {"model_sha256": card["sha256"], "md5": md5, "val_accuracy": repr(val_accuracy(card))} | drawn
@@ -108,7 +108,7 @@ def champion(client: Any) -> Any:
 
 def crown(client: Any, version: Any) -> None:
     """Makes a version the champion, in the store and in `KEPT`."""
-    client.set_registered_model_alias(NAME, CHAMPION, version.version)
+    insist(client.set_registered_model_alias, NAME, CHAMPION, version.version)
     names = ("approach", "model_sha256", "data_hash", "val_accuracy", "md5")
     write_json(KEPT, {name: version.tags.get(name, "") for name in names})
 

@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -135,10 +135,23 @@ def open_store() -> tuple[Any, str]:
             print(f"note: the MLflow experiment {EXPERIMENT} was deleted; it is back, with its runs", file=sys.stderr)
         for key, value in EXPERIMENT_TAGS.items():
             if experiment.tags.get(key) != value:
-                client.set_experiment_tag(experiment.experiment_id, key, value)
+                insist(client.set_experiment_tag, experiment.experiment_id, key, value)
         if uri == f"sqlite:///{root() / 'mlflow.db'}":
             _bring_home(uri, experiment.artifact_location)
         return client, str(experiment.experiment_id)
+
+
+def insist(setter: Callable[..., Any], *args: Any) -> None:
+    """Calls a setter of a tag or an alias, and once more where the store refuses it: MLflow inserts the row that it did not find
+    a moment ago, and fails where another process has inserted it since. The second call finds that row and updates it."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        setter(*args)
+    except MlflowException as error:
+        if error.error_code != "BAD_REQUEST":  # what a database's IntegrityError becomes
+            raise
+        setter(*args)
 
 
 def _create_sqlite(uri: str) -> None:

@@ -135,6 +135,40 @@ def test_two_clones_share_results_and_runs(servers, tmp_path):
     assert not list(ben.path.glob("mlruns"))
 
 
+TOGETHER = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from mlflow import MlflowClient
+from fakeface.tracking.store import insist, open_store
+client, experiment = open_store()
+barrier = Barrier(8)
+def work(_):
+    own, refused = MlflowClient(), 0
+    for i in range(20):
+        barrier.wait()
+        if sys.argv[1] == "insist":
+            insist(own.set_experiment_tag, experiment, f"tag {i}", "same")
+            continue
+        try:
+            own.set_experiment_tag(experiment, f"bare tag {i}", "same")
+        except Exception:
+            refused += 1
+    return refused
+with ThreadPoolExecutor(8) as pool:
+    print(sum(pool.map(work, range(8))))
+"""
+
+
+def test_a_tag_set_by_several_at_once_is_set(servers, tmp_path):
+    """MLflow's own way refuses some of them, else this shows nothing."""
+    env = {name: value for name, value in servers.items() if name != "S3"}
+    project = Project(tmp_path)
+    refused = {how: int(project.run(sys.executable, "-c", TOGETHER, how, **env).stdout) for how in ("bare", "insist")}
+    assert refused["bare"] > 0, "the store refused none: nothing was shown"
+    assert refused["insist"] == 0
+
+
 def test_two_clones_that_publish_at_once_make_each_run_and_version_once(servers, tmp_path):
     env = {name: value for name, value in servers.items() if name != "S3"}
     anna, ben = Project(tmp_path / "anna"), Project(tmp_path / "ben")
