@@ -1,6 +1,5 @@
 """From batches to logits, and the only way from pixels to a score: a checkpoint, its transform, its network."""
 
-import copy
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +12,12 @@ from torch import Tensor, nn
 from fakeface.core.errors import UserError
 from fakeface.core.progress import progress
 from fakeface.detector import distributed
+from fakeface.detector.backbones.fused import for_scoring
 from fakeface.detector.batches import Batches, PixelBatches
 from fakeface.detector.calibration import scores_from_logits
 from fakeface.detector.checkpoints import load
 from fakeface.detector.device import Compute
 from fakeface.detector.networks import NETWORKS
-from fakeface.detector.weights import with_bf16_weights
 
 
 @dataclass(frozen=True)
@@ -86,9 +85,7 @@ class Predictor:
     def __init__(self, model: nn.Module, card: dict[str, Any], compute: Compute, batch_size: int = 0) -> None:
         self.model = model.to(compute.device).to(memory_format=torch.channels_last)
         self.card, self.compute, self.batch_size = card, compute, batch_size or compute.scoring_batch
-        self._fast = self.model
-        if compute.precision == "bf16" and card["network"] == "clip_vit_b16":  # the others have few weights
-            self._fast = with_bf16_weights(copy.deepcopy(self.model))
+        self._fused = for_scoring(self.model, compute)
 
     @classmethod
     def load(cls, folder: Path | str, compute: Compute, batch_size: int = 0) -> "Predictor":
@@ -117,7 +114,7 @@ class Predictor:
         batches = PixelBatches(
             pixels, None, rows, network, crop_size=crop_size, batch_size=self.batch_size, device=self.compute.device
         )
-        logits, _ = logits_of(self._fast, batches, self.compute, views)
+        logits, _ = logits_of(self._fused, batches, self.compute, views)
         return scores_from_logits(logits.numpy()[:count], self.card["temperature"])
 
 

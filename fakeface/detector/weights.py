@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from fakeface.core.errors import UserError, one_line
 from fakeface.core.params import Tune
-from fakeface.detector.networks import NETWORKS, Head, build_1000, replace_head, with_new_head
+from fakeface.detector.networks import NETWORKS, build_1000, replace_head, with_new_head
 
 
 def build_pretrained(name: str, weights: str) -> nn.Module:
@@ -134,15 +134,6 @@ def tune(model: nn.Module, name: str, part: Tune) -> nn.Module:
             layer.requires_grad_(True)
         elif isinstance(layer, nn.BatchNorm2d):
             layer.register_forward_pre_hook(_in_evaluation_mode)
-    return model
-
-
-def with_bf16_weights(model: nn.Module) -> nn.Module:
-    """Linear layers and convolutions, but for the head, in bf16 from now on, in place: what autocast does with their weights in
-    every batch, a third of the time where they are many. Under bf16 autocast the results are the same, without gradients."""
-    for layer in model.modules():
-        if isinstance(layer, nn.Linear | nn.Conv2d) and not isinstance(layer, Head):
-            layer.to(torch.bfloat16)
     return model
 
 

@@ -10,9 +10,10 @@ import torch
 from fakeface.core.files import whole
 from fakeface.core.params import Params
 from fakeface.core.progress import progress
+from fakeface.detector.backbones.fused import for_scoring
 from fakeface.detector.batches import pixel_batches
 from fakeface.detector.device import configure
-from fakeface.detector.weights import backbone, with_bf16_weights
+from fakeface.detector.weights import backbone
 from fakeface.images.store import Dataset
 
 
@@ -20,9 +21,9 @@ def features(params: Params) -> None:
     base, p = params.base, params.features
     compute = configure(base.seed, base.threads, base.device, base.precision)
     dataset = Dataset.open()
-    model = backbone(p.network, p.weights).to(compute.device).to(memory_format=torch.channels_last)
-    if compute.precision == "bf16" and p.network == "clip_vit_b16":  # the others have few weights
-        with_bf16_weights(model)
+    model = for_scoring(
+        backbone(p.network, p.weights).to(compute.device).to(memory_format=torch.channels_last), compute
+    )
     train, val = pixel_batches(dataset, p, compute.scoring_batch, base.seed, compute, compute.scoring_batch)
 
     @torch.inference_mode()

@@ -21,7 +21,7 @@ from fakeface.detector.batches import PixelBatches
 from fakeface.detector.device import Compute
 from fakeface.detector.networks import NETWORKS, build, normalise
 from fakeface.detector.predictor import Predictor
-from fakeface.detector.weights import backbone, build_pretrained, tune, with_bf16_weights
+from fakeface.detector.weights import backbone, build_pretrained, tune
 from fakeface.training.loop import fit
 from fakeface.training.resume import ResumeFile
 
@@ -83,15 +83,6 @@ def test_checkpoint_comes_back_with_its_scores_and_says_what_it_does(ours, tmp_p
         difference = ours(images).diff(dim=1)[:, 0]
     assert predictor.scores(PIXELS, rows) == pytest.approx(difference.sigmoid().numpy(), abs=1e-6)
     assert predictor.model.blocks[0].attn.qkv.weight.dtype == torch.float32  # what export and heat maps compute with
-
-
-@pytest.mark.parametrize("name", [CLIP, "efficientnet_lite0", "resnet18"])
-def test_weights_in_bf16_give_what_autocast_gives(name):
-    torch.manual_seed(0)
-    model, images = build(name, 96).eval(), torch.randn(3, 3, 96, 96)
-    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
-        before = model(images)
-        assert torch.equal(with_bf16_weights(model)(images), before)
 
 
 def section(**changes):
@@ -192,7 +183,7 @@ sys.modules["timm"] = None
 import fakeface.core.load as load
 from fakeface.core.errors import UserError
 from fakeface.detector.networks import build
-from fakeface.detector.weights import build_pretrained, tune, with_bf16_weights
+from fakeface.detector.weights import build_pretrained, tune
 build("efficientnet_lite0", 96), build("resnet18", 96)
 load.find_spec = lambda name: None
 params = load.load_params()

@@ -19,12 +19,16 @@ norm = partial(nn.BatchNorm2d, eps=0.001)
 class SameConv2d(nn.Conv2d):
     """TensorFlow's SAME padding: the output has ceil(S / stride) pixels, and the odd pixel of padding is below and right."""
 
-    def forward(self, x: Tensor) -> Tensor:
+    def margins(self, x: Tensor) -> list[int]:
+        """Pixels to pad: left, right, above, below."""
         margins = []
         for size, kernel, stride in zip(x.shape[:1:-1], self.kernel_size[::-1], self.stride[::-1], strict=True):
             margin = max((math.ceil(size / stride) - 1) * stride + kernel - size, 0)
             margins += [margin // 2, margin - margin // 2]
-        return super().forward(pad(x, margins))
+        return margins
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(pad(x, self.margins(x)))
 
 
 def convolution(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
