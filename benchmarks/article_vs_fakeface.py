@@ -147,16 +147,16 @@ def choose_images(data: Path, images: int, seed: int) -> tuple[list[str], list[s
     return parts
 
 
-def write_store(path: Path, data: Path, paths: list[str], threads: int) -> float:
-    """Decodes as the stage `split` does into uint8 [N, 3, 256, 256]. Returns the seconds that it took."""
+def write_store(path: Path, data: Path, paths: list[str], threads: int, side: int = 256) -> float:
+    """Decodes as the stage `split` does into uint8 [N, 3, side, side]. Returns the seconds that it took."""
     import numpy as np
 
     from fakeface.images.decode import decode
 
     started = time.perf_counter()
-    pixels = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(len(paths), 3, 256, 256))
+    pixels = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(len(paths), 3, side, side))
     with ThreadPoolExecutor(threads) as pool:
-        for row, image in enumerate(pool.map(lambda name: decode(data / name, 256, 50), paths)):
+        for row, image in enumerate(pool.map(lambda name: decode(data / name, side, 50), paths)):
             pixels[row] = image.pixels
     pixels.flush()
     return time.perf_counter() - started
