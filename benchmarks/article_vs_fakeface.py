@@ -40,10 +40,10 @@ ROOT = Path(__file__).resolve().parents[1]
 SIDES = ("article", "fakeface")
 APPROACHES: dict[str, dict[str, Any]] = {
     "scratch": {"kind": "train", "batch": 16, "our_batch": 16},
-    "extractor": {"kind": "extractor", "batch": 4, "our_batch": 8},
+    "extractor": {"kind": "extractor", "batch": 4, "our_batch": 0},
     "finetune": {"kind": "train", "batch": 4, "our_batch": 4},
     "finetune32": {"kind": "train", "batch": 32, "our_batch": 32},
-    "evaluation": {"kind": "evaluate", "batch": 4, "our_batch": 8},
+    "evaluation": {"kind": "evaluate", "batch": 4, "our_batch": 0},
 }
 UNWANTED = ("dvc", "mlflow", "pandas", "pydantic", "ruamel", "sklearn", "typer", "timm")
 

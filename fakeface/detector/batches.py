@@ -141,17 +141,17 @@ def pixel_batches(
     batch_size: int,
     seed: int,
     compute: Compute,
-    val_batch: int = VAL_BATCH,
+    val_batch: int = 0,
     balance: str = "class",
 ) -> tuple[PixelBatches, PixelBatches]:
     """The training images, augmented, and the val images, as `section` says: centre crops, or whole where several are scored;
     `balance`: `Dataset.groups`."""
-    whole = getattr(section, "score_crops", 1) > 1
+    whole, scored = getattr(section, "score_crops", 1) > 1, val_batch or max(VAL_BATCH, compute.scoring_batch)
     train, val = (
         PixelBatches(dataset.pixels, dataset.groups(balance), dataset.rows(split), NETWORKS[section.network],
                      crop_size=crop, batch_size=size, device=compute.device, augment=section.augment, seed=seed)
         for split, crop, size in (("train", section.crop_size, batch_size),
-                                  ("val", dataset.pixels.shape[-1] if whole else section.crop_size, val_batch))
+                                  ("val", dataset.pixels.shape[-1] if whole else section.crop_size, scored))
     )  # fmt: skip
     return train, val
 

@@ -30,7 +30,7 @@ class Compute:
     @property
     def scoring_batch(self) -> int:
         """Images at once where no gradient is needed: few keep a CPU's memory low and are as fast, many fill a GPU."""
-        return 64 if self.device.type == "cuda" else 8
+        return 256 if self.device.type == "cuda" else 8
 
     def describe(self) -> str:
         """Device, threads, precision, versions, in one line."""

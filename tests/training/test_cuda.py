@@ -54,7 +54,9 @@ def test_an_epoch_never_makes_the_host_wait(augment):
     assert isinstance(passes, GraphedPasses)
     optimizer = loop.make_optimizer(list(model.parameters()), SECTION)
     losses = torch.zeros(5, device="cuda")
-    steps = batches("mynet", compute.device, augment).train(0)
+    data = batches("mynet", compute.device, augment)
+    data.at_once = 8  # so that pieces are made inside the epoch as well
+    steps = data.train(0)
     passes(*next(steps), 4)
     torch.cuda.set_sync_debug_mode("error")
     try:
