@@ -40,10 +40,10 @@ ROOT = Path(__file__).resolve().parents[1]
 SIDES = ("article", "fakeface")
 APPROACHES: dict[str, dict[str, Any]] = {
     "scratch": {"kind": "train", "batch": 16, "our_batch": 16},
-    "extractor": {"kind": "extractor", "batch": 4, "our_batch": 8},
+    "extractor": {"kind": "extractor", "batch": 4, "our_batch": 0},
     "finetune": {"kind": "train", "batch": 4, "our_batch": 4},
     "finetune32": {"kind": "train", "batch": 32, "our_batch": 32},
-    "evaluation": {"kind": "evaluate", "batch": 4, "our_batch": 8},
+    "evaluation": {"kind": "evaluate", "batch": 4, "our_batch": 0},
 }
 UNWANTED = ("dvc", "mlflow", "pandas", "pydantic", "ruamel", "sklearn", "typer", "timm")
 
@@ -147,16 +147,16 @@ def choose_images(data: Path, images: int, seed: int) -> tuple[list[str], list[s
     return parts
 
 
-def write_store(path: Path, data: Path, paths: list[str], threads: int) -> float:
-    """Decodes as the stage `split` does into uint8 [N, 3, 256, 256]. Returns the seconds that it took."""
+def write_store(path: Path, data: Path, paths: list[str], threads: int, side: int = 256) -> float:
+    """Decodes as the stage `split` does into uint8 [N, 3, side, side]. Returns the seconds that it took."""
     import numpy as np
 
     from fakeface.images.decode import decode
 
     started = time.perf_counter()
-    pixels = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(len(paths), 3, 256, 256))
+    pixels = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(len(paths), 3, side, side))
     with ThreadPoolExecutor(threads) as pool:
-        for row, image in enumerate(pool.map(lambda name: decode(data / name, 256, 50), paths)):
+        for row, image in enumerate(pool.map(lambda name: decode(data / name, side, 50), paths)):
             pixels[row] = image.pixels
     pixels.flush()
     return time.perf_counter() - started

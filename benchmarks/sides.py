@@ -42,7 +42,7 @@ class Task:
     Attributes:
         kind: `train` (one epoch with validation), `extractor` (a new head on a frozen network), `evaluate`.
         network, weights: as in params.yaml.
-        batch, our_batch: images a step of the article's side and of fakeface's.
+        batch, our_batch: images a step of the article's side and of fakeface's; 0: as many as suit the device.
         epochs: of the extractor's training. The article's side runs one of them, its parent multiplies.
         views: augmented views of which fakeface caches features.
         data: folder with `0_real` and `1_fake`; train, val: paths inside it. `evaluate` reads val.
@@ -153,8 +153,9 @@ class Fakeface:
         self.pixels = np.load(task.store, mmap_mode="r", allow_pickle=False)
         self.labels = np.array([path.startswith("1_fake") for path in [*task.train, *task.val]], dtype=np.int64)
         self.val_rows = np.arange(len(task.train), len(self.labels))
-        self.train = self._batches(np.arange(len(task.train)), task.our_batch)
-        self.val = self._batches(self.val_rows, task.our_batch if task.kind == "extractor" else VAL_BATCH)
+        scoring = self.compute.scoring_batch
+        self.train = self._batches(np.arange(len(task.train)), task.our_batch or scoring)
+        self.val = self._batches(self.val_rows, scoring if task.kind == "extractor" else max(VAL_BATCH, scoring))
         if task.kind == "extractor":
             self.model = backbone(task.network, task.weights)
         else:

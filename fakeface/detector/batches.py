@@ -3,7 +3,7 @@
 Of several processes each yields its part of every batch (`distributed`)."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -14,7 +14,7 @@ from fakeface.core.params import Features, TrainFinetune, TrainScratch
 from fakeface.detector import distributed
 from fakeface.detector.augment import boxes_for, native_crop, resized_crop
 from fakeface.detector.degradations import degradations_for, degraded
-from fakeface.detector.device import Compute
+from fakeface.detector.device import Compute, images_at_once, resident
 from fakeface.detector.networks import NETWORKS, Network, normalise
 
 if TYPE_CHECKING:  # the loop and its batches run where no pandas is, as the benchmarks do on a bare GPU machine
@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # the loop and its batches run where no pandas is, as the ben
 
 # Without gradients a larger batch than the training's is faster, and it does not change what is learnt.
 VAL_BATCH = 64
+Batch = tuple[Tensor, Tensor]  # inputs, and labels int64 [B]
 
 
 class Batches(Protocol):
@@ -36,11 +37,11 @@ class Batches(Protocol):
         """Batches an epoch."""
         return math.ceil(self.count / self.batch_size)
 
-    def train(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def train(self, epoch: int) -> Iterator[Batch]:
         """Inputs and labels int64 [B], shuffled and augmented; the same batches for the same (seed, epoch)."""
         ...
 
-    def in_order(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def in_order(self) -> Iterator[Batch]:
         """Not augmented, in the order of the rows; of several processes each has every n-th (`distributed.gather_rows`)."""
         ...
 
@@ -51,10 +52,19 @@ def epoch_generator(seed: int, epoch: int) -> torch.Generator:
     return torch.Generator().manual_seed(int(mixed[0]) << 31 ^ int(mixed[1]))
 
 
+def in_pieces(places: Sequence[Tensor], images: int, make: Callable[[Tensor], Batch]) -> Iterator[Batch]:
+    """What `make` gives for each of `places`, made for `images` at once, or one batch: what starts it costs a GPU's host 1 ms."""
+    batches = max(1, images // len(places[0]))
+    for start in range(0, len(places), batches):
+        piece = list(places[start : start + batches])
+        x, y = make(torch.cat(piece))
+        yield from zip(x.split(len(piece[0])), y.split(len(piece[0])), strict=True)  # only the last may be smaller
+
+
 class PixelBatches(Batches):
     """Rows of a pixel store as normalised batches: float32 [B, 3, crop, crop] and labels int64 [B].
 
-    On a GPU the rows lie in its memory as uint8; on a CPU they stay on the disk and one batch is read at a time.
+    On a GPU the rows lie in its memory as uint8 and many batches are made at once; on a CPU one is read at a time.
 
     Args:
         pixels: uint8 [N, 3, S, S], an array or a store's `PixelFile`.
@@ -81,26 +91,27 @@ class PixelBatches(Batches):
         self.device, self.count = device, len(rows)
         self.places = torch.arange(len(rows), device=device)
         self.labels = torch.from_numpy(np.zeros(len(rows), np.int64) if labels is None else labels[rows]).to(device)
-        self.resident = _on_device(pixels, rows, device) if device.type == "cuda" else None
+        self.resident = resident(pixels, rows, device) if device.type == "cuda" else None
+        self.at_once = images_at_once(device, pixels.shape[-1], crop_size)
 
-    def train(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def train(self, epoch: int) -> Iterator[Batch]:
         generator = epoch_generator(self.seed, epoch)
         order = torch.randperm(len(self.rows), generator=generator)
         places = [distributed.mine(batch) for batch in self.places.split(self.batch_size)]
         return self._batches(order, places, generator, self.augment)
 
-    def in_order(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def in_order(self) -> Iterator[Batch]:
         places = distributed.mine(self.places).split(self.batch_size)
         return self._batches(self.places, places, torch.Generator(), "none")
 
-    def view(self, number: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def view(self, number: int) -> Iterator[Batch]:
         """Augmented, in the order of `rows`: one view of every image for the feature cache."""
         places = self.places.split(self.batch_size)
         return self._batches(self.places, places, epoch_generator(self.seed, number), self.augment)
 
     def _batches(
-        self, order: Tensor, places: Iterable[Tensor], generator: torch.Generator, augment: str
-    ) -> Iterator[tuple[Tensor, Tensor]]:
+        self, order: Tensor, places: Sequence[Tensor], generator: torch.Generator, augment: str
+    ) -> Iterator[Batch]:
         """`places`: int64 [B] for each batch, where in `order` its images stand; all that is random is drawn for all of `order`.
 
         What the batches need goes to the device here, once: a copy in each batch would make the host wait for a GPU.
@@ -109,18 +120,19 @@ class PixelBatches(Batches):
         degradations = degradations_for(augment, len(order), generator)
         crop = native_crop if bool((boxes[:, 2:] == self.crop_size).all()) else resized_crop
         boxes, flips, order = boxes.to(self.device), flips.to(self.device), order.to(self.device)
-        for place in places:
+
+        def made(place: Tensor) -> Batch:
             index = order[place]
-            pixels = self._take(index)
+            if self.resident is not None:
+                pixels = self.resident[index]
+            else:
+                pixels = torch.from_numpy(self.pixels[self.rows[index.numpy()]])
             if degradations:
                 pixels = degraded(pixels, degradations, place.cpu(), torch.get_num_threads())
             images = crop(pixels, boxes[place], flips[place], self.crop_size)
-            yield normalise(images, self.network), self.labels[index]
+            return normalise(images, self.network), self.labels[index]
 
-    def _take(self, index: Tensor) -> Tensor:
-        if self.resident is not None:
-            return self.resident[index]
-        return torch.from_numpy(self.pixels[self.rows[index.numpy()]])
+        yield from in_pieces(places, self.at_once, made)
 
 
 def pixel_batches(
@@ -129,27 +141,19 @@ def pixel_batches(
     batch_size: int,
     seed: int,
     compute: Compute,
-    val_batch: int = VAL_BATCH,
+    val_batch: int = 0,
     balance: str = "class",
 ) -> tuple[PixelBatches, PixelBatches]:
     """The training images, augmented, and the val images, as `section` says: centre crops, or whole where several are scored;
     `balance`: `Dataset.groups`."""
-    whole = getattr(section, "score_crops", 1) > 1
+    whole, scored = getattr(section, "score_crops", 1) > 1, val_batch or max(VAL_BATCH, compute.scoring_batch)
     train, val = (
         PixelBatches(dataset.pixels, dataset.groups(balance), dataset.rows(split), NETWORKS[section.network],
                      crop_size=crop, batch_size=size, device=compute.device, augment=section.augment, seed=seed)
         for split, crop, size in (("train", section.crop_size, batch_size),
-                                  ("val", dataset.pixels.shape[-1] if whole else section.crop_size, val_batch))
+                                  ("val", dataset.pixels.shape[-1] if whole else section.crop_size, scored))
     )  # fmt: skip
     return train, val
-
-
-def _on_device(pixels: np.ndarray, rows: np.ndarray, device: torch.device) -> Tensor:
-    """Copies rows piece by piece, so that the host's memory holds a small part at a time."""
-    resident = torch.empty((len(rows), *pixels.shape[1:]), dtype=torch.uint8, device=device)
-    for start in range(0, len(rows), 1024):
-        resident[start : start + 1024] = torch.from_numpy(pixels[rows[start : start + 1024]])
-    return resident
 
 
 class FeatureBatches(Batches):
@@ -167,15 +171,14 @@ class FeatureBatches(Batches):
         self.labels = torch.from_numpy(labels).to(device)
         self.batch_size, self.seed, self.count = batch_size, seed, len(labels)
 
-    def train(self, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def train(self, epoch: int) -> Iterator[Batch]:
         order = torch.randperm(len(self.labels), generator=epoch_generator(self.seed, epoch)).to(self.labels.device)
         return self._batches(epoch, [distributed.mine(batch) for batch in order.split(self.batch_size)])
 
-    def in_order(self) -> Iterator[tuple[Tensor, Tensor]]:
-        order = torch.arange(len(self.labels), device=self.labels.device)
-        return self._batches(0, distributed.mine(order).split(self.batch_size))
+    def in_order(self) -> Iterator[Batch]:
+        places = distributed.mine(torch.arange(self.count, device=self.labels.device))
+        return self._batches(0, places.split(self.batch_size))
 
-    def _batches(self, epoch: int, batches: Iterable[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
-        view = self.views[epoch % len(self.views)]
-        for index in batches:
-            yield view[index], self.labels[index]
+    def _batches(self, epoch: int, batches: Sequence[Tensor]) -> Iterator[Batch]:
+        view, at_once = self.views[epoch % len(self.views)], self.count if self.labels.is_cuda else 1
+        return in_pieces(batches, at_once, lambda index: (view[index], self.labels[index]))

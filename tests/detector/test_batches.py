@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from fakeface.detector.augment import boxes_for, native_crop
-from fakeface.detector.batches import FeatureBatches, PixelBatches, epoch_generator
+from fakeface.detector.batches import FeatureBatches, PixelBatches, epoch_generator, in_pieces
 from fakeface.detector.degradations import degradations_for, degraded
 from fakeface.detector.networks import NETWORKS, normalise
 
@@ -171,3 +171,33 @@ def test_the_parts_of_several_processes_are_the_batches_of_one(augment, world, m
 def test_batch_size_changes_no_image(augment):
     one, four = (gathered(pixel_batches(augment=augment, batch_size=size).train(2)) for size in (1, 4))
     assert all(torch.equal(a, b) for a, b in zip(one, four, strict=True))
+
+
+@pytest.mark.parametrize("augment", ["article", "crop", "robust", "none"])
+@pytest.mark.parametrize("at_once", [1, 3, 4, 9, 100])
+def test_batches_prepared_many_at_once_as_for_a_gpu_are_the_same(augment, at_once):
+    single, many = pixel_batches(augment=augment), pixel_batches(augment=augment)
+    many.at_once = at_once
+    for steps in (
+        lambda batches: batches.train(2),
+        lambda batches: batches.view(1),
+        lambda batches: batches.in_order(),
+    ):
+        pairs = list(zip(steps(single), steps(many), strict=True))
+        for (x, y), (a, b) in pairs:
+            assert torch.equal(x, a)
+            assert torch.equal(y, b)
+            assert a.is_contiguous(memory_format=torch.channels_last)
+        assert [len(y) for _, (_, y) in pairs] == [4, 4, 3]
+
+
+def test_a_piece_is_made_once_for_all_of_its_batches():
+    made = []
+
+    def make(place):
+        made.append(place.tolist())
+        return place.float(), place
+
+    got = list(in_pieces(torch.arange(11).split(4), 9, make))
+    assert made == [[0, 1, 2, 3, 4, 5, 6, 7], [8, 9, 10]]  # two batches of 4 are the most that 9 hold
+    assert [y.tolist() for _, y in got] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10]]

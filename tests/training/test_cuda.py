@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from test_loop import section
 
+from fakeface.core.params import Training
 from fakeface.detector.batches import PixelBatches
 from fakeface.detector.device import configure
 from fakeface.detector.networks import NETWORKS, build
@@ -12,7 +12,9 @@ from fakeface.training import loop
 from fakeface.training.graphs import GraphedPasses
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-SECTION = section(epochs=2, batch_size=4, lr=0.001, schedule="onecycle", keep="last")
+NUMBERS = {"lr": 0.001, "momentum": 0.9, "weight_decay": 0.0, "step_size": 7, "gamma": 0.1, "patience": 0}
+WAYS = {"optimizer": "sgd", "schedule": "onecycle", "keep": "last", "balance": "class"}
+SECTION = Training(epochs=2, batch_size=4, **NUMBERS, **WAYS)  # not test_loop's, which needs scikit-learn
 
 
 def batches(name: str, device: torch.device, augment: str = "article") -> PixelBatches:
@@ -52,7 +54,9 @@ def test_an_epoch_never_makes_the_host_wait(augment):
     assert isinstance(passes, GraphedPasses)
     optimizer = loop.make_optimizer(list(model.parameters()), SECTION)
     losses = torch.zeros(5, device="cuda")
-    steps = batches("mynet", compute.device, augment).train(0)
+    data = batches("mynet", compute.device, augment)
+    data.at_once = 8  # so that pieces are made inside the epoch as well
+    steps = data.train(0)
     passes(*next(steps), 4)
     torch.cuda.set_sync_debug_mode("error")
     try:
