@@ -54,7 +54,7 @@ def epoch_generator(seed: int, epoch: int) -> torch.Generator:
 
 def in_pieces(places: Sequence[Tensor], images: int, make: Callable[[Tensor], Batch]) -> Iterator[Batch]:
     """What `make` gives for each of `places`, made for `images` at once, or one batch: what starts it costs a GPU's host 1 ms."""
-    batches = max(1, images // len(places[0]))
+    batches = max(1, images // max(1, len(places[0])))  # a process may have no part of a small batch
     for start in range(0, len(places), batches):
         piece = list(places[start : start + batches])
         x, y = make(torch.cat(piece))
