@@ -7,24 +7,24 @@ Takes   a few seconds on cached features; with train_extractor.batchnorm: moving
 
 from fakeface.core.cores import bind
 from fakeface.core.load import load_params
-from fakeface.core.run import run
+from fakeface.core.run import importing, run
 
 
 def train_extractor() -> None:
     params = load_params()  # first: a wrong value is answered before the heavy imports
     bind(params.base)
+    with importing():
+        import torch
+        from torch import nn
 
-    import torch
-    from torch import nn
-
-    from fakeface.detector.batches import FeatureBatches, pixel_batches
-    from fakeface.detector.device import Compute
-    from fakeface.detector.networks import NETWORKS, Head, replace_head
-    from fakeface.detector.weights import backbone
-    from fakeface.images.store import Dataset
-    from fakeface.tracking import live
-    from fakeface.training.approach import Task, train_approach
-    from fakeface.training.standardise import for_raw_features, standardise
+        from fakeface.detector.batches import FeatureBatches, pixel_batches
+        from fakeface.detector.device import Compute
+        from fakeface.detector.networks import NETWORKS, Head, replace_head
+        from fakeface.detector.weights import backbone
+        from fakeface.images.store import Dataset
+        from fakeface.tracking import live
+        from fakeface.training.approach import Task, train_approach
+        from fakeface.training.standardise import for_raw_features, standardise
 
     p, f, seed = params.train_extractor, params.features, params.base.seed
 

@@ -7,20 +7,20 @@ Takes   about 35 s on the sample (EfficientNet-Lite0, two cores)
 
 from fakeface.core.cores import bind
 from fakeface.core.load import load_params
-from fakeface.core.run import run
+from fakeface.core.run import importing, run
 
 
 def train_finetune() -> None:
     params = load_params()  # first: a wrong value is answered before the heavy imports
     bind(params.base)
-
-    from fakeface.detector.batches import pixel_batches
-    from fakeface.detector.device import Compute
-    from fakeface.detector.predictor import Views
-    from fakeface.detector.weights import build_pretrained, tune
-    from fakeface.images.store import Dataset
-    from fakeface.tracking import live
-    from fakeface.training.approach import Task, train_approach
+    with importing():
+        from fakeface.detector.batches import pixel_batches
+        from fakeface.detector.device import Compute
+        from fakeface.detector.predictor import Views
+        from fakeface.detector.weights import build_pretrained, tune
+        from fakeface.images.store import Dataset
+        from fakeface.tracking import live
+        from fakeface.training.approach import Task, train_approach
 
     p = params.train_finetune
 

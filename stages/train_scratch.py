@@ -7,19 +7,19 @@ Takes   about 60 s on the sample (two cores)
 
 from fakeface.core.cores import bind
 from fakeface.core.load import load_params
-from fakeface.core.run import run
+from fakeface.core.run import importing, run
 
 
 def train_scratch() -> None:
     params = load_params()  # first: a wrong value is answered before the heavy imports
     bind(params.base)
-
-    from fakeface.detector.batches import pixel_batches
-    from fakeface.detector.device import Compute
-    from fakeface.detector.networks import build, he_init
-    from fakeface.images.store import Dataset
-    from fakeface.tracking import live
-    from fakeface.training.approach import Task, train_approach
+    with importing():
+        from fakeface.detector.batches import pixel_batches
+        from fakeface.detector.device import Compute
+        from fakeface.detector.networks import build, he_init
+        from fakeface.images.store import Dataset
+        from fakeface.tracking import live
+        from fakeface.training.approach import Task, train_approach
 
     p = params.train_scratch
 

@@ -1,14 +1,16 @@
 """Runs a stage or a command: what the user did wrong becomes one line and an exit code, and it ends promptly when DVC is gone."""
 
+import atexit
 import errno
+import gc
 import os
 import pkgutil
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 from fakeface.core.errors import UserError, printable
@@ -45,21 +47,41 @@ def run_stage(body: str, description: str | None, around: str = "", bound: bool 
         params = load_params()  # first: a wrong value is answered before the heavy imports
         if bound:
             bind(params.base)
-        work = pkgutil.resolve_name(body)
+        with importing():
+            work = pkgutil.resolve_name(body)
         with pkgutil.resolve_name(around)(work.__name__, params) if around else nullcontext():
             work(params)
 
     run(stage, description)
 
 
+@contextmanager
+def importing() -> Iterator[None]:
+    """Around heavy imports: their objects stay, so garbage is not looked for among them, then or later (0.15 s for torch)."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 def run_app(app: Callable[[], Any]) -> None:
-    """Runs a command-line app: a `UserError` becomes one line on stderr and exit code 1 (wrong usage: 2)."""
+    """Runs a command-line app: a `UserError` becomes one line on stderr and exit code 1 (wrong usage: 2).
+
+    The last thing that a process does: at its end memory and libraries are left to the system.
+    """
+    code: list[int] = []
+    atexit.register(_end, code)  # the first to be registered is the last to be called
     # As an exception, so that temporary files are removed and the MLflow run is ended.
     signal.signal(signal.SIGTERM, _stop)
     if "DVC_STAGE" in os.environ:
         threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     try:
         app()
+    except SystemExit as end:
+        code += [end.code or 0] if isinstance(end.code, int | None) else []
+        raise
     except UserError as error:
         if os.environ.get("LOCAL_RANK") and os.environ["RANK"] != "0":
             time.sleep(OTHERS_SECONDS)  # of several processes the first one speaks, and then torchrun ends this one
@@ -69,6 +91,16 @@ def run_app(app: Callable[[], Any]) -> None:
             raise
         said = os.strerror(error.errno)
         sys.exit(f"error: {printable(error.filename or 'disk')}: {said}; {REMEDIES[error.errno]}")
+
+
+def _end(code: list[int]) -> None:
+    """Ends the process with that exit code, if there is one: to take down torch and its CUDA libraries, also where there is no
+    GPU, takes 0.3 s and 125 MB."""
+    with suppress(OSError, ValueError):  # nobody reads any more: the interpreter says so in its own way
+        sys.stdout.flush()
+        sys.stderr.flush()
+        if code:
+            os._exit(code[0])
 
 
 def _stop(*_: object) -> None:

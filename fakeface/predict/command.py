@@ -14,6 +14,7 @@ import typer
 
 from fakeface.core.errors import UserError, printable
 from fakeface.core.files import whole
+from fakeface.core.run import importing
 from fakeface.predict.names import Entry, entries, picture_name, split_list
 from fakeface.predict.tables import FORMATS
 
@@ -56,12 +57,13 @@ def predict(
 
     Exit code 1: an image could not be read; all others are answered.
     """
-    from tqdm import tqdm
+    with importing():
+        from tqdm import tqdm
 
-    from fakeface.images.faces import trained_on_faces
-    from fakeface.predict.detector import max_megapixels, open_detector
-    from fakeface.predict.facts import facts
-    from fakeface.predict.service import predict_images
+        from fakeface.images.faces import trained_on_faces
+        from fakeface.predict.detector import max_megapixels, open_detector
+        from fakeface.predict.facts import facts
+        from fakeface.predict.service import predict_images
 
     lists = [split_list(sys.stdin.buffer.read(), null) if name == "-" else [name] for name in paths]
     listed = list(entries(chain(*lists)))

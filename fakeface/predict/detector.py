@@ -10,7 +10,7 @@ from fakeface.core.params import APPROACHES
 from fakeface.detector.checkpoints import read_card
 from fakeface.detector.predictor import Predictor
 from fakeface.predict.service import MAX_MEGAPIXELS, open_checkpoint
-from fakeface.report.results import best_on_val
+from fakeface.report.cards import best_on_val
 
 BRINGS = "`dvc checkout`, `dvc pull` or `dvc repro`"
 

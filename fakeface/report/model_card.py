@@ -12,7 +12,8 @@ from fakeface.core.errors import UserError
 from fakeface.core.params import APPROACHES
 from fakeface.core.perturbations import CELLS
 from fakeface.detector.checkpoints import read_card
-from fakeface.report.results import VERDICTS, all_figures, best_on_val, cell_words, doubts_of
+from fakeface.report.cards import best_on_val, doubts_of
+from fakeface.report.results import VERDICTS, all_figures, cell_words
 from fakeface.scoring.cautions import cautions
 from fakeface.scoring.markdown import PER_CENT, PLAIN, figure_text
 

@@ -6,17 +6,15 @@ from typing import Any
 import pandas as pd
 
 from fakeface.core.perturbations import CELLS
+from fakeface.report.cards import best_on_val, doubts_of, val_accuracy
 from fakeface.report.results import (
     VERDICTS,
     Results,
     all_figures,
-    best_on_val,
     cell_words,
-    doubts_of,
     figure_of,
     fragile,
     per_cent,
-    val_accuracy,
     verdicts_of,
 )
 from fakeface.scoring.cautions import cautions, guessing, unequal

@@ -13,7 +13,7 @@ from typing import Any
 
 from fakeface.core.errors import UserError, one_line
 from fakeface.core.files import read_json, write_json
-from fakeface.report.results import best_on_val, val_accuracy
+from fakeface.report.cards import best_on_val, val_accuracy
 from fakeface.tracking.package import save_detector
 from fakeface.tracking.store import address, import_mlflow, insist, opened, require_store
 

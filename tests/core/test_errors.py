@@ -30,6 +30,18 @@ def test_success_exits_0():
     assert (result.returncode, result.stdout, result.stderr) == (0, "done\n", "")
 
 
+def test_what_is_to_be_done_at_the_end_is_done_and_no_more():
+    """Threads, exit functions and buffers; the interpreter is not taken down, which takes 0.3 s with torch."""
+    body = """import atexit, threading, time
+    global kept
+    kept = type("Kept", (), {"__del__": lambda self: print("taken down")})()
+    atexit.register(print, "exit function", end="")
+    threading.Thread(target=lambda: (time.sleep(0.2), print("thread"))).start()
+    raise SystemExit(7)"""
+    result = run_stage(body)
+    assert (result.returncode, result.stdout, result.stderr) == (7, "thread\nexit function", "")
+
+
 def test_user_error_exits_1_with_one_line():
     result = run_stage("raise UserError('x.jpg: is empty')")
     assert (result.returncode, result.stdout, result.stderr) == (1, "", "error: x.jpg: is empty\n")

@@ -383,3 +383,14 @@ def test_exit_codes_and_a_reader_that_has_enough(root):
     )
     assert head.stdout == "path,score,verdict,problem,note,says,detector\n"
     assert head.stderr == ""
+
+
+@pytest.mark.slow
+def test_the_command_imports_no_more_than_it_needs(root):
+    """Each of these takes 0.2 s or more."""
+    command = [sys.executable, "-X", "importtime", COMMAND, "predict", "faces"]
+    result = subprocess.run(command, cwd=root, env=environment(), capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0
+    imported = {line.rpartition("|")[2].strip() for line in result.stderr.splitlines()}
+    assert "torch" in imported
+    assert not imported & {"pandas", "sklearn", "scipy", "matplotlib", "mlflow", "dvc", "torchvision", "torch._dynamo"}

@@ -16,8 +16,9 @@ from ruamel.yaml import YAML
 from fakeface.core.perturbations import CELLS
 from fakeface.pages.render import images_uri, render
 from fakeface.report import generators, view
+from fakeface.report.cards import best_on_val
 from fakeface.report.limits import limits
-from fakeface.report.results import VERDICTS, ExtraSet, Results, best_on_val
+from fakeface.report.results import VERDICTS, ExtraSet, Results
 from fakeface.report.view import answer, comparison, errors, leak
 from fakeface.scoring.comparison import Pair
 

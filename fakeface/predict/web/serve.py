@@ -7,6 +7,7 @@ import threading
 import webbrowser
 
 from fakeface.core.errors import UserError, require_packages
+from fakeface.core.run import importing
 
 HOST = "127.0.0.1"  # this machine alone: there is no password
 
@@ -21,12 +22,13 @@ def serve(model: str | None, port: int, browser: bool) -> None:
         UserError: Flask is missing, no such detector, or the port is taken.
     """
     require_packages("web", "flask")
-    from werkzeug.serving import make_server
+    with importing():
+        from werkzeug.serving import make_server
 
-    from fakeface.images.decode import quiet
-    from fakeface.predict.detector import max_megapixels, open_detector
-    from fakeface.predict.facts import facts
-    from fakeface.predict.web.app import make_app
+        from fakeface.images.decode import quiet
+        from fakeface.predict.detector import max_megapixels, open_detector
+        from fakeface.predict.facts import facts
+        from fakeface.predict.web.app import make_app
 
     predictor = open_detector(model)
     quiet()

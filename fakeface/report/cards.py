@@ -1,0 +1,32 @@
+"""What follows from the detectors' cards alone. `fakeface predict` asks too, so pandas is not imported."""
+
+from typing import Any
+
+
+def best_on_val(cards: dict[str, dict[str, Any]]) -> str:
+    """The best by `val_accuracy`, of equals the one with the lower val loss: the registered model's rule; test has no say.
+
+    One that gives the same answer to all of val comes after all that give both.
+    """
+    return max(
+        cards,
+        key=lambda name: (
+            not cards[name].get("constant"),
+            val_accuracy(cards[name]),
+            -cards[name]["metrics"]["val_loss"],
+        ),
+    )
+
+
+def val_accuracy(card: dict[str, Any]) -> float:
+    """Accuracy on val, balanced where the classes differ in number there."""
+    metrics = card["metrics"]
+    return float(metrics.get("val_balanced_accuracy", metrics["val_accuracy"]))
+
+
+def doubts_of(approach: str, card: dict[str, Any]) -> list[str]:
+    """A sentence where val says that the detector is no better than guessing (`calibration.doubts`)."""
+    if not card.get("guessing"):
+        return []
+    one = f": it calls every image {card['constant']}" if card.get("constant") else ""
+    return [f"Val images do not tell {approach} from guessing{one}. Take its verdicts for unsure."]
