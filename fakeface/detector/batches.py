@@ -123,10 +123,8 @@ class PixelBatches(Batches):
 
         def made(place: Tensor) -> Batch:
             index = order[place]
-            if self.resident is not None:
-                pixels = self.resident[index]
-            else:
-                pixels = torch.from_numpy(self.pixels[self.rows[index.numpy()]])
+            here = self.resident
+            pixels = torch.from_numpy(self.pixels[self.rows[index.numpy()]]) if here is None else here[index]
             if degradations:
                 pixels = degraded(pixels, degradations, place.cpu(), torch.get_num_threads())
             images = crop(pixels, boxes[place], flips[place], self.crop_size)
