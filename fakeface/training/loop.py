@@ -1,11 +1,8 @@
 """The one training loop: every approach is a model, its batches and the numbers of its section in params.yaml."""
 
-import inspect
 import math
 import time
 from collections.abc import Callable
-from functools import cache
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +17,7 @@ from fakeface.detector.batches import Batches
 from fakeface.detector.calibration import class_weights
 from fakeface.detector.device import Compute
 from fakeface.detector.predictor import AS_IT_COMES, Views, logits_of
+from fakeface.training.eager import eager
 from fakeface.training.graphs import GraphedPasses, Passes
 from fakeface.training.progress import ProgressBar
 from fakeface.training.resume import Progress, ResumeFile, Row
@@ -198,17 +196,8 @@ def make_optimizer(parameters: list[Tensor], section: Training) -> Optimizer:
     """SGD with momentum, as the article has it, or AdamW (momentum is its beta1); torch's fused kernels."""
     lr, decay = section.lr, section.weight_decay
     if section.optimizer == "sgd":
-        return _eager(SGD)(parameters, lr=lr, momentum=section.momentum, weight_decay=decay, fused=True)
-    return _eager(AdamW)(parameters, lr=lr, betas=(section.momentum, 0.999), weight_decay=decay, fused=True)
-
-
-@cache
-def _eager(kind: Any) -> Any:
-    """The optimiser without the wrappers by which `torch.compile` leaves its methods alone: their first call imports a compiler,
-    1 s, and computes nothing with it."""
-    names = ("add_param_group", "zero_grad", "state_dict", "load_state_dict", "step")
-    own = {name: inspect.unwrap(getattr(kind, name)) for name in names}
-    return type(kind.__name__, (kind,), own | {"step": torch.no_grad()(own["step"])})
+        return eager(SGD)(parameters, lr=lr, momentum=section.momentum, weight_decay=decay, fused=True)
+    return eager(AdamW)(parameters, lr=lr, betas=(section.momentum, 0.999), weight_decay=decay, fused=True)
 
 
 def make_schedule(optimizer: Optimizer, section: Training, steps_per_epoch: int) -> LRScheduler:
