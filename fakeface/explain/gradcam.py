@@ -6,14 +6,17 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import ImageColor
 from torch import Tensor, nn
 
 from fakeface.detector.augment import centre_boxes
 from fakeface.detector.batches import PixelBatches
 from fakeface.detector.networks import NETWORKS
 from fakeface.detector.predictor import Predictor
+from fakeface.pages.render import CLASS_COLOURS
 
 BATCH = 8  # images; bounds the memory of the backward pass
+SOLID = 0.75  # opacity of the strongest evidence: the image shows through
 
 
 @dataclass(frozen=True)
@@ -115,3 +118,20 @@ def crops(pixels: Any, rows: np.ndarray, crop_size: int) -> np.ndarray:
     """What the network sees of the images: uint8 [len(rows), 3, crop, crop], the centre."""
     top, left, height, width = centre_boxes(1, pixels.shape[-1], crop_size)[0].tolist()
     return pixels[rows][:, :, top : top + height, left : left + width]
+
+
+def overlay(crops: np.ndarray, maps: np.ndarray) -> np.ndarray:
+    """Grey images with evidence laid over them, in the classes' colours: uint8 [n, 3, crop, crop].
+
+    All share one scale, so a faint map is weak evidence. The colour grows with the root of the evidence: in proportion, a few
+    very sure images would leave the others grey. The strongest hundredth of all fields has the fullest colour.
+
+    Args:
+        crops: uint8 [n, 3, crop, crop]; maps: float [n, crop, crop], above 0 for fake.
+    """
+    most = max(float(np.percentile(np.abs(maps), 99)), 1e-12) if maps.size else 1.0
+    grey = np.tensordot((0.299, 0.587, 0.114), crops.astype(np.float32), axes=(0, 1))[:, None]
+    fake, real = (np.reshape(ImageColor.getrgb(CLASS_COLOURS[name]), (1, 3, 1, 1)) for name in ("fake", "real"))
+    values = maps[:, None]
+    opacity = SOLID * np.sqrt(np.clip(np.abs(values) / most, 0, 1))
+    return np.rint(grey + opacity * (np.where(values > 0, fake, real) - grey)).astype(np.uint8)

@@ -5,13 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from fakeface.explain.calls import Calls, wrong_in_all
 from fakeface.pages.render import CLASS_COLOURS, images_uri, render
 
-SOLID = 0.75  # opacity of the strongest evidence: the image shows through
 CELL = 1.1  # inches, height of an image in a figure
 TILE = 160  # pixels, height of an image on the page
 Cell = tuple[np.ndarray, float]  # an image, uint8 [3, h, w], and its score
@@ -29,23 +27,6 @@ class Explained:
     crop_size: int
     calls: Calls
     heat: Mapping[tuple[str, str], tuple[np.ndarray, np.ndarray, np.ndarray]]
-
-
-def overlay(crops: np.ndarray, maps: np.ndarray) -> np.ndarray:
-    """Grey images with evidence laid over them, in the classes' colours: uint8 [n, 3, crop, crop].
-
-    All share one scale, so a faint map is weak evidence. The colour grows with the root of the evidence: in proportion, a few
-    very sure images would leave the others grey. The strongest hundredth of all fields has the fullest colour.
-
-    Args:
-        crops: uint8 [n, 3, crop, crop]; maps: float [n, crop, crop], above 0 for fake.
-    """
-    most = max(float(np.percentile(np.abs(maps), 99)), 1e-12) if maps.size else 1.0
-    grey = np.tensordot((0.299, 0.587, 0.114), crops.astype(np.float32), axes=(0, 1))[:, None]
-    fake, real = (np.reshape(to_rgb(CLASS_COLOURS[name]), (1, 3, 1, 1)) * 255 for name in ("fake", "real"))
-    values = maps[:, None]
-    opacity = SOLID * np.sqrt(np.clip(np.abs(values) / most, 0, 1))
-    return np.rint(grey + opacity * (np.where(values > 0, fake, real) - grey)).astype(np.uint8)
 
 
 def gradcam_figure(name: str, explained: Explained) -> Figure:

@@ -33,7 +33,7 @@ def explain(params: Params) -> None:
         together = np.concatenate(list(shown.values()))
         crops = gradcam.crops(dataset.pixels, rows[together], card["crop_size"])
         maps = gradcam.heat_maps(predictor, dataset.pixels, rows[together])
-        overlays = page.overlay(crops, maps)
+        overlays = gradcam.overlay(crops, maps)
         ends = np.cumsum([len(places) for places in shown.values()])[:-1]
         parts = zip(shown.values(), np.split(crops, ends), np.split(overlays, ends), strict=True)
         heat = dict(zip(shown, parts, strict=True))

@@ -103,7 +103,9 @@ def predict(
                     if bar.disable and time.monotonic() - said >= PROGRESS:
                         said = time.monotonic()
                         rate = number / (said - started)
-                        print(f"{number} of {len(listed)} images, {rate:.1f} images/s", file=sys.stderr, flush=True)
+                        left = tqdm.format_interval((len(listed) - number) / rate)
+                        said_now = f"{number} of {len(listed)} images, {rate:.1f} images/s, {left} left"
+                        print(said_now, file=sys.stderr, flush=True)
                     if number % FLUSH == 0:
                         out.flush()
 

@@ -9,8 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from fakeface.core.files import whole
 from fakeface.detector.predictor import Predictor
-from fakeface.explain.gradcam import crops, heat_maps
-from fakeface.explain.page import overlay
+from fakeface.explain.gradcam import crops, heat_maps, overlay
 from fakeface.pages.render import CLASS_COLOURS
 
 LONGEST = 1600  # pixels of the photo with its boxes

@@ -8,7 +8,8 @@ from audit_page import Reader
 
 from fakeface.explain import page
 from fakeface.explain.calls import GROUPS, Calls, evenly_spaced
-from fakeface.explain.page import Explained, overlay
+from fakeface.explain.gradcam import overlay
+from fakeface.explain.page import Explained
 from fakeface.pages.render import figure_jpeg
 
 EVIL = '1_fake/<script>alert(1)</script>" onerror="x$y$.jpg'

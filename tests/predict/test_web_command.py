@@ -47,6 +47,20 @@ def test_it_answers_on_this_machine_until_ctrl_c(folder):
         urllib.request.urlopen(url, timeout=5)  # noqa: S310
 
 
+def test_it_imports_no_more_than_it_needs():
+    """Each of these takes 0.2 s or more."""
+    code = (
+        "import sys, fakeface.predict.detector, fakeface.predict.facts, fakeface.predict.web.app; print(*sys.modules)"
+    )
+    imported = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    ).stdout
+    assert "torch" in imported.split()
+    assert not {"pandas", "sklearn", "scipy", "matplotlib", "mlflow", "torchvision", "torch._dynamo"} & set(
+        imported.split()
+    )
+
+
 def test_a_port_that_is_taken_is_said_with_the_remedy():
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
