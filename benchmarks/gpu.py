@@ -151,9 +151,11 @@ def heading(args: argparse.Namespace) -> str:
     """Machine, versions, commit, date, command."""
     import torch
 
+    from fakeface.detector.device import processor
+
     if args.device == "auto":
         args.device = "cuda" if torch.cuda.is_available() else "cpu"
-    machine = torch.cuda.get_device_name() if args.device == "cuda" else platform.machine()
+    machine = torch.cuda.get_device_name() if args.device == "cuda" else processor()
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
     which = "gpu_stages.py" if args.direct else "the project's own stages"
     return (
