@@ -79,7 +79,7 @@ def features(params: Any) -> None:
     compute, data, p = configured(params), Split.open(), params.features
     model = backbone(p.network, p.weights).to(compute.device).to(memory_format=torch.channels_last)
     batch = compute.scoring_batch
-    train, val = pixel_batches(data, p, batch, params.base.seed, compute, batch)  # type: ignore[arg-type]
+    train, val = pixel_batches(data, p, batch, params.base.seed, compute)  # type: ignore[arg-type]
 
     @torch.inference_mode()
     def through(views: list[Any]) -> np.ndarray:

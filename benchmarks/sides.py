@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision import transforms
 
+from fakeface.detector.backbones.fused import for_scoring
 from fakeface.detector.batches import FeatureBatches, PixelBatches
 from fakeface.detector.device import Compute, configure
 from fakeface.detector.networks import NETWORKS, Head, build
@@ -32,7 +33,6 @@ from fakeface.detector.weights import backbone, build_pretrained
 from fakeface.training.loop import fit
 
 STORE = 256  # side of the pixel store's images, and of the article's evaluation images before the centre crop, pixels
-VAL_BATCH = 64  # fakeface.approach's: without gradients a larger batch is faster and changes nothing
 
 
 @dataclass(frozen=True)
@@ -155,12 +155,14 @@ class Fakeface:
         self.val_rows = np.arange(len(task.train), len(self.labels))
         scoring = self.compute.scoring_batch
         self.train = self._batches(np.arange(len(task.train)), task.our_batch or scoring)
-        self.val = self._batches(self.val_rows, scoring if task.kind == "extractor" else max(VAL_BATCH, scoring))
+        self.val = self._batches(self.val_rows, scoring)
         if task.kind == "extractor":
             self.model = backbone(task.network, task.weights)
         else:
             self.model = new_model(task)
         self.model.to(self.device).to(memory_format=torch.channels_last)
+        if task.kind == "extractor":
+            self.scoring = for_scoring(self.model, self.compute)
 
     def _batches(self, rows: np.ndarray, size: int) -> PixelBatches:
         network, task = NETWORKS[self.task.network], self.task
@@ -206,7 +208,7 @@ class Fakeface:
         out = []
         for x, _ in images:
             with self.compute.autocast():
-                out.append(self.model(x).float().cpu().numpy())
+                out.append(self.scoring(x).float().cpu().numpy())
         return np.concatenate(out)
 
     def flops(self) -> float:

@@ -20,8 +20,6 @@ from fakeface.detector.networks import NETWORKS, Network, normalise
 if TYPE_CHECKING:  # the loop and its batches run where no pandas is, as the benchmarks do on a bare GPU machine
     from fakeface.images.store import Dataset
 
-# Without gradients a larger batch than the training's is faster, and it does not change what is learnt.
-VAL_BATCH = 64
 Batch = tuple[Tensor, Tensor]  # inputs, and labels int64 [B]
 
 
@@ -139,17 +137,16 @@ def pixel_batches(
     batch_size: int,
     seed: int,
     compute: Compute,
-    val_batch: int = 0,
     balance: str = "class",
 ) -> tuple[PixelBatches, PixelBatches]:
     """The training images, augmented, and the val images, as `section` says: centre crops, or whole where several are scored;
     `balance`: `Dataset.groups`."""
-    whole, scored = getattr(section, "score_crops", 1) > 1, val_batch or max(VAL_BATCH, compute.scoring_batch)
+    whole = getattr(section, "score_crops", 1) > 1
     train, val = (
         PixelBatches(dataset.pixels, dataset.groups(balance), dataset.rows(split), NETWORKS[section.network],
                      crop_size=crop, batch_size=size, device=compute.device, augment=section.augment, seed=seed)
         for split, crop, size in (("train", section.crop_size, batch_size),
-                                  ("val", dataset.pixels.shape[-1] if whole else section.crop_size, scored))
+                                  ("val", dataset.pixels.shape[-1] if whole else section.crop_size, compute.scoring_batch))
     )  # fmt: skip
     return train, val
 

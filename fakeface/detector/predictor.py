@@ -68,13 +68,15 @@ def logits_of(
     logits, labels = torch.empty(0), torch.empty(0)
     start = 0
     for x, y in progress(batches.in_order(), len(batches), "scored batches"):
+        if len(x) == 1:  # other kernels compute a single image, and in bf16 round otherwise
+            x = torch.cat([x, x])
         with compute.autocast():
             seen = views(x)
             z = sum((model(view).float() for view in seen[1:]), start=model(seen[0]).float()) / len(seen)
         if not start:
             logits, labels = z.new_empty(rows, z.shape[1]), y.new_empty(rows)
         end = start + len(y)
-        logits[start:end], labels[start:end] = z, y
+        logits[start:end], labels[start:end] = z[: len(y)], y
         start = end
     return distributed.gather_rows(logits, batches.count).cpu(), distributed.gather_rows(labels, batches.count).cpu()
 
@@ -101,21 +103,19 @@ class Predictor:
         Raises:
             UserError: the store's size is not the one that the detector was trained with.
         """
-        size, count = self.card["image_size"], len(rows)
+        size = self.card["image_size"]
         if pixels.shape[-1] != size:
             raise UserError(
                 f"models/{self.card['approach']}: was trained on images of {size} pixels, the store has {pixels.shape[-1]}; "
                 "run `dvc repro`"
             )
-        if count % self.batch_size == 1:  # other kernels compute a single image, and in bf16 round otherwise
-            rows = np.append(rows, rows[-1])
         network, views = NETWORKS[self.card["network"]], Views.of_card(self.card)
         crop_size = views.crop if views.crops == 1 else size
         batches = PixelBatches(
             pixels, None, rows, network, crop_size=crop_size, batch_size=self.batch_size, device=self.compute.device
         )
         logits, _ = logits_of(self._fused, batches, self.compute, views)
-        return scores_from_logits(logits.numpy()[:count], self.card["temperature"])
+        return scores_from_logits(logits.numpy(), self.card["temperature"])
 
 
 def load_all(approaches: Iterable[str], data_hash: str, compute: Compute) -> dict[str, Predictor]:

@@ -24,7 +24,7 @@ def features(params: Params) -> None:
     model = for_scoring(
         backbone(p.network, p.weights).to(compute.device).to(memory_format=torch.channels_last), compute
     )
-    train, val = pixel_batches(dataset, p, compute.scoring_batch, base.seed, compute, compute.scoring_batch)
+    train, val = pixel_batches(dataset, p, compute.scoring_batch, base.seed, compute)
 
     @torch.inference_mode()
     def write(path: Path, views: list[Iterator[tuple[torch.Tensor, torch.Tensor]]], batches: int, count: int) -> None:

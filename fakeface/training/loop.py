@@ -7,18 +7,19 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
-from torch.optim import SGD, AdamW, Optimizer
-from torch.optim.lr_scheduler import LambdaLR, LRScheduler, StepLR
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from fakeface.core.errors import UserError
 from fakeface.core.params import Training
 from fakeface.detector import distributed
+from fakeface.detector.backbones.fused import for_scoring
 from fakeface.detector.batches import Batches
 from fakeface.detector.calibration import class_weights
 from fakeface.detector.device import Compute
 from fakeface.detector.predictor import AS_IT_COMES, Views, logits_of
-from fakeface.training.eager import eager
 from fakeface.training.graphs import GraphedPasses, Passes
+from fakeface.training.optimizers import make_optimizer, make_schedule
 from fakeface.training.progress import ProgressBar
 from fakeface.training.resume import Progress, ResumeFile, Row
 
@@ -48,7 +49,7 @@ def fit(
 
     Args:
         seed: of dropout; every epoch starts its own stream, so that a resumed one draws what an uninterrupted one would.
-        views: val is scored as `logits_of` has it.
+        views: val is scored as `logits_of` has it, by the network that scores ever after (`for_scoring`).
         on_epoch: called with each row of the history as soon as it is known, also with those of a resumed training.
         resume: where the state after each epoch is kept, and taken from if there is one.
 
@@ -83,7 +84,7 @@ def fit(
             if each_step is None:
                 schedule.step()
             distributed.share_buffers(model)
-            val_logits, val_labels = logits_of(model, val, compute, views)
+            val_logits, val_labels = logits_of(for_scoring(model, compute), val, compute, views)
             truth = val_labels.clamp(max=1)
             right = (val_logits.argmax(1) == truth).float()
             plain = weight is None or len(weight) == 2  # else labels of kinds of fakes
@@ -190,29 +191,3 @@ def merit(row: Row) -> tuple[float, float]:
     """What makes an epoch better than another: val accuracy, balanced as the loss is; then a lower val loss."""
     balanced = row.get("val_balanced_accuracy", row["val_accuracy"])
     return row.get("val_generator_accuracy", balanced), -row["val_loss"]
-
-
-def make_optimizer(parameters: list[Tensor], section: Training) -> Optimizer:
-    """SGD with momentum, as the article has it, or AdamW (momentum is its beta1); torch's fused kernels."""
-    lr, decay = section.lr, section.weight_decay
-    if section.optimizer == "sgd":
-        return eager(SGD)(parameters, lr=lr, momentum=section.momentum, weight_decay=decay, fused=True)
-    return eager(AdamW)(parameters, lr=lr, betas=(section.momentum, 0.999), weight_decay=decay, fused=True)
-
-
-def make_schedule(optimizer: Optimizer, section: Training, steps_per_epoch: int) -> LRScheduler:
-    """`constant`; `step`: lr x gamma every step_size epochs; `onecycle`: up to lr and down to 0 (Smith 2018), a step a batch."""
-    if section.schedule == "onecycle":
-        total = section.epochs * steps_per_epoch
-        # torch's OneCycleLR divides by zero where a quarter of the steps is one step
-        return LambdaLR(optimizer, lambda step: one_cycle(step, total))
-    gamma = section.gamma if section.schedule == "step" else 1.0
-    return StepLR(optimizer, step_size=section.step_size, gamma=gamma)
-
-
-def one_cycle(step: int, total: int) -> float:
-    """Factor of the learning rate at `step` of `total`: linear up over the first quarter, then half a cosine down to 0."""
-    rise = total / 4
-    if step < rise:
-        return (step + 1) / (math.floor(rise) + 1)
-    return 0.5 * (1 + math.cos(math.pi * (step - rise) / (total - rise)))

@@ -11,7 +11,6 @@ from conftest import tiny_on_faces
 from PIL import Image
 from sklearn.metrics import log_loss
 
-from fakeface.detector.batches import VAL_BATCH
 from fakeface.detector.calibration import uncalibrated
 from fakeface.detector.device import Compute
 from fakeface.detector.predictor import Predictor
@@ -33,8 +32,7 @@ def test_val_loss_is_that_of_the_saved_detector_with_its_options_and_no_other(tr
 
     def loss(**changes: object) -> float:
         (folder / "card.json").write_text(json.dumps(card | changes))
-        predictor = Predictor.load(folder, Compute(torch.device("cpu"), "bf16"), VAL_BATCH)
-        predictor._fused = predictor.model  # as the training scores val; the fused one rounds otherwise (test_fused.py)
+        predictor = Predictor.load(folder, Compute(torch.device("cpu"), "bf16"))
         scores = uncalibrated(predictor.scores(dataset.pixels, rows), card["temperature"])
         return float(log_loss(dataset.labels[rows], scores))
 

@@ -10,6 +10,7 @@ from fakeface.detector.device import configure
 from fakeface.detector.networks import NETWORKS, build
 from fakeface.training import loop
 from fakeface.training.graphs import GraphedPasses
+from fakeface.training.optimizers import make_optimizer
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 NUMBERS = {"lr": 0.001, "momentum": 0.9, "weight_decay": 0.0, "step_size": 7, "gamma": 0.1, "patience": 0}
@@ -52,7 +53,7 @@ def test_an_epoch_never_makes_the_host_wait(augment):
     model = build("mynet", 96).to("cuda").to(memory_format=torch.channels_last)
     passes = loop.make_passes(model, compute, torch.ones(3, device="cuda"))
     assert isinstance(passes, GraphedPasses)
-    optimizer = loop.make_optimizer(list(model.parameters()), SECTION)
+    optimizer = make_optimizer(list(model.parameters()), SECTION)
     losses = torch.zeros(5, device="cuda")
     data = batches("mynet", compute.device, augment)
     data.at_once = 8  # so that pieces are made inside the epoch as well

@@ -16,7 +16,8 @@ from fakeface.detector.device import Compute
 from fakeface.detector.networks import NETWORKS, Head, build, replace_head
 from fakeface.detector.predictor import Views, logits_of
 from fakeface.detector.weights import backbone
-from fakeface.training.loop import NotFinite, fit, make_optimizer, make_schedule, merit
+from fakeface.training.loop import NotFinite, fit, merit
+from fakeface.training.optimizers import make_optimizer, make_schedule
 
 CPU = torch.device("cpu")
 FP32 = Compute(CPU, "fp32")
