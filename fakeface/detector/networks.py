@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from fakeface.core.errors import UserError
 from fakeface.detector.backbones.efficientnet import EfficientNetLite0
+from fakeface.detector.backbones.even import EvenConv2d
 
 CLASSES = ("real", "fake")  # index = label; the score is the probability of class 1, fake
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -54,8 +55,9 @@ class MyNet(nn.Sequential):
         side, channels = crop_size, 3
         for out, kernel in ((15, 3), (75, 4), (150, 3), (300, 3), (300, 3)):
             # Pooling first gives the same values and gradients as the article's ReLU first, on a quarter of the numbers
-            layers += [nn.Conv2d(channels, out, kernel), nn.MaxPool2d(2), nn.ReLU()]
+            layers += [EvenConv2d(channels, out, kernel), nn.MaxPool2d(2), nn.ReLU()]
             side, channels = (side - kernel + 1) // 2, out
+        layers[-3].last = True  # type: ignore[assignment]
         super().__init__()
         self.features = nn.Sequential(*layers)
         self.hidden = nn.Sequential(

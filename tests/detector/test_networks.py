@@ -14,6 +14,7 @@ from torch import nn
 from torchvision.transforms.v2 import functional
 
 from fakeface.core.errors import UserError
+from fakeface.detector.backbones.even import EvenConv2d
 from fakeface.detector.networks import NETWORKS, Head, build, build_1000, normalise
 from fakeface.detector.weights import _published, backbone, build_pretrained
 
@@ -62,6 +63,31 @@ def test_mynet_has_the_articles_layers():
     assert [(layer.in_features, layer.out_features) for layer in linear] == [(7500, 400), (400, 120), (120, 2)]
     assert sum(isinstance(layer, nn.ReLU) for layer in model.modules()) == 7
     assert sum(isinstance(layer, nn.MaxPool2d) for layer in model.modules()) == 5
+
+
+def test_mynet_with_added_channels_is_the_same_network(monkeypatch):
+    """As a GPU computes it: same logits, same gradients, and nothing of it in the weights that are saved."""
+    torch.manual_seed(0)
+    model, x = build("mynet", 96).double(), images(3, 96).double()
+    model.head.float()
+    shapes, results = [], []
+    for adds in (False, True):
+        monkeypatch.setattr(EvenConv2d, "adds", lambda layer, x, adds=adds: adds)
+        model.zero_grad()
+        hooks = [
+            layer.register_forward_hook(lambda layer, x, y: shapes.append(y.shape[1]))
+            for layer in model.modules()
+            if isinstance(layer, nn.Conv2d)
+        ]
+        logits = model(x)
+        logits.square().sum().backward()
+        results.append([logits, *(p.grad for p in model.parameters())])
+        for hook in hooks:
+            hook.remove()
+    assert shapes == [15, 75, 150, 300, 300, 16, 96, 160, 320, 300]
+    for plain, padded in zip(*results, strict=True):
+        assert torch.allclose(plain, padded, rtol=1e-6, atol=1e-6)
+    assert model.state_dict()["features.0.weight"].shape == (15, 3, 3, 3)
 
 
 @pytest.mark.parametrize("size", [96, 97, 111, 128, 159, 224, 256])
