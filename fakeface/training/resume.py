@@ -9,7 +9,8 @@ import hashlib
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,21 +60,40 @@ def resume_key(model: nn.Module, settings: dict[str, Any]) -> str:
     return digest.hexdigest()[:32]
 
 
+def on_gpu(model: nn.Module) -> bool:
+    return next(model.parameters()).is_cuda
+
+
+def copies_queued() -> Callable[[], None]:
+    """What waits until the GPU has done all that it was given before this call."""
+    return torch.cuda.current_stream().record_event().synchronize
+
+
 class ResumeFile:
     """The state of one training on disk, in the file `path`, which may not exist."""
 
     def __init__(self, folder: Path, approach: str, key: str) -> None:
         self.path = folder / f"{approach}-{key}.safetensors"
+        self._writer = ThreadPoolExecutor(1)
+        self._writing: Future[None] | None = None
+        self._copies: dict[str, Tensor] = {}  # of a GPU's tensors, in memory of the host that it can write to by itself
 
     @contextmanager
     def alone(self) -> Iterator[None]:
         """One training of a key at a time: experiments that run side by side may share it, and would share the files."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(self.path.with_suffix(".lock")):
-            yield
+            try:
+                yield
+            finally:
+                self.wait()
 
     def save(self, progress: Progress, model: nn.Module, optimizer: Optimizer, schedule: LRScheduler) -> None:
-        """Writes the state after an epoch; the one of the epoch before stays until this one is whole."""
+        """Writes the state after an epoch; the one of the epoch before stays until this one is whole.
+
+        A GPU goes on with the next epoch meanwhile (`wait`); what cannot be written is said in the next call.
+        """
+        self.wait()
         tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
         for number, values in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{number}.{name}": value for name, value in values.items()}
@@ -87,7 +107,27 @@ class ResumeFile:
             "lr": [group["lr"] for group in optimizer.param_groups],
             "schedule": schedule.state_dict(),
         }
-        save_tensors(self.path, tensors, {"facts": json.dumps(facts)})
+        metadata = {"facts": json.dumps(facts)}
+        if not on_gpu(model):
+            save_tensors(self.path, tensors, metadata)
+            return
+        for name, value in tensors.items():
+            if name not in self._copies:
+                self._copies[name] = torch.empty_like(value, device="cpu", pin_memory=torch.cuda.is_available())
+            self._copies[name].copy_(value, non_blocking=True)
+        copied, ready = copies_queued(), {name: self._copies[name] for name in tensors}
+
+        def write() -> None:
+            copied()
+            save_tensors(self.path, ready, metadata)
+
+        self._writing = self._writer.submit(write)
+
+    def wait(self) -> None:
+        """Until what `save` was given is on disk. Raises UserError as `save_tensors`."""
+        writing, self._writing = self._writing, None
+        if writing:
+            writing.result()
 
     def load(self, model: nn.Module, optimizer: Optimizer, schedule: LRScheduler) -> Progress:
         """Puts model, optimiser and schedule back where they were; an empty `Progress` where there is nothing whole."""
@@ -120,6 +160,7 @@ class ResumeFile:
 
     def remove(self) -> None:
         """The training is done; states that nobody came back for are cleared away with it."""
+        self.wait()
         self.path.unlink(missing_ok=True)
         for other in self.path.parent.glob("*"):
             with suppress(FileNotFoundError):  # another training may be clearing up as well

@@ -2,6 +2,8 @@
 
 import copy
 import os
+import shutil
+import threading
 import time
 
 import pytest
@@ -9,6 +11,7 @@ import torch
 from test_loop import FP32, blobs, section
 from torch import nn
 
+from fakeface.training import resume as resume_module
 from fakeface.training.loop import NotFinite, fit, stopped_early
 from fakeface.training.resume import KEEP_DAYS, ResumeFile, resume_key
 
@@ -65,6 +68,59 @@ def test_resumed_is_uninterrupted_bit_by_bit(tmp_path, epoch, changes):
     assert result.best_epoch == expected.best_epoch
     assert torch.equal(result.best_logits, expected.best_logits)
     assert all(torch.equal(value, whole[name]) for name, value in model.state_dict().items())
+
+
+class Gate:
+    """Stands in for a GPU: the writer waits until it is opened; `waiting`: how often it had to."""
+
+    def __init__(self):
+        self.open, self.waiting = threading.Event(), 0
+
+    def queued(self):
+        def wait():
+            self.waiting += not self.open.is_set()
+            assert self.open.wait(60)
+
+        return wait
+
+
+def test_beside_a_gpu_the_state_is_written_while_the_next_epoch_trains(tmp_path, monkeypatch):
+    gate, resume, seen = Gate(), ResumeFile(tmp_path, "scratch", "key"), []
+    monkeypatch.setattr(resume_module, "on_gpu", lambda model: True)
+    monkeypatch.setattr(resume_module, "copies_queued", gate.queued)
+
+    def on_epoch(row):
+        """After the second epoch the first one's state is written; a kill then finds it, and not the second one's."""
+        seen.append((row["epoch"], resume.path.exists()))
+        if row["epoch"] == 1:
+            threading.Timer(0.3, gate.open.set).start()
+        if row["epoch"] == 2:
+            gate.open.clear()
+            kept = ResumeFile(tmp_path, "scratch", "key")
+            kept.path = kept.path.with_suffix(".kept")
+            shutil.copy(resume.path, kept.path)
+            gate.open.set()
+            raise Stop
+
+    model = network()
+    with pytest.raises(Stop), resume.alone():
+        fit(model, blobs(), blobs(seed=1), section(epochs=6), FP32, on_epoch=on_epoch, resume=resume)
+    assert seen == [(1, False), (2, True)]
+    assert gate.waiting
+    (tmp_path / "scratch-key.kept").rename(resume.path)
+    expected, _ = train()
+    state, result = train(resume)
+    assert len(result.history) == 6
+    assert all(torch.equal(value, expected[name]) for name, value in state.items())
+
+
+def test_a_state_that_cannot_be_written_beside_the_training_is_said(tmp_path, monkeypatch):
+    monkeypatch.setattr(resume_module, "on_gpu", lambda model: True)
+    monkeypatch.setattr(resume_module, "copies_queued", lambda: lambda: None)
+    resume = ResumeFile(tmp_path / "file", "scratch", "key")
+    (tmp_path / "file").write_text("in the way of the folder")
+    with pytest.raises(OSError, match="file"):
+        train(resume)
 
 
 def test_a_state_cut_short_is_none(tmp_path):
