@@ -88,6 +88,7 @@ class Base(Section):
     device: Literal["auto", "cpu", "cuda"]
     precision: Literal["auto", "fp32", "bf16"]
     processes: Annotated[int, Field(ge=1, le=256)]
+    compile: Literal["auto", "on", "off"]
     image_size: Annotated[int, Field(ge=16, le=1024)]
     tracking: bool
 

@@ -120,6 +120,7 @@ def train_approach(
                 section,
                 compute,
                 seed=base.seed,
+                compile=base.compile,
                 views=task.views,
                 on_epoch=tracker.epoch if first else lambda row: None,
                 resume=resume,

@@ -18,6 +18,7 @@ from fakeface.detector.batches import Batches
 from fakeface.detector.calibration import class_weights
 from fakeface.detector.device import Compute
 from fakeface.detector.predictor import AS_IT_COMES, Views, logits_of
+from fakeface.training.compiled import compiled
 from fakeface.training.graphs import GraphedPasses, Passes
 from fakeface.training.optimizers import make_optimizer, make_schedule
 from fakeface.training.progress import ProgressBar
@@ -36,6 +37,7 @@ def fit(
     compute: Compute,
     *,
     seed: int = 0,
+    compile: str = "off",
     views: Views = AS_IT_COMES,
     on_epoch: Callable[[Row], None] = lambda row: None,
     resume: ResumeFile | None = None,
@@ -49,6 +51,7 @@ def fit(
 
     Args:
         seed: of dropout; every epoch starts its own stream, so that a resumed one draws what an uninterrupted one would.
+        compile: `base.compile` (`compiled`).
         views: val is scored as `logits_of` has it, by the network that scores ever after (`for_scoring`).
         on_epoch: called with each row of the history as soon as it is known, also with those of a resumed training.
         resume: where the state after each epoch is kept, and taken from if there is one.
@@ -69,7 +72,8 @@ def fit(
     for row in progress.history:
         on_epoch(row)
     network = distributed.wrap(model)
-    passes = make_passes(network, compute, _weight(train))
+    forward = compiled(network, train, section.epochs, compute, compile)
+    passes = make_passes(network, compute, _weight(train), forward)
     weight = None if (found := _weight(val)) is None else found.cpu()  # where the logits are
     done = len(progress.history)
     with ProgressBar(section.epochs, train.count, done) as bar:
@@ -125,16 +129,21 @@ def _weight(batches: Batches) -> Tensor | None:
     return None if weights is None else torch.tensor(weights, dtype=torch.float32, device=batches.labels.device)
 
 
-def make_passes(network: nn.Module, compute: Compute, weight: Tensor | None = None) -> Passes:
+def make_passes(
+    network: nn.Module,
+    compute: Compute,
+    weight: Tensor | None = None,
+    forward: Callable[[Tensor], Tensor] | None = None,
+) -> Passes:
     """Forward and backward pass of this process's part of a batch of `size`: (x, y, size) -> (sum of losses, number right).
 
     Both stay on the device: reading them each step would make a GPU wait. On one GPU the passes are a CUDA graph.
-    `weight`: what an image of each label counts in the loss, on the device; None for 1.
+    `weight`: what an image of each label counts in the loss, on the device; None for 1. `forward`: computes what `network` does.
     """
 
     def passes(x: Tensor, y: Tensor, size: int) -> tuple[Tensor, Tensor]:
         with compute.autocast():
-            logits = network(x)
+            logits = (forward or network)(x)
         loss = mean_loss(logits.float(), y, weight)
         mine = distributed.part(size)
         # gradients are averaged over the processes: so weighted, that is the mean over the whole batch

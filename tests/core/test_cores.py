@@ -16,7 +16,9 @@ ROOT = Path(__file__).parents[2]
 CORES = os.cpu_count()
 WHOLE = hasattr(os, "sched_getaffinity") and len(os.sched_getaffinity(0)) == CORES and CORES > 1
 needs_all_cores = pytest.mark.skipif(not WHOLE, reason="needs a process that may use all of two or more cores")
-BASE = Base(seed=0, threads=CORES, device="cpu", precision="fp32", processes=1, image_size=64, tracking=False)
+BASE = Base(
+    seed=0, threads=CORES, device="cpu", precision="fp32", processes=1, compile="off", image_size=64, tracking=False
+)
 PROGRAM = """
 import json, os, sys
 from concurrent.futures import ThreadPoolExecutor
