@@ -8,6 +8,7 @@ order, the most important first, until the time is over:
 
     stages      recipe article stage by stage, each a process of its own: seconds, accuracies; photos kept whole
     benchmark   article_vs_fakeface.py, one approach after the other
+    steps       a step plain and compiled, and what keeping the state costs an epoch
     tests       tests/training/test_cuda.py, where pytest is
     processes   two processes on one card (gloo) against one, on the same data
     stages      again with split.group_by: none, and with the recipes best (EfficientNet-Lite0) and clip
@@ -36,7 +37,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 HERE = Path(__file__).parent
-PARTS = ("stages", "benchmark", "tests", "processes")
+PARTS = ("stages", "benchmark", "steps", "tests", "processes")
 RECIPES = {"article": "resnet18", "best": "efficientnet_lite0", "clip": "clip_vit_b16"}  # and the network in question
 STAGES = ("split", "features", "train_scratch", "train_extractor", "train_finetune", "evaluate")
 NEEDED = ("pandas", "scipy", "sklearn", "imagehash", "matplotlib", "typer")
@@ -111,18 +112,21 @@ def main() -> None:
     args = parse_args()
     clock = Clock(args.minutes)
     sys.path.insert(0, str(ROOT))  # a bare machine has torch but not this package installed
+    args.fresh = True  # no row of the benchmark's table stands yet
     args.weights = dict(item.partition("=")[::2] for item in args.weights)
     args.direct |= any(find_spec(name) is None for name in NEEDED)
     grouped = args.group_by or ["photo", "none"]
     recipes = [(recipe, group) for recipe in args.recipe or RECIPES for group in grouped]
     parts: list[tuple[Any, ...]] = [(stages, *recipe) for recipe in recipes[:1]]
     parts += [(benchmark, name) for name in ["scratch", "finetune", "evaluation", "extractor", "finetune32"]]
-    parts += [(tests,), (processes,), *((stages, *recipe) for recipe in recipes[1:])]
+    parts += [(steps,), (tests,), (processes,), *((stages, *recipe) for recipe in recipes[1:])]
     wanted = args.part or PARTS
     print(heading(args))
     with tempfile.TemporaryDirectory(prefix="fakeface-gpu-") as folder:
         if args.data is None:
             args.data = Path(folder, "pictures")
+            from gpu_stages import draw
+
             draw(args.data, args.pictures)
         last = None
         for part, *what in parts:
@@ -142,6 +146,7 @@ def main() -> None:
 TITLES: dict[str, Callable[..., str]] = {
     "stages": lambda recipe, group: f"### Recipe `{recipe}`, `group_by: {group}`",
     "benchmark": lambda name: "### `article_vs_fakeface.py`",
+    "steps": lambda: "### A training step",
     "tests": lambda: "### `tests/training/test_cuda.py`",
     "processes": lambda: "### Two processes on one device against one",
 }
@@ -163,22 +168,6 @@ def heading(args: argparse.Namespace) -> str:
         f"commit {commit.stdout.strip() or 'unknown'}, {datetime.date.today()}\n\n"
         f"    benchmarks/gpu.sh {shlex.join(sys.argv[1:])}\n\nStages: {which}, {args.threads} threads."
     )
-
-
-def draw(folder: Path, pairs: int) -> None:
-    """Smooth random pictures in 0_real and a noisier copy of each in 1_fake, 128 pixels, under one name."""
-    import numpy as np
-    from PIL import Image
-
-    rng = np.random.default_rng(0)
-    for name in ("0_real", "1_fake"):
-        (folder / name).mkdir(parents=True)
-    for i in range(pairs):
-        small = Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8))
-        real = np.asarray(small.resize((128, 128), Image.Resampling.BICUBIC)).astype(np.int16)
-        fake = (real + rng.integers(-12, 13, real.shape)).clip(0, 255)
-        for name, pixels in (("0_real", real), ("1_fake", fake)):
-            Image.fromarray(pixels.astype(np.uint8)).save(folder / name / f"{i:05d}.jpg", quality=92)
 
 
 def stages(args: argparse.Namespace, clock: Clock, folder: Path, recipe: str, group: str) -> None:
@@ -266,7 +255,20 @@ def benchmark(args: argparse.Namespace, clock: Clock, folder: Path, name: str) -
     command = [sys.executable, str(HERE / "article_vs_fakeface.py"), "--data", str(args.data.resolve())]
     _, said = clock.run(f"benchmark {name}", [*command, "--device", args.device, "--approach", name, *sizes], folder)
     rows = said.strip().splitlines()
-    print("\n".join(rows if name == "scratch" else rows[2:]), flush=True)
+    print("\n".join(rows if args.fresh else rows[2:]), flush=True)
+    args.fresh = False
+
+
+def steps(args: argparse.Namespace, clock: Clock, folder: Path) -> None:
+    """Milliseconds a step, and seconds of the first epoch, in which the passes are recorded or compiled."""
+    print(
+        "| network, batch | base.compile | state kept | a step, ms | first epoch, s |\n" + "|---" * 5 + "|", flush=True
+    )
+    for name in ("mynet", "resnet18")[: 1 if args.tiny else 2]:
+        for compiled, kept in (("off", ""), ("off", "yes"), ("on", "")):
+            command = [sys.executable, str(HERE / "gpu_stages.py"), "steps", args.device, name, compiled, kept]
+            _, said = clock.run(f"steps of {name}", [*command, *["tiny"] * args.tiny], folder)
+            print(said.strip().splitlines()[-1], flush=True)
 
 
 def tests(args: argparse.Namespace, clock: Clock, folder: Path) -> None:

@@ -6,6 +6,7 @@ intervals, cards, pictures.
 
     python benchmarks/gpu_stages.py STAGE                         split, features, train_scratch, ..., evaluate
     python benchmarks/gpu_stages.py processes DEVICE WORLD        trains in WORLD processes on one device; prints its losses
+    python benchmarks/gpu_stages.py steps DEVICE NETWORK COMPILE KEPT [tiny]           a row of the table of steps
 """
 
 import json
@@ -21,6 +22,25 @@ from typing import Any
 import numpy as np
 
 APPROACHES = ("scratch", "extractor", "finetune")
+PLAIN: dict[str, Any] = {
+    "optimizer": "sgd", "momentum": 0.9, "weight_decay": 0.0, "schedule": "constant", "step_size": 7, "gamma": 0.1,
+    "keep": "last", "balance": "class", "patience": 0,
+}  # fmt: skip
+
+
+def draw(folder: Path, pairs: int) -> None:
+    """Smooth random pictures in 0_real and a noisier copy of each in 1_fake, 128 pixels, under one name."""
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    for name in ("0_real", "1_fake"):
+        (folder / name).mkdir(parents=True)
+    for i in range(pairs):
+        small = Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8))
+        real = np.asarray(small.resize((128, 128), Image.Resampling.BICUBIC)).astype(np.int16)
+        fake = (real + rng.integers(-12, 13, real.shape)).clip(0, 255)
+        for name, pixels in (("0_real", real), ("1_fake", fake)):
+            Image.fromarray(pixels.astype(np.uint8)).save(folder / name / f"{i:05d}.jpg", quality=92)
 
 
 def split(params: Any) -> None:
@@ -120,7 +140,17 @@ def train(approach: str, params: Any) -> None:
     model.to(compute.device).to(memory_format=channels_last)
     resume = ResumeFile(Path(".fakeface/resume"), approach, "benchmark")
     with resume.alone():
-        result = fit(model, batches[0], batches[1], p, compute, seed=seed, views=views, resume=resume)
+        result = fit(
+            model,
+            batches[0],
+            batches[1],
+            p,
+            compute,
+            seed=seed,
+            compile=params.base.compile,
+            views=views,
+            resume=resume,
+        )
     Path("models").mkdir(exist_ok=True)
     save_tensors(Path(f"models/{approach}.safetensors"), model.state_dict())
     best = merit(result.history[result.best_epoch - 1])[0]
@@ -204,10 +234,7 @@ def process(device: str, world: int, rendezvous: str) -> None:
         pixels, np.arange(29) % 2, np.arange(29), NETWORKS["mynet"], crop_size=96, batch_size=9,
         device=compute.device, augment="crop",
     )  # fmt: skip
-    section = Training(
-        epochs=4, batch_size=9, optimizer="sgd", lr=0.003, momentum=0.9, weight_decay=0.0, schedule="constant",
-        step_size=7, gamma=0.1, keep="last", balance="class", patience=0,
-    )  # fmt: skip
+    section = Training(epochs=4, batch_size=9, lr=0.003, **PLAIN)
     model = build("mynet", 96).to(compute.device).to(memory_format=torch.channels_last)
     history = fit(model, batches, batches, section, compute).history
     if distributed.rank() == 0:
@@ -215,8 +242,46 @@ def process(device: str, world: int, rendezvous: str) -> None:
     torch.distributed.destroy_process_group()
 
 
+def steps(device: str, name: str, compile: str, kept: str, tiny: str = "") -> None:
+    """Five epochs of 2700 random images, crop 224; a step is the median of those after the first, val and state included."""
+    import torch
+
+    from fakeface.core.params import Training
+    from fakeface.detector.batches import PixelBatches
+    from fakeface.detector.device import configure
+    from fakeface.detector.networks import NETWORKS, build
+    from fakeface.training.loop import fit
+    from fakeface.training.resume import ResumeFile
+
+    compute, batch = configure(0, 1 if tiny else 8, device, "auto"), 16 if name == "mynet" else 4
+    images, size, crop = (64, 112, 96) if tiny else (2700, 256, 224)
+    pixels = np.random.default_rng(0).integers(0, 256, (images, 3, size, size), dtype=np.uint8)
+    train, val = (
+        PixelBatches(
+            pixels, np.arange(images) % 2, np.arange(count), NETWORKS[name], crop_size=crop, batch_size=one,
+            device=compute.device, augment="article",
+        ) for one, count in ((batch, images), (compute.scoring_batch, images // 6))
+    )  # fmt: skip
+    model = build(name, crop)
+    model.to(compute.device).to(memory_format=torch.channels_last)
+    with tempfile.TemporaryDirectory() as folder:
+        resume = ResumeFile(Path(folder), name, "steps") if kept else None
+        times = [time.perf_counter()]
+        section = Training(epochs=5, batch_size=batch, lr=0.001, **PLAIN)
+        fit(model, train, val, section, compute, compile=compile, resume=resume,
+            on_epoch=lambda row: times.append(time.perf_counter()))  # fmt: skip
+        if resume:
+            resume.wait()
+    first, *others = np.diff(times).tolist()
+    step = 1000 * float(np.median(others)) / len(train)
+    print(f"| {name}, {batch} | {compile} | {kept or 'no'} | {step:.2f} | {first:.1f} |")
+
+
 def main() -> None:
     what, *rest = sys.argv[1:]
+    if what == "steps":
+        steps(*rest)
+        return
     if what in ("processes", "process"):
         globals()[what](rest[0], int(rest[1]), *rest[2:])
         return

@@ -34,8 +34,11 @@ def test_prints_the_tables(part):
     assert float(seconds["all"]) == pytest.approx(sum(float(seconds[name]) for name in STAGES), abs=0.5)
     assert len(re.findall(r"^\| train_\w+ \| [\d.]+ \| [\d.]+ \| [\d.]+ \|$", done.stdout, re.MULTILINE)) == 3
     if part == ("--direct",):
-        assert len(titles) == 4
+        assert len(titles) == 5
         assert first_cells(done.stdout)[len(tables) :] == ["approach", "scratch"]
+        rows = re.findall(r"^\| mynet, 16 \| (on|off) \| (no|yes) \| ([\d.]+) \|", done.stdout, re.MULTILINE)
+        assert [row[:2] for row in rows] == [("off", "no"), ("off", "yes"), ("on", "no")]
+        assert all(float(row[2]) > 0 for row in rows)
         assert re.search(r"\d+ (passed|skipped)", done.stdout)
         assert re.search(r"largest relative difference .*: equal", done.stdout)
 
