@@ -32,7 +32,7 @@ def _once(names: list[str] | None) -> list[str] | None:
 
 @app.command()
 def recipe(
-    name: Annotated[str, typer.Argument(help="A file in recipes/ without .yaml, such as default or article.")],
+    name: Annotated[str, typer.Argument(help="Name of a file in recipes/ without .yaml, such as default or article.")],
     data: Annotated[Path | None, typer.Option(help="Folder with your faces; written to split.data.")] = None,
 ) -> None:
     """Write a recipe's values into params.yaml; comments and layout stay. Run it from the project's root."""
@@ -55,8 +55,10 @@ def use(
         list[str] | None,
         typer.Option(callback=_once, metavar="NAME", help="The fake class: its folder, or its label in a list."),
     ] = None,
-    swapped: Annotated[bool, typer.Option("--swapped", help="A class named after the other one is meant so.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what is there.")] = False,
+    swapped: Annotated[
+        bool, typer.Option("--swapped", help="Accept a class whose name suggests the other class.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Report only; change nothing.")] = False,
 ) -> None:
     """Look at a folder or list of faces, and write what fits into params.yaml. Run it from the project's root."""
     from fakeface.cli.use import use
@@ -71,11 +73,11 @@ def normalise(
     ],
     target: Annotated[
         Path,
-        typer.Argument(help="The folder to make, with the same sub-folders in it, so split.real and split.fake stay."),
+        typer.Argument(help="Folder to create; sub-folders keep their names, so split.real and split.fake stay valid."),
     ],
-    size: Annotated[int, typer.Option(min=16, max=4096, help="Side of the squares, in pixels.")] = 256,
-    quality: Annotated[int | None, typer.Option(min=1, max=95, help="Of JPEG; without it 90.")] = None,
-    png: Annotated[bool, typer.Option("--png", help="PNG, without loss, in place of JPEG.")] = False,
+    size: Annotated[int, typer.Option(min=16, max=4096, help="Side of the square output images, in pixels.")] = 256,
+    quality: Annotated[int | None, typer.Option(min=1, max=95, help="JPEG quality; the default is 90.")] = None,
+    png: Annotated[bool, typer.Option("--png", help="Write PNG (lossless) instead of JPEG.")] = False,
 ) -> None:
     """Write all images of a folder in one format, size and quality, so that a file says nothing about its class.
 
@@ -110,7 +112,7 @@ def check() -> None:
     if Path(source or split.data) == Path("data/sample"):
         if params.sample.count == 0:
             raise UserError("params.yaml: split.data is the embedded sample, but sample.count is 0; set it to 300")
-        available, there = [params.sample.count] * 2, "that the first run draws into data/sample"
+        available, there = [params.sample.count] * 2, "that the first run will draw into data/sample"
     elif source is not None:
         available, there = list(map(len, find_sources(Path(source), split.real, split.fake))), f"in {source}"
     else:
@@ -130,7 +132,7 @@ def check() -> None:
     class_sizes(split.protocol, split.train, split.val, split.test, available, folders)
     for name, section in params:
         if getattr(section, "lr", 0) > LARGEST_LR:
-            print(f"note: {name}.lr = {section.lr:g} is far above what trains; 0.001 to 0.1 are usual")
+            print(f"note: {name}.lr = {section.lr:g} is too high to train with; typical values are 0.001 to 0.1")
         if getattr(section, "weights", "none") in ("imagenet", "openai") and section.network != "efficientnet_lite0":
             from fakeface.detector.weights import here  # which takes seconds to import
 
@@ -169,7 +171,9 @@ def experiments() -> None:
 
 @app.command()
 def publish(
-    all_commits: Annotated[bool, typer.Option("--all-commits", help="Past commits on branches and tags too.")] = False,
+    all_commits: Annotated[
+        bool, typer.Option("--all-commits", help="Include past commits on branches and tags.")
+    ] = False,
     exp: Annotated[bool, typer.Option("--exp", help="DVC's experiments too.")] = False,
 ) -> None:
     """Show in MLflow what DVC keeps: each training of dvc.lock is one run there. Again, it changes nothing."""
@@ -211,7 +215,7 @@ def promote(version: Annotated[int, typer.Argument(help="A version of the regist
 @app.command()
 def export(
     model: Model = None,
-    output: Annotated[Path | None, typer.Option(help="The file to write; without it <approach>.onnx.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Output file; the default is <approach>.onnx.")] = None,
 ) -> None:
     """Write a detector as one ONNX file that runs without this project: pixels in, calibrated score out."""
     if output is not None and output.suffix != ".onnx":
@@ -232,7 +236,7 @@ def export(
 @app.command()
 def web(
     model: Model = None,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 7860,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 chooses a free one.")] = 7860,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")] = True,
 ) -> None:
     """A page on this machine alone on which photos are dropped and judged."""
@@ -246,7 +250,9 @@ app.command()(predict)
 
 @app.command()
 def card(
-    approach: Annotated[str | None, typer.Argument(help="A folder in models/; without it the best on val.")] = None,
+    approach: Annotated[
+        str | None, typer.Argument(help="A folder in models/; default: the best on the validation set.")
+    ] = None,
 ) -> None:
     """Write a model card in Markdown: what a detector is for, what it was trained on, and how often it errs."""
     from fakeface.core.load import load_params

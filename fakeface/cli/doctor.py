@@ -44,14 +44,14 @@ def examine(root: Path = Path(".")) -> Iterator[Finding]:
         try:
             yield from check()
         except Exception as error:  # this command is for machines on which something is broken
-            reason = f"could not be examined ({type(error).__name__}: {error})"
-            yield Finding(name, reason, "repair what the reason names, or install again with `make setup`")
+            reason = f"could not be checked ({type(error).__name__}: {error})"
+            yield Finding(name, reason, "fix the cause above, or reinstall with `make setup`")
 
 
 def _cores(params: Params | None) -> Iterator[Finding]:
     here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     asked = params.base.threads if params else here
-    remedy = f"set base.threads to {here} at most: more wait for each other (another number rounds otherwise)"
+    remedy = f"set base.threads to {here} or fewer: more only wait for each other (results will differ slightly)"
     yield Finding("cores", f"{here}, base.threads = {asked}", remedy if asked > here else "")
 
 
@@ -59,13 +59,13 @@ def _memory() -> Iterator[Finding]:
     import psutil
 
     free = psutil.virtual_memory().available
-    remedy = f"free some: {LEAST_MEMORY / 1e9:.0f} GB are wanted, or training may be killed midway"
+    remedy = f"free some: {LEAST_MEMORY / 1e9:.0f} GB are recommended; with less, training may be killed"
     yield Finding("memory", f"{free / 1e9:.1f} GB free", remedy if free < LEAST_MEMORY else "")
 
 
 def _disk(root: Path) -> Iterator[Finding]:
     free = shutil.disk_usage(root).free
-    remedy = f"free some: {LEAST_DISK / 1e9:.0f} GB are wanted; `dvc gc --workspace` drops what nothing needs any more"
+    remedy = f"free some: {LEAST_DISK / 1e9:.0f} GB are recommended; `dvc gc --workspace` removes what is not in use"
     yield Finding("disk", f"{free / 1e9:.1f} GB free", remedy if free < LEAST_DISK else "")
 
 
@@ -75,7 +75,7 @@ def _dvc(root: Path) -> Iterator[Finding]:
     if not (root / ".dvc").is_dir() or not (root / "dvc.yaml").is_file():
         yield Finding("dvc", "no repository here", "run this from the project's root, where dvc.yaml is")
         return
-    remotes = ", ".join(Config(dvc_dir=str(root / ".dvc"))["remote"]) or "none, results are on this disk alone"
+    remotes = ", ".join(Config(dvc_dir=str(root / ".dvc"))["remote"]) or "none; results exist on this disk only"
     state = f"remote: {remotes}; `dvc status` says what would run"
     if shutil.which("dvc") is None:  # DVC's workers call it by name, and only say so in their log
         state += "; before `dvc queue start`: `. .venv/bin/activate`, since its workers look for dvc on the PATH"
@@ -89,7 +89,7 @@ def _torch(params: Params | None) -> Iterator[Finding]:
 
         torch.ops.torchvision.nms  # noqa: B018  a torchvision built for another torch imports, and lacks its operators
     except Exception as error:
-        remedy = "install a pair that fits: `pip install -r requirements.lock`"
+        remedy = "install matching versions: `pip install -r requirements.lock`"
         yield Finding("torch", f"torch and torchvision do not work together ({one_line(error)})", remedy)
         return
     yield Finding("torch", f"{torch.__version__} with torchvision {torchvision.__version__}")
@@ -103,7 +103,7 @@ def _torch(params: Params | None) -> Iterator[Finding]:
     fast = torch.cuda.is_bf16_supported() if cuda and base.device != "cpu" else device.cpu_is_fast_in_bf16()
     slow = base.precision == "bf16" and not fast
     remedy = "set base.precision to auto or fp32: bf16 is emulated here, and slower" if slow else ""
-    yield Finding("precision", f"{'bf16' if fast else 'fp32'} is what it is good at", remedy)
+    yield Finding("precision", f"{'bf16' if fast else 'fp32'} is fastest here", remedy)
     yield from _weights(params)
     if params.aligned_source() and params.aligned.autoencoder == "taef2":
         from fakeface.aligned.autoencoder import places

@@ -61,7 +61,7 @@ def read_list(path: Path, real: str | None, fake: str | None) -> list[Row]:
     for key in ("path", "label"):
         if key not in found:
             raise UserError(
-                f"{path}: no column for the {key}; name one {' or '.join(COLUMNS[key][:3])} (there are: {', '.join(names)})"
+                f"{path}: no column for the {key}; name one {' or '.join(COLUMNS[key][:3])} (found: {', '.join(names)})"
             )
     label = str(found["label"]).strip().casefold()
     ones = label in ("is_fake", "fake")
@@ -81,7 +81,7 @@ def read_list(path: Path, real: str | None, fake: str | None) -> list[Row]:
         if said.casefold() not in known:
             there = sorted(set(table[found["label"]]))
             shown = ", ".join(there[:10]) + (", ..." if len(there) > 10 else "")
-            remedy = f"say which is which with --real VALUE --fake VALUE (there are: {shown})"
+            remedy = f"name the labels with --real VALUE --fake VALUE (found: {shown})"
             if {known.get(name.casefold()) for name in there} >= {False, True}:
                 remedy = f"correct it, or {remedy}"
             column = f"in row {number}, column {found['label']},"
@@ -105,10 +105,12 @@ def read_list(path: Path, real: str | None, fake: str | None) -> list[Row]:
     if hidden:
         print(f"note: {path}: {len(hidden)} hidden files, such as {printable(hidden[0])}, are never data: left out")
     if {row.fake for row in rows} != {False, True}:
-        raise UserError(f"{path}: all {len(rows)} files have one label; a list needs both classes")
+        raise UserError(f"{path}: all {len(rows)} files have the same label; a list needs both classes")
     splits = {row.split for row in rows}
     if "split" in found and ("" in splits or not {"train", "test"} <= splits):
-        print(f"note: {path}: the column {found['split']} is not used: it must say train, val or test of every file")
+        print(
+            f"note: {path}: the column {found['split']} is ignored: every file must be assigned to train, val or test"
+        )
         rows = [replace(row, split="") for row in rows]
     return rows
 
@@ -135,7 +137,7 @@ def gather(rows: list[Row], into: Path) -> None:
         UserError: `into` holds something already, or a file cannot be read.
     """
     if into.is_dir() and any(into.iterdir()):
-        raise UserError(f"{into}: is not empty; move its files away first, so that none is lost")
+        raise UserError(f"{into}: is not empty; move its files elsewhere first, so that none are lost")
     places: dict[PurePosixPath, Path] = {}
     with whole(into.resolve()) as partial:  # behind a link, which stays
         partial.mkdir()
@@ -184,13 +186,13 @@ def _table(path: Path) -> "pd.DataFrame":
             table.index += 1
             table = table.where(table.notna(), "").astype(str)
         else:
-            raise UserError(f"{path}: is no folder, and as a list it must end in .csv, .tsv, .json or .jsonl")
+            raise UserError(f"{path}: is neither a folder nor a list that ends in .csv, .tsv, .json or .jsonl")
     except UnicodeDecodeError:
         raise UserError(f"{path}: is not UTF-8; save it as CSV UTF-8 (or, if it is no CSV, as UTF-8)") from None
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"{path}: not readable as a list ({' '.join(str(error).split())[:120]})") from None
     if table.empty:
-        raise UserError(f"{path}: the list has no row")
+        raise UserError(f"{path}: the list has no rows")
     return table
 
 

@@ -32,13 +32,13 @@ def normalise(source: Path, target: Path, size: int, quality: int | None, max_me
         UserError: `source` has no image, or `target` is not empty.
     """
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise UserError(f"{target}: is there already; name a new folder, so that nothing is lost")
+        raise UserError(f"{target}: already exists; choose a new folder, so that nothing is overwritten")
     if target.resolve().is_relative_to(source.resolve()):
-        raise UserError(f"{target}: lies in {source}; name a folder outside of it")
+        raise UserError(f"{target}: is inside {source}; choose a folder outside it")
     files = walk(source)[0]
     images = [path for path in files if is_image(path.name)]
     if not images:
-        raise UserError(f"{source}: no image there; name the folder that holds the class folders")
+        raise UserError(f"{source}: contains no images; name the folder that holds the class folders")
     suffix = ".jpg" if quality else ".png"
     places = renamed(images, suffix)
     quiet()

@@ -43,7 +43,7 @@ def write_values(values: dict[str, Any], root: Path = Path("."), *, drop_others:
     yaml = _round_trip()
     target = read_yaml(path, yaml)
     if not isinstance(target, dict):
-        raise UserError(f"{path}: holds no sections such as 'base:'; `git checkout params.yaml` first")
+        raise UserError(f"{path}: contains no sections such as 'base:'; run `git checkout params.yaml` first")
     for section, keys in values.items():
         if not isinstance(target.get(section), dict):
             target[section] = CommentedMap()
@@ -75,7 +75,7 @@ def recipe_values(name: str, root: Path = Path(".")) -> dict[str, Any]:
         path = folder / f"{name}.yaml"
         overlay = read_yaml(path, _round_trip())
         if not isinstance(overlay, dict):
-            raise UserError(f"{path}: must hold the sections and keys that differ from recipes/default.yaml")
+            raise UserError(f"{path}: must contain only the sections and keys that differ from recipes/default.yaml")
         for section, keys in overlay.items():
             known = isinstance(keys, dict) and section in values
             values[section] = {**values[section], **keys} if known else keys

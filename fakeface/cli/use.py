@@ -51,10 +51,10 @@ def use(place: Path, real: str | None, fake: str | None, *, swapped: bool, dry_r
         UserError: nothing fits, or more than one thing does; the message lists what is there.
     """
     if (real is None) != (fake is None):
-        raise UserError("--real and --fake go together: name both classes, or none")
+        raise UserError("--real and --fake must be given together")
     for key, name in (("real", real), ("fake", fake)):
         if name and not swapped and meaning(Path(name).name) not in (key, None):
-            raise UserError(f"--{key} {name}: is named as the other class; if that is meant, add --swapped")
+            raise UserError(f"--{key} {name}: the name suggests the other class; if this is intended, add --swapped")
     quiet()
     now = load_params()  # before anything is brought anywhere
     pair, rows = _look(place.expanduser(), real, fake)
@@ -74,14 +74,12 @@ def use(place: Path, real: str | None, fake: str | None, *, swapped: bool, dry_r
             for label, (kind, name) in enumerate((("real", pair.real), ("fake", pair.fake)))
         ]
         if said := differ(formats):
-            remedy = f"`fakeface normalise {values['data']} NEW_FOLDER` gives all one"
+            remedy = f"`fakeface normalise {values['data']} NEW_FOLDER` converts all images to one format"
             print(printable(f"warning: the classes differ in format ({said}), so a detector may learn that; {remedy}"))
         if unused := left_out(pair.data, pair.real, pair.fake):
             print("not used: " + printable(", ".join(f"{n} {kind}" for kind, n in unused.items())))
     if rows:
-        print(
-            f"{'would be' if dry_run else 'are'} brought to {RAW}: links to the files, or copies where links cannot be"
-        )
+        print(f"the files {'would be' if dry_run else 'are'} linked into {RAW} (copied where links are not possible)")
     own = values["data"] != "data/sample"  # which is drawn, and would be gone
     changes: dict[str, dict[str, Any]] = ({"sample": {"count": 0}} if own else {}) | {"split": values}
     lines = [f"{name}.{key}: {_quoted(value)}" for name, keys in changes.items() for key, value in keys.items()]
@@ -108,9 +106,9 @@ def suggestions(found: list[Found], params: Params) -> dict[str, Any]:
     if "" in folders or not FEW < len(set(folders)) < len(folders):
         return {"group_by": "photo"} | values
     group_by = without_generators(stems, labels)
-    said = f"note: the {len(set(folders))} sub-folders of the reals look like persons"
+    said = f"note: the {len(set(folders))} sub-folders of the real class look like persons"
     if group_by != "folder":
-        said += ", some of the fakes' like generators, none of which is kept on one side"
+        said += "; some sub-folders of the fake class look like generators, which are not grouped"
     if values.get("protocol") != "folders" and (reason := _refusal(stems, labels, group_by, params)):
         print(
             printable(
@@ -181,7 +179,7 @@ def describe(kind: str, name: str, data: Path, found: list[Found], max_megapixel
     size_of = f", {min(sides)} to {max(sides)} pixels (shorter side)" if sides else ""
     print(printable(f"{kind}: {name}: {len(found)} images{below}, {formats}{size_of}"))
     if bad:
-        of = f"{len(bad)} of {len(looked)} that were looked at" if len(looked) < len(found) else str(len(bad))
+        of = f"{len(bad)} of {len(looked)} files checked" if len(looked) < len(found) else str(len(bad))
         remedy = "repair or remove such files, or set split.on_bad_image: skip in params.yaml"
         print(printable(f"warning: {kind}: unreadable: {of}, such as {bad[0]}; {remedy}"))
     return kinds
@@ -226,24 +224,24 @@ def _no_pair(place: Path, pairs: list[Pair]) -> str:
     folders = candidates or [path for path in inside if path.is_dir()]
     names = list(dict.fromkeys(path.relative_to(place).as_posix() for path in folders))
     there = ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "") or "no folder"
-    which = "say which with --real FOLDER --fake FOLDER"
+    which = "name them with --real FOLDER --fake FOLDER"
     if len({pair.data for pair in pairs}) > 1:
         data = pairs[0].data.relative_to(place).as_posix()
         below = f"put them below the class folders ({pairs[0].real}/{data}), or {LIST}"
-        said = f"name one of their folders ({pairs[0].data}), or, where they are persons or recordings, {below}"
+        said = f"name one of their folders ({pairs[0].data}), or, if they are persons or recordings, {below}"
         return f"{len(pairs)} pairs of a real and a fake folder ({there}); {said}"
     if pairs:
-        return f"more than one real or fake folder (there is {there}); {which}, or put them as sub-folders into one of each class"
+        return f"more than one real or fake folder (found: {there}); {which}, or make them sub-folders of one folder per class"
     if not names and (images := sum(is_image(path.name) for path in inside)):
-        return f"{images} images and no folder in it; put each class into a folder of its own, real and fake, or {LIST}"
+        return f"{images} images but no folders; put each class into its own folder, real and fake, or {LIST}"
     known = {kind: [name for name in names if meaning(name) == kind] for kind in ("real", "fake", None)}
     one, other = ("real", "fake") if known["real"] else ("fake", "real")
     if len(known[one]) == 1 and known[None] and not known[other]:
-        line = f"say --{one} {known[one][0]} --{other} {known[None][0]}"
+        line = f"use --{one} {known[one][0]} --{other} {known[None][0]}"
         if len(known[None]) > 1:
-            line += f", or another one; for several put them as sub-folders into one folder named {other}"
-        return f"{known[one][0]} is named {one}, and no folder beside it {other} (there is {there}); {line}"
-    return f"no folder is named real, and one beside it fake (there is {there}); {which}"
+            line += f", or another folder; if there are several, make them sub-folders of one folder named {other}"
+        return f"{known[one][0]} is named {one}, but no folder beside it is named {other} (found: {there}); {line}"
+    return f"no folders named real and fake side by side (found: {there}); {which}"
 
 
 def _quoted(value: Any) -> str:

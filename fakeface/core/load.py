@@ -121,7 +121,7 @@ def _explain(error: Any) -> str:
     if kind == "missing":
         return f"{key} is missing; add it, or restore the file with `fakeface recipe default`"
     if kind == "extra_forbidden":
-        return f"{key} is not a parameter{_nearest(error['loc'])}"
+        return f"{key} is not a known parameter{_nearest(error['loc'])}"
     if kind == "value_error":
         return f"{key + ': ' if key else ''}{error['ctx']['error']}"
     message = error["msg"].replace("Input should be", "must be")

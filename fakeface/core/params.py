@@ -46,7 +46,7 @@ def _one_of(what: str, names: Callable[[], Sequence[str]]) -> AfterValidator:
 def _once(values: list[Any]) -> list[Any]:
     for value in values:
         if values.count(value) > 1:
-            raise ValueError(f"{value!r} stands there twice; once is enough")
+            raise ValueError(f"{value!r} is listed twice; remove one")
     return values
 
 
@@ -57,10 +57,10 @@ def _generators(names: list[str]) -> list[str]:
     for name in names:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
             raise ValueError(
-                f"{name!r}: only letters, digits, . - and _ can stand there; rename the sub-folder, or set [{ALL}]"
+                f"{name!r}: only letters, digits, '.', '-' and '_' are allowed; rename the sub-folder, or set [{ALL}]"
             )
     if ALL in names and len(names) > 1:
-        raise ValueError(f"{ALL} stands for every generator: leave it alone there, or name the generators")
+        raise ValueError(f"{ALL} means every generator: list it alone, or name the generators")
     return _once(names)
 
 
@@ -135,9 +135,9 @@ class Split(Section):
         sizes = (self.train, self.val, self.test)
         real, fake = PurePosixPath(self.real), PurePosixPath(self.fake)
         if any(path.is_absolute() or ".." in path.parts for path in (real, fake)):
-            raise ValueError("real and fake are folders inside split.data, without a leading / and without ..")
+            raise ValueError("real and fake must be paths inside split.data, without a leading / and without ..")
         if real.is_relative_to(fake) or fake.is_relative_to(real):
-            raise ValueError("real and fake are one folder, or one lies in the other; name two folders side by side")
+            raise ValueError("real and fake are the same folder, or one contains the other; name two separate folders")
         if self.protocol == "counts" and any(size != int(size) or size < 1 for size in sizes):
             raise ValueError(
                 "protocol counts needs whole numbers of images per class, 1 or more, in train, val and test"

@@ -16,8 +16,8 @@ from typing import Any
 from fakeface.core.errors import UserError, printable
 
 OTHERS_SECONDS = 20
-REMEDIES = dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "free some space and run again") | dict.fromkeys(
-    (errno.EACCES, errno.EPERM, errno.EROFS), "give yourself the right to it, or take another place, and run again"
+REMEDIES = dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "free disk space, then run again") | dict.fromkeys(
+    (errno.EACCES, errno.EPERM, errno.EROFS), "check permissions or choose another path, then run again"
 )
 
 

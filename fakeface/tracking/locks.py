@@ -63,7 +63,7 @@ class State:
         except Exception as error:  # DVC and its remotes raise many kinds
             raise NotThere(f"{path}: {one_line(error)}") from None
         if md5 and hashlib.md5(content, usedforsecurity=False).hexdigest() != md5:
-            raise NotThere(f"{path} is not what dvc.lock says")
+            raise NotThere(f"{path} does not match dvc.lock")
         return str(content.decode())
 
     def folder(self, stage: str, name: str, copies: Path | None) -> Path:
@@ -83,7 +83,7 @@ class State:
             except Exception as error:
                 raise NotThere(f"{path}: {one_line(error)}") from None
         if self._md5(found) != md5:
-            raise NotThere(f"{path} is not what dvc.lock says; `dvc checkout` puts it back")
+            raise NotThere(f"{path} does not match dvc.lock; `dvc checkout` restores it")
         return found
 
     def figures(self, stage: str, approach: str) -> dict[str, float]:

@@ -139,7 +139,7 @@ def _register(client: Any, experiment: str, tree: State, margin: float) -> str:
         if lost and not said:
             return (
                 f"nothing registered: the champion of {registry.KEPT} ({lost['approach']}) is neither in DVC's cache nor in "
-                "its remote; bring it with `dvc pull --all-commits`, or remove the file to begin anew"
+                "its remote; fetch it with `dvc pull --all-commits`, or remove the file to start over"
             )
         try:
             models = {name: tree.folder(f"train_{name}", name, Path(copies)) for name in APPROACHES}

@@ -37,7 +37,7 @@ def register_best(client: Any, experiment: str, models: dict[str, Path], hashes:
     best = best_on_val({name: read_json(folder / "card.json") for name, folder in models.items()})
     version = register(client, experiment, models[best], hashes[best])
     if version is None:
-        return f"{best} is the best on val, but has no whole run to be registered from"
+        return f"{best} is the best on the validation set, but has no complete run to register"
     said = f"version {version.version} ({best}, val accuracy {float(version.tags['val_accuracy']):.4f})"
     now = champion(client)
     if now is None:
@@ -125,7 +125,7 @@ def lost_champion(client: Any) -> dict[str, str] | None:
         kept = read_json(KEPT)
         return {name: str(kept[name]) for name in ("approach", "model_sha256", "md5")}
     except (ValueError, KeyError, TypeError):
-        raise UserError(f"{KEPT}: names no champion; `git checkout {KEPT}`, or remove it") from None
+        raise UserError(f"{KEPT}: names no champion; run `git checkout {KEPT}`, or remove the file") from None
 
 
 def promote(version: str) -> None:
@@ -170,15 +170,13 @@ def fetched(uri: str) -> Iterator[Path]:
             inside = flavours["python_function"]["artifacts"]["checkpoint"]["path"]
         except (MlflowException, SQLAlchemyError, OSError, ValueError) as error:
             raise UserError(
-                f"{uri}: {one_line(error)}; `fakeface publish` makes versions, MLFLOW_TRACKING_URI names the store"
+                f"{uri}: {one_line(error)}; `fakeface publish` creates versions; MLFLOW_TRACKING_URI selects the store"
             ) from None
         except (KeyError, TypeError):
-            raise UserError(
-                f"{uri}: is no detector of fakeface; give the name of one, such as models:/fakeface@champion"
-            ) from None
+            raise UserError(f"{uri}: is not a fakeface detector; name one, such as models:/fakeface@champion") from None
         checkpoint = (folder / inside).resolve()
         if not checkpoint.is_relative_to(folder.resolve()):
-            raise UserError(f"{uri}: its checkpoint lies outside of the model ({inside})")
+            raise UserError(f"{uri}: its checkpoint path points outside the model ({inside})")
         yield checkpoint
 
 

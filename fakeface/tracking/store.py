@@ -103,7 +103,7 @@ def opened() -> Iterator[tuple[Any, str]]:
     try:
         yield open_store()
     except (MlflowException, SQLAlchemyError) as error:
-        remedy = "set MLFLOW_TRACKING_URI to a server that answers, or move mlflow.db away, and publish again"
+        remedy = "set MLFLOW_TRACKING_URI to a reachable server, or move mlflow.db away, then publish again"
         raise UserError(f"MLflow: {one_line(error)}; {remedy}") from None
 
 
@@ -132,7 +132,10 @@ def open_store() -> tuple[Any, str]:
             experiment = client.get_experiment_by_name(EXPERIMENT)
         if experiment.lifecycle_stage == "deleted":  # in the web page, where it can also be brought back
             client.restore_experiment(experiment.experiment_id)
-            print(f"note: the MLflow experiment {EXPERIMENT} was deleted; it is back, with its runs", file=sys.stderr)
+            print(
+                f"note: the MLflow experiment {EXPERIMENT} had been deleted; it was restored with its runs",
+                file=sys.stderr,
+            )
         for key, value in EXPERIMENT_TAGS.items():
             if experiment.tags.get(key) != value:
                 insist(client.set_experiment_tag, experiment.experiment_id, key, value)
@@ -201,7 +204,8 @@ def _bring_home(uri: str, old: str) -> None:
             inside = func.substr(uris, 1, len(old)) == old
             connection.execute(update(table(name, uris)).where(inside).values(moved))
     print(
-        f"note: the project was moved or copied; its MLflow store now keeps files in {root()}/mlruns", file=sys.stderr
+        f"note: the project was moved or copied; its MLflow store now keeps its files in {root()}/mlruns",
+        file=sys.stderr,
     )
 
 

@@ -148,15 +148,15 @@ def test_missing_params_yaml_is_named(root):
     ("recipe", "words"),
     [
         ("base: {device: gpu}", r"base\.device = 'gpu'"),
-        ("train_scratch: {epoch: 3}", r"train_scratch\.epoch is not a parameter; did you mean epochs\?"),
-        ("trian_scratch: {epochs: 3}", r"trian_scratch is not a parameter; did you mean train_scratch\?"),
+        ("train_scratch: {epoch: 3}", r"train_scratch\.epoch is not a known parameter; did you mean epochs\?"),
+        ("trian_scratch: {epochs: 3}", r"trian_scratch is not a known parameter; did you mean train_scratch\?"),
         (
             "features: {crop_size: 512}",
             r"features\.crop_size = 512",
         ),  # right by itself, wrong beside default's image size
         ("base: 3", r"base = 3"),
         ("base: [1,", "not readable as YAML"),
-        ("", "must hold the sections and keys that differ"),
+        ("", "must contain only the sections and keys that differ"),
     ],
 )
 def test_a_recipe_that_is_wrong_beside_default_changes_nothing_and_is_named(root, recipe, words):
@@ -240,11 +240,11 @@ def test_check_names_an_extra_set_that_is_not_there(root):
 
 def test_check_claims_no_image_and_warns_of_a_rate_that_trains_nothing(root):
     said = run_check(root).stdout
-    assert "images that the first run draws into data/sample" in said
+    assert "images that the first run will draw into data/sample" in said
     assert "note:" not in said
     params = (root / "params.yaml").read_text()
     (root / "params.yaml").write_text(re.sub(r"^  lr: \S+", "  lr: 10", params, count=1, flags=re.MULTILINE))
-    assert re.search(r"note: train_\w+\.lr = 10 is far above what trains", run_check(root).stdout)
+    assert re.search(r"note: train_\w+\.lr = 10 is too high to train with", run_check(root).stdout)
 
 
 @pytest.mark.parametrize(

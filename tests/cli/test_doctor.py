@@ -81,7 +81,7 @@ FAULTS = {
         "0.1 GB free",
     ),
     "no repository": (remove(".dvc"), "dvc", "project's root"),
-    "a damaged configuration of DVC": (edit(".dvc/config", "[core]", "[core"), "dvc", "could not be examined"),
+    "a damaged configuration of DVC": (edit(".dvc/config", "[core]", "[core"), "dvc", "could not be checked"),
     "no torchvision": (lambda r, m: m.setitem(sys.modules, "torchvision", None), "torch", "requirements.lock"),
     "weights that are not there": (
         lambda r, m: Project(r).set(features={"weights": "gone.pth"}),

@@ -126,11 +126,11 @@ def test_the_sample_stays(faces):
 def test_a_direction_is_never_guessed(faces):
     (faces / "0_real").rename(faces / "0")
     (faces / "1_fake").rename(faces / "1")
-    assert "there is 0, 1" in refused("a")
+    assert "found: 0, 1" in refused("a")
     run("a", "--real", "0", "--fake", "1")
     assert split() == ("a", "0", "1")
     (faces / "0").rename(faces / "fake")
-    assert "named as the other class" in refused("a", "--real", "fake", "--fake", "1")
+    assert "suggests the other class" in refused("a", "--real", "fake", "--fake", "1")
     run("a", "--real", "fake", "--fake", "1", "--swapped")
     assert split() == ("a", "fake", "1")
 
@@ -272,7 +272,10 @@ def in_folders(**kinds: tuple[str, int]) -> None:
 def test_persons_beside_generators_are_grouped_and_the_split_accepts_that(faces):
     in_folders(real=("person_", 12), fake=("gan", 2))
     said = run("a")
-    assert "the 12 sub-folders of the reals look like persons, some of the fakes' like generators" in said
+    assert (
+        "the 12 sub-folders of the real class look like persons; some sub-folders of the fake class look like generators"
+        in said
+    )
     assert "split.group_by: '^(?P<group>person_[^/]+)/'" in said
     found = find_images("a", "0_real", "1_fake")
     names = group_names([image.stem for image in found], setting("group_by"))
@@ -301,7 +304,7 @@ def test_a_list_s_split_is_kept_and_what_is_not_used_is_said(faces):
     assert {path.name for path in Path("data/raw").iterdir()} == {"train", "test"}
     shutil.rmtree("data/raw")
     write_table(",split", lambda kind, i: ",somewhere")
-    assert "the column split is not used" in run("a/list.csv")
+    assert "the column split is ignored" in run("a/list.csv")
     assert setting("protocol") == "fractions"
 
 
@@ -336,7 +339,7 @@ def test_lists_that_do_not_say_which_is_which(faces):
     names = [f"{name}/{file.name}" for name in ("0_real", "1_fake") for file in sorted((faces / name).iterdir())]
     table = Path("a/list.csv")
     table.write_text("file,label\n" + "\n".join(f"{name},{name[0]}" for name in names))
-    assert "--real VALUE --fake VALUE (there are: 0, 1)" in refused(table)
+    assert "--real VALUE --fake VALUE (found: 0, 1)" in refused(table)
     run(table, "--real", "0", "--fake", "1")
     assert len(list(Path("data/raw/1_fake").iterdir())) == 4
     shutil.rmtree("data/raw")
@@ -442,26 +445,26 @@ def test_an_odd_label_is_named_with_its_row(faces):
 LOST = {
     "flat": (
         ["real_1.jpg", "fake_1.jpg"],
-        "2 images and no folder in it; put each class into a folder of its own, real and",
+        "2 images but no folders; put each class into its own folder, real and",
     ),
     "persons": (
         [f"p{i}/{kind}/1.jpg" for i in range(10) for kind in ("real", "fake")],
         "10 pairs of a real and a fake folder (p0/real, p0/fake, p1/real, p1/fake, p2/real, p2/fake, p3/real, p3/fake, ...); "
-        "name one of their folders (b/p0), or, where they are persons or recordings, put them below the class folders (real/p0), "
+        "name one of their folders (b/p0), or, if they are persons or recordings, put them below the class folders (real/p0), "
         "or write a list, such as a CSV with the columns path and label (docs/data.md)",
     ),
     "one named": (
         ["ffhq-real/1.jpg", "sfhq/1.jpg", "stylegan/1.jpg"],
-        "ffhq-real is named real, and no folder beside it fake (there is ffhq-real, sfhq, stylegan); say --real ffhq-real "
-        "--fake sfhq, or another one; for several put them as sub-folders into one folder named fake",
+        "ffhq-real is named real, but no folder beside it is named fake (found: ffhq-real, sfhq, stylegan); use --real ffhq-real "
+        "--fake sfhq, or another folder; if there are several, make them sub-folders of one folder named fake",
     ),
-    "the other named": (["ai-fakes/1.jpg", "ffhq/1.jpg"], "(there is ai-fakes, ffhq); say --fake ai-fakes --real ffhq"),
+    "the other named": (["ai-fakes/1.jpg", "ffhq/1.jpg"], "(found: ai-fakes, ffhq); use --fake ai-fakes --real ffhq"),
     "two named": (
         ["real/1.jpg", "fake/1.jpg", "fake2/1.jpg"],
-        "(there is real, fake, fake2); say which with --real FOLDER",
+        "(found: real, fake, fake2); name them with --real FOLDER",
     ),
-    "none named": (["0/1.jpg", "1/1.jpg"], "(there is 0, 1); say which with --real FOLDER --fake FOLDER"),
-    "none at all": (["notes.txt"], "(there is no folder)"),
+    "none named": (["0/1.jpg", "1/1.jpg"], "(found: 0, 1); name them with --real FOLDER --fake FOLDER"),
+    "none at all": (["notes.txt"], "(found: no folder)"),
 }
 
 

@@ -83,7 +83,7 @@ def test_article_has_the_articles_sizes_and_networks():
 )
 def test_unknown_key_is_named_with_the_nearest_or_all(key, answer):
     message = refusal(changed("train_finetune", key, 1))
-    assert f"train_finetune.{key} is not a parameter" in message
+    assert f"train_finetune.{key} is not a known parameter" in message
     assert answer in message
 
 
@@ -393,10 +393,10 @@ def test_budgets_that_are_accepted(budget):
     [
         ("leak", ["finetun"], "leak.0: 'finetun' is no approach; did you mean finetune?"),
         ("leak", ["finetune", "all"], "leak.1: 'all' is no approach; allowed here: scratch, extractor, finetune"),
-        ("leak", ["scratch", "scratch"], "leak: 'scratch' stands there twice"),
-        ("leave_out", ["all", "sg2"], "leave_out: all stands for every generator: leave it alone there"),
-        ("leave_out", ["sg2", "sg2"], "leave_out: 'sg2' stands there twice"),
-        ("seeds", [1, 2, 1], "seeds: 1 stands there twice"),
+        ("leak", ["scratch", "scratch"], "leak: 'scratch' is listed twice"),
+        ("leave_out", ["all", "sg2"], "leave_out: all means every generator: list it alone"),
+        ("leave_out", ["sg2", "sg2"], "leave_out: 'sg2' is listed twice"),
+        ("seeds", [1, 2, 1], "seeds: 1 is listed twice"),
         ("seeds", [1, 0], "evaluate.seeds lists 0, which is base.seed: that training is the pipeline's own"),
     ],
 )

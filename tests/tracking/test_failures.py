@@ -294,7 +294,7 @@ def test_a_deleted_experiment_is_published_again(tmp_path):
     assert "1 runs made" in project.run("fakeface", "publish").stdout
     delete_experiment(project.path)
     result = project.run("fakeface", "publish")
-    assert "was deleted; it is back, with its runs" in result.stderr
+    assert "had been deleted; it was restored with its runs" in result.stderr
     assert "0 runs made, 0 linked to dvc.lock, 1 there" in result.stdout
     assert query(project.path / "mlflow.db", "select lifecycle_stage from runs") == [("active",)]
 

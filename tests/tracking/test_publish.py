@@ -209,7 +209,7 @@ def test_after_git_checkout_without_dvc_checkout_no_run_gets_the_other_model(pro
     train_again(project)
     project.run("git", "checkout", "-q", "HEAD^")
     said = publish(project)
-    assert "models/scratch is not what dvc.lock says; `dvc checkout` puts it back" in said
+    assert "models/scratch does not match dvc.lock; `dvc checkout` restores it" in said
     assert "nothing registered" in said
     assert "model_sha256" not in dict(query(project, TAGS))
     project.run("dvc", "checkout", "-q")
@@ -237,7 +237,7 @@ def test_what_is_not_the_locks_is_not_published(project, path, there):
     file.write_text(text)
     said = publish(project)
     assert f"{there} runs made" in said
-    assert ("is not what dvc.lock says" in said) == ("evaluate" not in path)
+    assert ("does not match dvc.lock" in said) == ("evaluate" not in path)
     assert len(runs(project)) == there
     assert ("model_sha256" in dict(query(project, TAGS))) == ("evaluate" in path)
     if "evaluate" in path:

@@ -140,6 +140,6 @@ def test_without_a_whole_run_nothing_is_registered(opened):
     train(opened, scratch=0.9)
     for run in client.search_runs([experiment]):
         client.update_run(run.info.run_id, status="FAILED")
-    assert "no whole run" in best(opened, 0.0)
+    assert "no complete run" in best(opened, 0.0)
     with pytest.raises(UserError, match="none yet"):
         registry.promote("1")
