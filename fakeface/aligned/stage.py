@@ -50,9 +50,7 @@ def make_aligned(params: Params, name: str) -> None:
         return read_photo(read_file(source / path, source), p.max_side, split.max_megapixels)
 
     if p.autoencoder == "small":
-        print(
-            "note: the small autoencoder is for a demonstration only: what it leaves behind is not what generators leave"
-        )
+        print("note: the small autoencoder is for demonstration only: its traces are not those of real generators")
         network = autoencoder.train_small(_some(reals, read), params.base.seed)
     else:
         network = autoencoder.load(p.autoencoder)
@@ -91,7 +89,7 @@ def make_aligned(params: Params, name: str) -> None:
     if unused := left_out(source, split.real, split.fake):
         print("note: not used: " + ", ".join(f"{n} {printable(kind)}" for kind, n in unused.items()))
     for kind, count in sorted(Counter(lossy).items()):
-        print(f"note: {count} photos are {kind} files: their compression cannot be given to their round trips")
+        print(f"note: {count} photos are {kind} files: their compression cannot be reproduced in the aligned fakes")
     seconds = (time.perf_counter() - started) / len(reals)
     print(f"{len(reals)} photos, {len(fakes)} fakes that were there; {seconds:.2f} s a round trip")
 

@@ -86,7 +86,7 @@ def read_test_scores(path: Path | str, dataset: Dataset, approaches: tuple[str, 
     except ValueError as error:
         raise UserError(f"{path}: not readable as scores ({one_line(error)}); {remedy}") from None
     if paths != dataset.manifest["path"].to_numpy()[dataset.rows("test")].tolist():
-        raise UserError(f"{path}: its test images are not those of {dataset.folder}; {remedy}")
+        raise UserError(f"{path}: its test images differ from those of {dataset.folder}; {remedy}")
     if not all(((values >= 0) & (values <= 1)).all() for values in scores.values()):
         raise UserError(f"{path}: a score is not between 0 and 1; {remedy}")
     return scores

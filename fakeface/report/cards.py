@@ -29,4 +29,4 @@ def doubts_of(approach: str, card: dict[str, Any]) -> list[str]:
     if not card.get("guessing"):
         return []
     one = f": it calls every image {card['constant']}" if card.get("constant") else ""
-    return [f"Val images do not tell {approach} from guessing{one}. Take its verdicts for unsure."]
+    return [f"On the validation set {approach} is no better than guessing{one}. Treat its verdicts as unsure."]

@@ -102,4 +102,4 @@ def _figure(row: Mapping[str, float | None], key: str) -> Figure | None:
 
 def _seen(extra: ExtraSet) -> str:
     seen = extra.metrics["images_seen_in_training"]
-    return f"{seen} of {sum(extra.images.values())} images seen in training: too good" if seen else ""
+    return f"{seen} of {sum(extra.images.values())} images were seen in training: too optimistic" if seen else ""

@@ -28,7 +28,7 @@ def limits(
     found = [
         ("These images only", _images(approach, drawings, params["split"]["data"], split, figures)),
         ("Fragile", _fragile(approach, cells)),
-        ("A score proves nothing", _score(approach, figures)),
+        ("A score is not proof", _score(approach, figures)),
         ("Other generators", _generators(params["evaluate"]["extra_sets"])),
         ("Calibration", _calibration(approach, sum(split["val"].values()), figures)),
         ("Other trainings", _seeds(seeds)),
@@ -58,7 +58,7 @@ def _fragile(approach: str, cells: pd.DataFrame) -> str:
     accuracy = under_perturbation(cells, approach)
     lost = accuracy["clean"] - accuracy
     if guesses_clean(approach, cells):
-        return f"{approach} is no better than guessing on the unchanged images of this test: it has nothing to lose."
+        return f"{approach} is no better than guessing on the unchanged images of this test: perturbations cannot make it worse."
     most = fragile(approach, cells)
     if not most:
         return (
@@ -79,8 +79,8 @@ def _fragile(approach: str, cells: pd.DataFrame) -> str:
 
 def _score(approach: str, figures: pd.DataFrame) -> str:
     text = (
-        "A score of 0.8 is meant to say that of ten pictures like these, half of all being fake, eight with that score are. "
-        "It is no evidence about one picture, and none about a person."
+        "A score of 0.8 means: where half of all pictures are fake, about eight of ten pictures with that score are. "
+        "It is not evidence about one picture, and never about a person."
     )
     figure = figure_of(figures, approach, "accuracy_real_at_threshold")
     if figure is None:
@@ -95,7 +95,7 @@ def _score(approach: str, figures: pd.DataFrame) -> str:
 
 
 def _generators(sets: Collection[str]) -> str:
-    text = "A detector finds the traces of the generators it was trained on; of others it may find none."
+    text = "A detector learns the traces of the generators it was trained on; it may miss those of others."
     if not sets:
         return f"{text} No other generator was tried here (evaluate.extra_sets is empty)."
     return (

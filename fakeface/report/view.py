@@ -34,7 +34,7 @@ def answer(results: Results) -> dict[str, Any]:
     of = {word: [name for name, found in standing.items() if found == word] for word in ("better", "even", "worse")}
     verdicts = []
     if of["worse"]:
-        verdicts.append(f"on the test set {_and(of['worse'])} did better than {best}: val chose badly")
+        verdicts.append(f"on the test set {_and(of['worse'])} did better than {best}: the validation set chose wrongly")
     if of["even"]:
         verdicts.append(f"{_and([best, *of['even']])} cannot be told apart on these images")
     if of["better"]:
@@ -101,7 +101,7 @@ def cheapest(best: str, others: list[str], costs: dict[str, dict[str, Any] | Non
     if unknown:
         return f"Which one is the cheapest is not known: the cost of {_and(unknown)} was not measured."
     if not others:
-        return f"No other approach will do: each is shown to be worse than {best}."
+        return f"There is no cheaper alternative: each other approach is shown to be worse than {best}."
     least = min(measured, key=lambda name: (measured[name], name != best))
     if least == best:
         return f"{best} is also the cheapest of those not shown to be worse."

@@ -71,7 +71,7 @@ def robustness(params: Params) -> None:
     counts = [int((labels == label).sum()) for label in (0, 1)]
     text = (
         f"Balanced accuracy in % at the val threshold, in brackets 95 % intervals, on {counts[0]} reals and {counts[1]} fakes "
-        f"of the {len(test)} test images{'' if len(rows) == len(test) else ', so other figures than on all of them'}.\n\n"
+        f"of the {len(test)} test images{'' if len(rows) == len(test) else ', so figures differ from those on all of them'}.\n\n"
     )
     write_text("reports/robustness/table.md", text + markdown(table) + by_folder.markdown(by, APPROACHES))
     write_json("reports/robustness/metrics.json", results | ({"by_folder": by} if by else {}))
@@ -82,7 +82,7 @@ def robustness(params: Params) -> None:
     if excess:
         more = f" (and {len(excess) - 1} more)" if len(excess) > 1 else ""
         raise UserError(
-            f"params.yaml: robustness.budget is broken: {excess[0]}{more}; train with augment: robust, or allow more; "
+            f"params.yaml: robustness.budget is exceeded: {excess[0]}{more}; train with augment: robust, or raise it; "
             "figures: reports/robustness/table.md"
         )
 

@@ -53,8 +53,8 @@ def choose_images(labels: np.ndarray, sources: np.ndarray, images: int, seed: in
             room = room - counts[number]
     if not counts[taken].any(0).all():
         raise UserError(
-            f"params.yaml: robustness.images = {images}: no photo has so few test images in both classes; "
-            "raise it, or set it to 0 for all"
+            f"params.yaml: robustness.images = {images}: too few for one photo with both classes; "
+            "raise it, or set it to 0 for all images"
         )
     return np.flatnonzero(taken[photo])
 

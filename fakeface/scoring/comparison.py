@@ -56,7 +56,7 @@ class Pair:
         span = "" if low is None or high is None else f", interval {100 * low:+.1f} to {100 * high:+.1f}"
         figures = (
             f"{100 * accuracy_a:.1f} against {100 * accuracy_b:.1f} %, {100 * abs(self.difference):+.1f} points{span}; "
-            f"{_count(only_a, 'image')} only {a} has right, {only_b} only {b}, p = {self.p:.2g}"
+            f"{_count(only_a, 'image')} right in {a} only, {only_b} in {b} only, p = {self.p:.2g}"
         )
         verdict = f"{a} is better than {b}" if self.shown else f"{a} and {b}: no difference shown"
         return f"{verdict} {where}: {figures}."

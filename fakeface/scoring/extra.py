@@ -46,7 +46,7 @@ def score_extra_set(params: Params, name: str) -> None:
     write_csv(report / "predictions.csv", predictions)
     table = summary.markdown(name)
     if seen:
-        words = "of the images show photos of train or val (predictions.csv says which): these figures are too good"
+        words = "of the images show photos of train or val (predictions.csv says which): figures are too optimistic"
         table += f"\n**{seen} {words}.**\n"
     write_text(report / "table.md", table)
     for path, reason in bad:

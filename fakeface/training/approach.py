@@ -127,7 +127,7 @@ def train_approach(
             )
         except NotFinite as error:
             resume.wait()
-            kept = f"; the state before is kept in {resume.path}" if resume.path.exists() else ""
+            kept = f"; the last good state is kept in {resume.path}" if resume.path.exists() else ""
             remedy = f"lower train_{approach}.lr (now {section.lr:g}) in params.yaml"
             raise UserError(f"the loss is not finite {error}: {remedy}{kept}") from None
         if first:

@@ -79,7 +79,7 @@ class GraphedPasses:
                 self.outputs, self.replay = record(work)
             self.gradients = [p.grad for p in self.parameters]
         except RuntimeError as error:
-            said = f"note: no CUDA graph of this network, it trains more slowly without ({one_line(error)})"
+            said = f"note: no CUDA graph of this network, so it trains more slowly ({one_line(error)})"
             print(said, file=sys.stderr)
         with torch.no_grad():
             for buffer, value in zip(self.model.buffers(), before, strict=True):

@@ -67,7 +67,7 @@ def fit(
     started = time.perf_counter() - progress.seconds
     if not distributed.agree(len(progress.history)):  # several machines, and only the first one's disk holds the state
         raise UserError(
-            "the processes do not go on from the same epoch; copy .fakeface/resume to all machines, or remove it"
+            "the processes would resume from different epochs; copy .fakeface/resume to all machines, or remove it"
         )
     for row in progress.history:
         on_epoch(row)

@@ -23,7 +23,7 @@ class ProgressBar(tqdm):
         self.terminal = sys.stderr.isatty() and not self.silent
         self.started = self.said = time.monotonic()
         if done and not self.silent:
-            print(f"going on after epoch {done} of {epochs}", file=sys.stderr)
+            print(f"resuming after epoch {done} of {epochs}", file=sys.stderr)
         total, self.seen = epochs * images, done * images
         super().__init__(
             total=total, initial=self.seen, unit="image", desc="train", mininterval=0.5, disable=not self.terminal

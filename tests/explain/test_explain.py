@@ -120,8 +120,8 @@ def test_only_test_rows_are_read(split):
 def test_predictions_that_do_not_fit_are_refused_in_one_line(split):
     dataset, table, path = split
     cases = {
-        "its test images are not those of": table.iloc[:-1],
-        "not those": table.iloc[[0, 1, 3, 2, 4]],
+        "its test images differ from those of": table.iloc[:-1],
+        "differ from those": table.iloc[[0, 1, 3, 2, 4]],
         "a score is not between 0 and 1": table.assign(score_scratch=[0, 0, 0.5, 1.5, 1]),
         "not readable as scores": table.assign(score_scratch=["0", "0", "0.5", "high", "1"]),
         "has no column score_scratch": table.drop(columns="score_scratch"),

@@ -90,7 +90,7 @@ def test_what_is_no_better_than_guessing_is_called_so_first(card):
     assert "guessing" not in model_card(card, "data/raw", split, figures, robustness)
     text = model_card(card | {"guessing": True, "constant": "fake"}, "data/raw", split, figures, robustness)
     assert text.split("\n\n")[2].startswith(
-        f"**Val images do not tell {card['approach']} from guessing: it calls every image fake."
+        f"**On the validation set {card['approach']} is no better than guessing: it calls every image fake."
     )
     figures.loc[(figures["approach"] == card["approach"]) & (figures["figure"] == "roc_auc"), ["value", "low"]] = [
         0.6,

@@ -214,7 +214,7 @@ def of_scratch(**values):
                                    accuracy_real_at_threshold=(0.0, None, 0.05), accuracy_fake_at_threshold=(1.0, 0.95, None))},
             "scratch is no better than guessing here, it calls every image fake",
         ),
-        ({"cards": results().cards | {"scratch": card(0.97, guessing=True)}}, "Val images do not tell scratch from guessing"),
+        ({"cards": results().cards | {"scratch": card(0.97, guessing=True)}}, "On the validation set scratch is no better"),
         (
             {"split": results().split | {"test": {"real": 20, "fake": 30}}},
             "A small test set: 20 reals and 30 fakes of 50 photos. If all 20 of a class are called right, up to 15 %",
@@ -285,10 +285,15 @@ def test_every_generator_and_further_set_is_in_one_table():
         {"value": "10.0", "interval": "6.0 to 14.0"}, {"value": "25.0", "interval": "10.0 to 50.0"},
         {"value": "10.0", "interval": "5.0 to 20.0"}, {"value": "0.0", "interval": ""}]  # fmt: skip
     assert [row["cells"][0]["guessing"] for row in table["fakes"]] == [False, False, True, False]
-    assert [row["note"] for row in table["fakes"]] == ["", "", "7 of 50 images seen in training: too good", ""]
+    assert [row["note"] for row in table["fakes"]] == [
+        "",
+        "",
+        "7 of 50 images were seen in training: too optimistic",
+        "",
+    ]
     text = html(folders=both, extra=sets)
     assert "&lt;b&gt;" in text
-    assert "seen in training: too good" in text
+    assert "seen in training: too optimistic" in text
     assert "Other generators\nwere not tried" not in text
     assert "<em>guessing</em>" in text
     assert "<em>guessing</em>" not in html()
@@ -332,7 +337,7 @@ def test_a_detector_that_guesses_cannot_fall():
 
 def test_false_alarms_are_counted_where_fakes_are_rare():
     # at least 86 % of the reals are right: 0.14 of 990 reals
-    assert "up to 139 reals would be called fake" in limit("A score proves nothing")
+    assert "up to 139 reals would be called fake" in limit("A score is not proof")
 
 
 def test_calibration_is_compared_with_none():

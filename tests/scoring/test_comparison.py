@@ -72,7 +72,7 @@ def test_a_large_difference_is_shown_the_better_one_first():
     assert pair.sentence.startswith(
         "high is better than low on 200 images of 200 photos: 100.0 against 75.0 %, +25.0 points, interval +"
     )
-    assert "50 images only high has right, 0 only low" in pair.sentence
+    assert "50 images right in high only, 0 in low only" in pair.sentence
 
 
 def test_an_answer_for_all_is_not_better_because_one_class_is_larger():

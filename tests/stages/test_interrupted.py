@@ -167,7 +167,7 @@ def goes_on_to_the_same_end(split: Project, uninterrupted, tracked: bool, kept: 
     again = start(split, "scratch")
     _, said = again.communicate(timeout=120)
     assert again.returncode == 0, said
-    assert ("going on after epoch" in said) == kept
+    assert ("resuming after epoch" in said) == kept
     assert outputs(split, "scratch") == uninterrupted["scratch"]
     assert states(split) == states(split, "*.safetensors.partial") == []
     new = runs(split, "scratch")
@@ -184,7 +184,7 @@ def test_every_approach_goes_on_after_a_kill(split, uninterrupted, approach):
     process.wait(10)
     again = start(split, approach)
     _, said = again.communicate(timeout=120)
-    assert "going on after epoch" in said
+    assert "resuming after epoch" in said
     assert outputs(split, approach) == uninterrupted[approach]
 
 
@@ -205,7 +205,7 @@ def test_asked_to_stop_it_does_so_at_once_and_can_go_on(split, uninterrupted, nu
         "KILLED"
     }  # none where it was stopped before it had begun
     again = start(split, "scratch")
-    assert "going on after epoch" in again.communicate(timeout=120)[1]
+    assert "resuming after epoch" in again.communicate(timeout=120)[1]
     assert outputs(split, "scratch") == uninterrupted["scratch"]
     assert [status for _, status in runs(split, "scratch")] == ["FINISHED"]
 
@@ -235,7 +235,7 @@ def test_dvc_stopped_takes_its_stage_with_it_and_goes_on(split, uninterrupted, h
     dvc.communicate(timeout=20)
     stage[0].wait(10)
     result = split.run(*command)
-    assert "going on after epoch" in result.stderr
+    assert "resuming after epoch" in result.stderr
     assert outputs(split, "scratch") == uninterrupted["scratch"]
 
 

@@ -230,7 +230,7 @@ def test_extra_sets_are_scored_without_training_and_watched_by_dvc(built, tmp_pa
         seen = manifest.loc[(manifest["split"] == "train") & (manifest["label"] == 0), "path"].iloc[0]
         shutil.copy(built.path / "data/sample" / seen, tmp_path / "reals/0_real/9999.jpg")
         assert repro(built) == ["extra@only-reals", "report"]
-        assert "1 of 5 images seen in training: too good" in (built.path / "reports/index.html").read_text()
+        assert "1 of 5 images were seen in training: too optimistic" in (built.path / "reports/index.html").read_text()
         assert json.loads((report / "only-reals/metrics.json").read_text())["images_seen_in_training"] == 1
 
         (tmp_path / "both/1_fake/0000.jpg").write_bytes(b"")

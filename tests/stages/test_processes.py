@@ -81,5 +81,5 @@ def test_stopped_it_leaves_no_process_behind_and_goes_on(trainable, number):
     psutil.wait_procs(children, timeout=10)
     assert not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
     result = trainable.run(*command)
-    assert "going on after epoch" in result.stderr
+    assert "resuming after epoch" in result.stderr
     assert len(pd.read_csv(trainable.path / "reports/train/scratch/history.csv")) == 4

@@ -80,7 +80,7 @@ def test_a_broken_budget_fails_in_one_line_and_leaves_what_it_wrote(kept):
     kept.set(robustness={"budget": {worst: {cell: 0}}})
     result = kept.run("dvc", "repro", "robustness", check=False)
     assert result.returncode != 0
-    said = [line for line in result.stderr.splitlines() if "robustness.budget is broken" in line]
+    said = [line for line in result.stderr.splitlines() if "robustness.budget is exceeded" in line]
     assert len(said) == 1
     assert f"{worst} loses {lost.max():.3f} of balanced accuracy at {cell}" in said[0]
     assert "Traceback" not in result.stderr

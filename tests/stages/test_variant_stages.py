@@ -162,7 +162,7 @@ def test_killed_with_its_training_it_goes_on_after_the_last_epoch_and_ends_with_
     process.wait(10)
     assert children
     assert gone(children)
-    assert "going on after epoch" in variant(trained, "scratch", "seed-1").stderr
+    assert "resuming after epoch" in variant(trained, "scratch", "seed-1").stderr
     assert predictions.read_bytes() == whole
 
 
