@@ -23,7 +23,7 @@ def evaluate(labels: np.ndarray, scores: np.ndarray, threshold: float) -> dict[s
 
     `accuracy`, `accuracy_real`, `accuracy_fake` (recall of each class) and `balanced_accuracy` are at 0.5, the
     article's way; `..._at_threshold` at `threshold`, which was chosen on val. A set of one class has its accuracy and its recall;
-    reals alone give `false_positive_rate`, the part of them called fake. docs/evaluation.md says each figure in one line.
+    reals alone give `false_positive_rate`, the part of them called fake. docs/compare.md says each figure in one line.
 
     Args:
         labels: int [N], 0 real, 1 fake; N at least 1.

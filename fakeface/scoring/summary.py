@@ -108,7 +108,7 @@ class Summary:
             f"# {title}: {sum(self.images)} images of {self.photos} photos\n",
             *(f"**{text}**\n" for text in cautions(found, *self.images, self.photos)),
             markdown_table(["", *names], rows),
-            "\nIn brackets 95 % intervals. What each figure is: docs/evaluation.md.\n",
+            "\nIn brackets 95 % intervals. What each figure is: docs/compare.md.\n",
             *(f"- {pair.sentence}" for pair in self.pairs),
         ]
         return "\n".join(lines) + "\n" + folder_table(self.folders, names, self.untested)

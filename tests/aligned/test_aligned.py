@@ -288,7 +288,7 @@ def test_dvc_makes_the_fakes_when_asked_to_and_the_split_rests_on_them(tmp_path)
     assert "didn't change" in project.run("dvc", "repro", "split").stdout
     assert project.run("git", "status", "--porcelain", "data").stdout == ""
     project.set(aligned={"sources": {"faces": "data/sample"}}, sample={"count": 24})
-    assert f"{words} that the first run draws" in project.run("fakeface", "check").stdout
+    assert f"{words} that the first run will draw" in project.run("fakeface", "check").stdout
     assert json.loads(origin.read_text()) == {"drawings": False}
     project.run("dvc", "repro", "split")
     assert json.loads(origin.read_text()) == {"drawings": True}
