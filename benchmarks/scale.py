@@ -1,28 +1,29 @@
-"""What an image costs as the set grows: the real split stage and the real training of `mynet`, each in a process of its own.
+"""What each stage costs as the set grows, to a million images: the real stages, each in a process of its own.
 
 For each size it makes small JPEG faces (smooth random pictures, real and fake of one name; every file differs) in a temporary
-folder, runs `stages/split.py` and `stages/train_scratch.py` (one epoch, no MLflow) on them, and prints a table.
+folder, runs `STAGES` on them in turn as `dvc repro` would, and prints a table. `mynet` is trained for one epoch, without MLflow;
+its checkpoint then stands for all three approaches: what scoring, tests and pages cost does not depend on who trained it.
 
-Seconds are those of the whole stage less its start-up (imports; the same stage on 32 images). Up to 2000 images it is the
-median of --repeats runs, above that one run. Each run is compared with those at 2000 images right before and right after it,
-for the same work may take half as long again some minutes later; the row of 2000 itself shows what such noise is. The files
-are in the system's cache, where making them left them.
-Memory is the stage's peak resident memory as the system counts it (ru_maxrss of that process). "Torch's own", taken off the
-training's, is the peak of a process that imports torch and does one step of the same network with one image.
+Seconds are those of the whole stage less its start-up (imports; the same stage on 32 images); the files are in the system's
+cache, where making them left them. The exponent is that of the growth since the size before: 1 is linear. A million is
+extrapolated from the two largest sizes, seconds by their exponent and memory by a straight line.
+Memory is the stage's peak resident memory as the system counts it (ru_maxrss of that process).
 
-An epoch trains on at most --epoch-images images, drawn at random from the whole set, and validates on a quarter as many;
-the store, the manifest and the split hold all images. A large number there gives whole epochs: 60 % of the set.
+An epoch trains on at most --epoch-images images, drawn at random from the whole set, and validates on a quarter as many; the
+test set is a quarter of all. What is left over stays unused; store, manifest, split and audit hold all images.
 """
 
+import math
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
-from statistics import fmean
 from typing import Annotated
 
 import numpy as np
@@ -31,19 +32,15 @@ from PIL import Image
 from ruamel.yaml import YAML
 
 from fakeface.core.errors import UserError
+from fakeface.core.params import APPROACHES
 from fakeface.core.run import run
 
 ROOT = Path(__file__).resolve().parents[1]
+STAGES = ("split", "audit", "train_scratch", "evaluate", "robustness", "explain", "variants", "report")
 START = 32  # images of the runs that measure the start-up
-REFERENCE = 2000  # images; costs are compared with those at this size, or at the smallest
 FILE = 2  # bytes a pixel that a file takes at most
-TRAIN, VAL = 0.6, 0.15  # of the set, where --epoch-images does not ask for less
-BARE = """
-import torch
-from fakeface.detector.networks import build
-torch.set_num_threads({threads})
-build("mynet", {size})(torch.zeros(1, 3, {size}, {size})).sum().backward()
-"""
+TRAIN, VAL, TEST = 0.6, 0.15, 0.25  # of the set, where --epoch-images does not ask for less
+MILLION = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -54,19 +51,9 @@ class Cost:
     peak: int
 
 
-@dataclass(frozen=True)
-class Row:
-    """What split and training cost at a size, and what they cost at the reference size right before and after each run."""
-
-    images: int
-    cost: tuple[Cost, Cost]
-    beside: list[tuple[Cost, Cost]]
-
-
 def scale(
-    sizes: Annotated[str, typer.Option(help="Images in the set, real and fake together.")] = "1000,2000,10000,100000",
+    sizes: Annotated[str, typer.Option(help="Images in the set, real and fake together.")] = "2000,20000,100000",
     epoch_images: Annotated[int, typer.Option(min=16, help="Images that an epoch trains on, at most.")] = 16_000,
-    repeats: Annotated[int, typer.Option(min=1, help="Runs of a size up to 2000, of which the median counts.")] = 3,
     image_size: Annotated[int, typer.Option(min=96, max=1024, help="Side of files, store and crops, pixels.")] = 96,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads of the stages.")] = 2,
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Of pictures, split and training.")] = 0,
@@ -80,31 +67,17 @@ def scale(
     if shutil.disk_usage(place).free < need:
         raise UserError(f"{place}: {need / 1e9:.1f} GB are needed there; give another --folder, or fewer --sizes")
 
+    costs: dict[int, dict[str, Cost]] = {}
     with tempfile.TemporaryDirectory(prefix="fakeface-scale-", dir=place) as name:
-        work = Path(name)
-        settings = {"epoch_images": epoch_images, "image_size": image_size, "threads": threads, "seed": seed}
-        bare = measure([sys.executable, "-c", BARE.format(threads=threads, size=image_size)], work)
-        reference = REFERENCE if REFERENCE in counts else min(counts)
-        make_faces(work / "start", range(START // 2), image_size, seed)
-        make_faces(work / "reference", range(reference // 2), image_size, seed)
-        start = middle([run_stages(work / "start", START, **settings) for _ in range(repeats)])
-        made, rows = 0, []
-        for images in counts:
+        work, made = Path(name), 0
+        for images in (START, *counts):
             say(f"{images} images: making the files")
             make_faces(work / "faces", range(made // 2, images // 2), image_size, seed)
             made = images
-            runs, beside = [], [run_stages(work / "reference", reference, **settings)]
-            for _ in range(repeats if images <= REFERENCE else 1):
-                runs.append(run_stages(work / "faces", images, **settings))
-                beside.append(run_stages(work / "reference", reference, **settings))
-            rows.append(Row(images, middle(runs), beside))
-            say(f"{images} images: split {rows[-1].cost[0].seconds:.1f} s, epoch {rows[-1].cost[1].seconds:.1f} s")
-    print(
-        f"{image_size} x {image_size} pixels, {threads} threads, seed {seed}, at most {epoch_images} images an epoch."
-    )
-    print(f"Start-up, taken off: split {start[0].seconds:.2f} s, training {start[1].seconds:.2f} s.", end=" ")
-    print(f"Peak at start-up: split {start[0].peak / 1e6:.0f} MB. Torch's own, taken off: {bare.peak / 1e6:.0f} MB.\n")
-    print_table(rows, reference, start, bare, epoch_images)
+            settings = {"epoch_images": epoch_images, "image_size": image_size, "threads": threads, "seed": seed}
+            costs[images] = run_stages(work / "faces", images, **settings)
+    print(f"{image_size} x {image_size} pixels, {threads} threads, seed {seed}, an epoch of at most {epoch_images}.\n")
+    print_table(costs, epoch_images)
 
 
 def parse_sizes(text: str) -> list[int]:
@@ -132,42 +105,42 @@ def make_faces(folder: Path, numbers: range, size: int, seed: int) -> None:
         )
 
 
-def middle(runs: list[tuple[Cost, Cost]]) -> tuple[Cost, Cost]:
-    """Of split and training the run of median time; of two the faster."""
-    split, train = (sorted(costs, key=lambda cost: cost.seconds) for costs in zip(*runs, strict=True))
-    return split[(len(runs) - 1) // 2], train[(len(runs) - 1) // 2]
-
-
 def run_stages(
     faces: Path, images: int, *, epoch_images: int, image_size: int, threads: int, seed: int
-) -> tuple[Cost, Cost]:
-    """Runs split and train_scratch on `faces` in a folder of their own beside it, which is removed afterwards."""
+) -> dict[str, Cost]:
+    """Runs `STAGES` on `faces` in a folder of their own beside it, which is removed afterwards."""
     place = faces.with_name("run")
     place.mkdir()
     yaml = YAML()
     params = yaml.load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    train, _ = epoch_of(images, epoch_images)
     for section in params.values():
         if "crop_size" in section:
             section["crop_size"] = image_size
     params["base"] |= {"seed": seed, "threads": threads, "device": "cpu", "image_size": image_size, "tracking": False}
     params["base"]["processes"] = 1
-    val = train * VAL / TRAIN
+    train, val = (round(part * seen("train_scratch", images, epoch_images)) for part in (0.8, 0.2))
     params["split"] |= {"data": str(faces), "real": "0_real", "fake": "1_fake", "protocol": "fractions"}
-    params["split"] |= {"train": train / images, "val": val / images, "test": 1 - (train + val) / images}
+    params["split"] |= {"train": train / images, "val": val / images, "test": TEST}
     params["train_scratch"] |= {"network": "mynet", "epochs": 1, "batch_size": 16, "augment": "crop"}
+    params["audit"]["on_shortcut"] = "warn"  # fakes are the larger files here
     yaml.dump(params, place / "params.yaml")
-    split, epoch = (
-        measure([sys.executable, str(ROOT / "stages" / f"{stage}.py")], place) for stage in ("split", "train_scratch")
-    )
+    costs = {}
+    for stage in STAGES:
+        costs[stage] = measure([sys.executable, str(ROOT / "stages" / f"{stage}.py")], place)
+        say(f"{images} images: {stage} {costs[stage].seconds:.1f} s, {costs[stage].peak / 1e6:.0f} MB")
+        for other in set(APPROACHES) - {"scratch"} if stage == "train_scratch" else ():
+            for made in ("models", "reports/train"):
+                shutil.copytree(place / made / "scratch", place / made / other)
     shutil.rmtree(place)
-    return split, epoch
+    return costs
 
 
-def epoch_of(images: int, epoch_images: int) -> tuple[float, float]:
-    """Images that an epoch trains on, and all that it reads, val included."""
-    train = min(TRAIN * images, epoch_images)
-    return train, train * (1 + VAL / TRAIN)
+def seen(stage: str, images: int, epoch_images: int) -> float:
+    """Images that a stage reads, of so many in the set."""
+    epoch = min(TRAIN * images, epoch_images) * (1 + VAL / TRAIN)
+    if stage == "train_scratch":
+        return epoch
+    return epoch * VAL / (TRAIN + VAL) + TEST * images if stage == "evaluate" else images
 
 
 def measure(command: list[str], place: Path) -> Cost:
@@ -190,26 +163,29 @@ def measure(command: list[str], place: Path) -> Cost:
     return Cost(seconds, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024))
 
 
-def print_table(rows: list[Row], reference: int, start: tuple[Cost, Cost], bare: Cost, epoch_images: int) -> None:
-    """A Markdown table, one row a size; `x`: cost of an image against the mean of those at the reference size beside it."""
-
-    def per_image(images: int, k: int, cost: tuple[Cost, Cost]) -> float:
-        count = epoch_of(images, epoch_images)[1] - epoch_of(START, epoch_images)[1] if k else images - START
-        return (cost[k].seconds - start[k].seconds) / count
-
-    print(f"| images | split, s | µs an image | x that at {reference} | peak, MB ", end="")
-    print(f"| epoch of | s | µs an image | x that at {reference} | peak beyond torch, MB |")
-    print("|---" * 10 + "|")
-    for row in rows:
-        cells = [f"{row.images}"]
-        for k, cost in enumerate(row.cost):
-            if k:
-                cells.append(f"{epoch_of(row.images, epoch_images)[1]:.0f}")
-            rate = per_image(row.images, k, row.cost)
-            beside = fmean(per_image(reference, k, one) for one in row.beside)
-            cells += [f"{cost.seconds - start[k].seconds:.1f}", f"{1e6 * rate:.0f}", f"{rate / beside:.2f}"]
-            cells.append(f"{(cost.peak - (bare.peak if k else 0)) / 1e6:.0f}")
-        print("| " + " | ".join(cells) + " |")
+def print_table(costs: Mapping[int, Mapping[str, Cost]], epoch_images: int) -> None:
+    """A Markdown table, one row a stage and size, and one extrapolated to a million where there are two sizes; `costs` of `START`
+    images are the start-up."""
+    sizes = sorted(set(costs) - {START})
+    print("| stage | images | reads | s | exponent | peak, MB |\n|---|---|---|---|---|---|")
+    for stage in STAGES:
+        start = costs[START][stage].seconds
+        taken = {n: max(costs[n][stage].seconds - start, 0.01) for n in sizes}
+        reads = {n: seen(stage, n, epoch_images) for n in (*sizes, MILLION)}
+        exponent = dict.fromkeys(sizes, math.nan)
+        for a, b in pairwise(sizes):
+            grown = reads[b] / reads[a]
+            exponent[b] = math.log(taken[b] / taken[a]) / math.log(grown) if grown > 1 else math.nan
+        for n in sizes:
+            power = "" if math.isnan(exponent[n]) else f"{exponent[n]:.2f}"
+            print(f"| {stage} | {n} | {reads[n]:.0f} | {taken[n]:.1f} | {power} | {costs[n][stage].peak / 1e6:.0f} |")
+        if len(sizes) > 1 and sizes[-1] < MILLION:
+            a, b = sizes[-2:]
+            growth = exponent[b] if reads[b] > reads[a] else 1.0
+            seconds = taken[b] * math.pow(reads[MILLION] / reads[b], growth)
+            peaks = [costs[n][stage].peak for n in (a, b)]
+            peak = peaks[1] + (peaks[1] - peaks[0]) * (MILLION - b) / (b - a)
+            print(f"| {stage} | {MILLION}, extrapolated | {reads[MILLION]:.0f} | {seconds:.0f} |  | {peak / 1e6:.0f} |")
 
 
 def say(line: str) -> None:

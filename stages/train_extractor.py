@@ -32,7 +32,7 @@ def train_extractor() -> None:
         model = backbone(f.network, f.weights)
         stored = dataset.features()
         torch.manual_seed(seed)
-        head = Head(stored["train"].shape[-1], 2)
+        head = Head(stored["train"][0].shape[1], 2)
         inputs = ("data/features/train.npy", "data/features/val.npy")
 
         def with_head(trained: nn.Module) -> nn.Module:

@@ -15,7 +15,7 @@ EVIL = '0_real/<script>alert(1)</script>" onerror="x.jpg'
 N = 12
 LABELS = np.repeat([0, 1], N // 2)
 PIXELS = np.random.default_rng(0).integers(0, 256, (N, 3, 32, 32), dtype=np.uint8)
-PICTURES = look(PIXELS, LABELS)
+PICTURES = look(PIXELS, LABELS, np.arange(N))
 CHANCE, SURE = Probe(0.5, 0.45, 0.55), Probe(0.98, 0.95, 1.0)
 LIMITS = dict.fromkeys(TITLES, 0.75) | {"metadata": 0.65, "file_size": 0.65}
 COUNTS = {"exact_duplicates": 1, "exact_duplicates_across_classes": 0, "near_duplicates": 1, "photos": 6,
@@ -32,18 +32,25 @@ def probes(**changed):
     return dict.fromkeys(TITLES, CHANCE) | changed
 
 
-def measured(found, **counts):
+def measured(found, pictures=PICTURES, **counts):
     pair, none = np.array([[0, 1]]), np.empty((0, 2), dtype=np.int64)
-    return Measured(FACTS, Copies(pair, pair, none, none, COUNTS | counts), PICTURES, found, LIMITS)
+    return Measured(FACTS, Copies(pair, pair, none, none, COUNTS | counts), pictures, found, LIMITS)
 
 
 def audit(found, on_shortcut="fail", **counts):
     return reach_verdict(measured(found, **counts), on_shortcut)
 
 
-def html(found):
+def html(found, pictures=PICTURES):
     return audit_page(
-        "data/<b>raw", PIXELS, measured(found), audit(found), {"avif files": 8}, folds=5, distance=4, group_by="photo"
+        "data/<b>raw",
+        PIXELS,
+        measured(found, pictures),
+        audit(found),
+        {"avif files": 8},
+        folds=5,
+        distance=4,
+        group_by="photo",
     )
 
 

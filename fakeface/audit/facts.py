@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from sys import intern
 
 import numpy as np
 import pandas as pd
@@ -93,10 +94,10 @@ def file_facts(data: bytes, max_megapixels: float) -> dict[str, object]:
                 "mode": image.mode,
                 "width": image.width,
                 "height": image.height,
-                "quantization": hashlib.sha256(text.encode()).hexdigest()[:8] if text else "",
+                "quantization": intern(hashlib.sha256(text.encode()).hexdigest()[:8] if text else ""),
                 "quality": jpeg_quality(tables) if tables else 0,
                 "subsampling": "" if chroma is None else SUBSAMPLING.get(chroma, "grey or other"),
-                "traces": ", ".join(_traces(image)),
+                "traces": intern(", ".join(_traces(image))),  # one text for all images that have it
             }
     except ValueError:
         raise

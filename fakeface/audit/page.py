@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from fakeface.audit.probes import RESAMPLES, shares
+from fakeface.audit.probes import MOST_IMAGES, RESAMPLES, shares
 from fakeface.audit.spectra import Pictures
 from fakeface.audit.verdict import STOPPING, TITLES, Measured, Verdict
 from fakeface.pages.render import CLASS_COLOURS, figure_uri, images_uri, render
@@ -74,6 +74,8 @@ def audit_page(
             name: images_uri(list(pixels[np.flatnonzero(labels == label)[:8]]), STRIP) for name, label in names.items()
         },
         probes=bars,
+        probed=len(found.pictures.rows),
+        most=MOST_IMAGES,
         folds=folds,
         resamples=RESAMPLES,
         sizes=sizes,
@@ -136,7 +138,7 @@ def radial(pictures: Pictures, labels: np.ndarray) -> Figure:
     axis = figure.subplots()
     size = pictures.spectrum.shape[-1]
     for label, (name, colour) in enumerate(CLASS_COLOURS.items()):
-        curves = pictures.radial[labels == label]
+        curves = pictures.radial[labels[pictures.rows] == label]
         mean, deviation = curves.mean(0), curves.std(0)
         x = np.arange(len(mean)) / size
         axis.plot(x, mean, color=colour, label=name)

@@ -20,6 +20,7 @@ from fakeface.scoring.intervals import bootstrap, interval
 
 RESAMPLES = 1000
 TREES = 100
+MOST_IMAGES = 10_000  # of a class that are probed: more of them take time, and tell the same to half a point
 LEAST_IMAGES = 5  # with one value of a fact, for it to become a feature; and in a leaf of a tree
 # What the file's header says. The exact tables stand beside the quality, which two tables may share.
 CATEGORIES = ("format", "mode", "size", "quantization", "subsampling")
@@ -36,6 +37,13 @@ class Probe:
     def above(self, limit: float) -> bool:
         """Whether the whole interval lies above `limit`."""
         return self.low is not None and self.low > limit
+
+
+def probed(labels: np.ndarray, seed: int) -> np.ndarray:
+    """Which images are probed, int64, ascending: all of a class, or `MOST_IMAGES` drawn at random. Figures are balanced, so one
+    class may have more than the other."""
+    rng = np.random.default_rng(seed)
+    return np.sort(np.concatenate([rng.permutation(np.flatnonzero(labels == c))[:MOST_IMAGES] for c in (0, 1)]))
 
 
 def folds_by_source(labels: np.ndarray, source: np.ndarray, folds: int, seed: int) -> np.ndarray | None:
@@ -89,7 +97,7 @@ def probe(
 
 
 def metadata_features(facts: pd.DataFrame) -> np.ndarray:
-    """What the headers say, without the file size: facts from `audit.read_facts` -> float64 [N, F].
+    """What the headers say, without the file size: facts from `facts.read_facts` -> float64 [N, F].
 
     Numbers (width, height, pixels, aspect, quality) as they are; categories and traces one column a value.
     """

@@ -16,14 +16,15 @@ GREY = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601, as Pil
 
 @dataclass(frozen=True)
 class Pictures:
-    """Of each image: `hashes` uint64 [N], `colour` float32 [N, 3] (0 to 255), `thumbnail` float32 [N, 192] (0 to 255),
-    `radial` float32 [N, S // 2 + 1] (log10 of the mean power over a ring, by distance from frequency 0 in cycles an image;
-    Durall et al. 2020, arXiv:2003.01826).
+    """Of each image: `hashes` uint64 [N]. Of those in `rows`, int64 [M], ascending: `colour` float32 [M, 3] (0 to 255),
+    `thumbnail` float32 [M, 192] (0 to 255), `radial` float32 [M, S // 2 + 1] (log10 of the mean power over a ring, by distance
+    from frequency 0 in cycles an image; Durall et al. 2020, arXiv:2003.01826).
 
     Of each class (0 real, 1 fake): `spectrum` float64 [2, S, S] (mean log10 power, frequency 0 in the middle), `residual`
     float64 [2, S - 2, S - 2] (mean of grey less its 3x3 median, in 8-bit levels).
     """
 
+    rows: np.ndarray
     hashes: np.ndarray
     colour: np.ndarray
     thumbnail: np.ndarray
@@ -32,37 +33,40 @@ class Pictures:
     residual: np.ndarray
 
 
-def look(pixels: Any, labels: np.ndarray, shown: Any = None) -> Pictures:
+def look(pixels: Any, labels: np.ndarray, kept: np.ndarray, shown: Any = None) -> Pictures:
     """Reads every row once, `BATCH` at a time; what it keeps of an image is small.
 
     Args:
         pixels: uint8 [N, 3, S, S], an array or a `store.PixelFile`.
         labels: int [N], 0 real, 1 fake.
+        kept: int64 [M], ascending, the rows whose features are kept.
         shown: of the same shape, the pictures to hash where not `pixels` (`Dataset.shown`).
     """
     n, size = len(labels), pixels.shape[-1]
     half = size // 2 + 1
     hashes = np.empty(n, dtype=np.uint64)
-    colour, thumbnail = np.empty((n, 3), np.float32), np.empty((n, 3 * THUMBNAIL**2), np.float32)
-    radial = np.empty((n, half), np.float32)
+    colour, thumbnail, radial = (np.empty((len(kept), width), np.float32) for width in (3, 3 * THUMBNAIL**2, half))
     spectrum, residual = np.zeros((2, size, half)), np.zeros((2, size - 2, size - 2))
     rings = Rings(size)
     for start in range(0, n, BATCH):
         rows = slice(start, min(start + BATCH, n))
         images, classes = pixels[rows], labels[rows]
+        places = slice(*np.searchsorted(kept, [rows.start, rows.stop]).tolist())
+        here = kept[places] - start
         hashes[rows] = [perceptual_hash(image) for image in (images if shown is None else shown[rows])]
-        colour[rows] = images.mean((2, 3), dtype=np.float32)
-        thumbnail[rows] = np.stack([_thumbnail(image) for image in images])
+        colour[places] = images[here].mean((2, 3), dtype=np.float32)
+        for place, row in enumerate(here, places.start):
+            thumbnail[place] = _thumbnail(images[row])
         grey = np.einsum("nchw,c->nhw", images, GREY)
         power = power_spectrum(grey)
-        radial[rows] = np.log10(rings.mean(power) + 1)
+        radial[places] = np.log10(rings.mean(power[here]) + 1)
         np.log10(power + 1, out=power)
         rest = median_residual(np.rint(grey).astype(np.uint8))
         for c in (0, 1):
             spectrum[c] += power[classes == c].sum(0, dtype=np.float64)
             residual[c] += rest[classes == c].sum(0, dtype=np.float64)
     counts = np.maximum(np.bincount(labels, minlength=2), 1)[:, None, None]
-    return Pictures(hashes, colour, thumbnail, radial, whole_plane(spectrum / counts), residual / counts)
+    return Pictures(kept, hashes, colour, thumbnail, radial, whole_plane(spectrum / counts), residual / counts)
 
 
 def _thumbnail(image: np.ndarray) -> np.ndarray:
@@ -100,7 +104,7 @@ class Rings:
 
     def mean(self, half: np.ndarray) -> np.ndarray:
         """[n, S, S // 2 + 1] in `rfft2` layout -> float32 [n, S // 2 + 1], one value a whole frequency."""
-        flat = half.reshape(len(half), -1)[:, self._order]
+        flat = half.reshape(len(half), half.shape[1] * half.shape[2])[:, self._order]
         return np.asarray(np.add.reduceat(flat, self._starts, axis=1) / self._counts, dtype=np.float32)
 
 

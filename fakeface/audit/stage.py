@@ -9,10 +9,9 @@ from fakeface.audit.facts import FACTS, find_copies, pair_table, read_facts, ste
 from fakeface.audit.page import audit_page
 from fakeface.audit.ungrouped import ungrouped
 from fakeface.audit.verdict import Measured, audit_metrics, in_words, reach_verdict
-from fakeface.core.errors import UserError
-from fakeface.core.files import write_csv, write_json, write_text
+from fakeface.core.errors import UserError, one_line
+from fakeface.core.files import read_json, write_csv, write_json, write_text
 from fakeface.core.params import Params
-from fakeface.images.listing import left_out
 from fakeface.images.store import Dataset
 from fakeface.split.pairs import first_equal
 
@@ -21,23 +20,32 @@ def audit(params: Params) -> None:
     p, split, seed = params.audit, params.split, params.base.seed
     dataset = Dataset.open()
     manifest, labels = dataset.manifest, dataset.labels
+    unused = _unused("reports/split/summary.json")
     source = manifest["source"].to_numpy()
     read = read_facts(split.data, manifest, split.max_megapixels)
-    facts = pd.DataFrame(tqdm(read, total=len(manifest), desc="files", unit="image", disable=None), columns=FACTS)
-    pictures = spectra.look(dataset.pixels, labels, dataset.whole)
+    columns: dict[str, list[object]] = {
+        name: [] for name in FACTS
+    }  # of a million rows as dicts the memory would be full
+    for row in tqdm(read, total=len(manifest), desc="files", unit="image", disable=None):
+        for name, value in row.items():
+            columns[name].append(value)
+    facts = pd.DataFrame(columns)
+    rows = probes.probed(labels, seed)
+    pictures = spectra.look(dataset.pixels, labels, rows, dataset.whole)
     stems = stems_of(manifest, (split.real, split.fake))
     copies = find_copies(manifest, stems, pictures.hashes, split.hash_distance)
 
-    fold = probes.folds_by_source(labels, source, p.folds, seed)
+    classes, photos, few = labels[rows], source[rows], facts.iloc[rows]
+    fold = probes.folds_by_source(classes, photos, p.folds, seed)
     forest, linear = probes.forest(seed), probes.linear()
     inputs = {
-        "metadata": (forest, probes.metadata_features(facts)),
-        "file_size": (forest, facts[["bytes"]].to_numpy(dtype=np.float64)),
+        "metadata": (forest, probes.metadata_features(few)),
+        "file_size": (forest, few[["bytes"]].to_numpy(dtype=np.float64)),
         "mean_colour": (linear, pictures.colour),
         "thumbnail": (linear, pictures.thumbnail),
         "spectrum": (linear, pictures.radial),
     }
-    measured = {name: probes.probe(one, x, labels, source, fold, seed) for name, (one, x) in inputs.items()}
+    measured = {name: probes.probe(one, x, classes, photos, fold, seed) for name, (one, x) in inputs.items()}
     limits = dict.fromkeys(inputs, p.max_picture) | {"metadata": p.max_metadata, "file_size": p.max_file_size}
     found = Measured(facts, copies, pictures, measured, limits)
     loose = []
@@ -45,7 +53,6 @@ def audit(params: Params) -> None:
         loose = ungrouped(stems, labels, manifest["split"].to_numpy(), first_equal(source), seed)
     verdict = reach_verdict(found, p.on_shortcut, loose)
 
-    unused = left_out(split.data, split.real, split.fake)
     html = audit_page(
         split.data,
         dataset.pixels,
@@ -72,3 +79,11 @@ def audit(params: Params) -> None:
             )
         print(f"warning: {finding.text}; {finding.remedy.rstrip('.')}")
     print(f"{verdict.status}: reports/audit/index.html")
+
+
+def _unused(path: str) -> dict[str, int]:
+    """How many files are not used, by kind: what the split found, so that the folder need not be listed again."""
+    try:
+        return dict(read_json(path)["left_out"])
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise UserError(f"{path}: no whole summary there ({one_line(error)}); run `dvc repro -f split`") from None

@@ -120,4 +120,5 @@ def audit_metrics(verdict: Verdict, found: Measured) -> dict[str, Any]:
         "balanced_accuracy": {name: probe.accuracy for name, probe in found.probes.items()},
         "interval_95": {name: [probe.low, probe.high] for name, probe in found.probes.items()},
         **{name: found.copies.counts[name] for name in names},
+        **({"probed_images": len(found.pictures.rows)} if len(found.pictures.rows) < len(found.facts) else {}),
     }

@@ -4,7 +4,7 @@ Of several processes each yields its part of every batch (`distributed`)."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -154,15 +154,20 @@ def pixel_batches(
 class FeatureBatches(Batches):
     """Cached features of a frozen backbone as batches: float32 [B, F] and labels int64 [B].
 
-    Args:
-        views: float32 [K, n, F], K augmented views of the training images; epoch e reads view e modulo K.
-        labels: int64 [n].
-    """
+    `views`: K augmented ones of the training images, float32 [n, F] each, read a batch at a time; epoch e reads view e modulo K.
+    `labels`: int64 [n]."""
 
     def __init__(
-        self, views: np.ndarray, labels: np.ndarray, *, batch_size: int, device: torch.device, seed: int = 0
+        self,
+        views: Sequence[Any] | np.ndarray,
+        labels: np.ndarray,
+        *,
+        batch_size: int,
+        device: torch.device,
+        seed: int = 0,
     ) -> None:
-        self.views = torch.from_numpy(np.ascontiguousarray(views)).to(device)
+        rows = np.arange(len(labels))
+        self.views = [resident(view, rows, device) for view in views] if device.type == "cuda" else views
         self.labels = torch.from_numpy(labels).to(device)
         self.batch_size, self.seed, self.count = batch_size, seed, len(labels)
 
@@ -175,5 +180,6 @@ class FeatureBatches(Batches):
         return self._batches(0, places.split(self.batch_size))
 
     def _batches(self, epoch: int, batches: Sequence[Tensor]) -> Iterator[Batch]:
-        view, at_once = self.views[epoch % len(self.views)], self.count if self.labels.is_cuda else 1
-        return in_pieces(batches, at_once, lambda index: (view[index], self.labels[index]))
+        view, on_cpu = self.views[epoch % len(self.views)], self.labels.is_cpu
+        read = (lambda index: torch.from_numpy(view[index.numpy()])) if on_cpu else view.__getitem__
+        return in_pieces(batches, 1 if on_cpu else self.count, lambda index: (read(index), self.labels[index]))

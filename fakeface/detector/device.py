@@ -81,11 +81,11 @@ def images_at_once(device: torch.device, size: int, crop: int) -> int:
     return max(1, torch.cuda.get_device_properties(device).total_memory // 32 // bytes_an_image)
 
 
-def resident(pixels: np.ndarray, rows: np.ndarray, device: torch.device) -> Tensor:
-    """Copies rows of a pixel store to the device piece by piece, so that the host's memory holds a small part at a time."""
-    there = torch.empty((len(rows), *pixels.shape[1:]), dtype=torch.uint8, device=device)
+def resident(store: np.ndarray, rows: np.ndarray, device: torch.device) -> Tensor:
+    """Copies rows of pixels or features to the device piece by piece, so that the host's memory holds a small part at a time."""
+    there = torch.empty((len(rows), *store.shape[1:]), dtype=torch.from_numpy(store[rows[:0]]).dtype, device=device)
     for start in range(0, len(rows), 1024):
-        there[start : start + 1024] = torch.from_numpy(pixels[rows[start : start + 1024]])
+        there[start : start + 1024] = torch.from_numpy(store[rows[start : start + 1024]])
     return there
 
 

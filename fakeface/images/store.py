@@ -2,8 +2,6 @@
 
 Where pixels are native crops, `whole.npy` beside it holds the whole pictures, resized, for whatever compares photos."""
 
-import os
-import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -22,6 +20,7 @@ from fakeface.core.files import read_json, sha256
 from fakeface.images.decode import BadImage, Decoded, Found, decode, quiet
 from fakeface.images.faces import decode_native
 from fakeface.images.generators import generators
+from fakeface.images.rows import PixelFile, RowFile, feature_views, pieces
 
 COLUMNS = ["path", "label", "sha256", "source", "split", "width", "height", "format"]
 SPLITS = ("train", "val", "test")
@@ -30,58 +29,6 @@ FACTS = "facts.json"  # what is known of all images: `drawings`, whether code dr
 UNUSED = "unused"  # images that a protocol of exact counts leaves over
 # Decoded ahead of the writer: bounds the memory, whatever the number of images.
 CHUNK = 256
-
-
-class PixelFile:
-    """The rows of `pixels.npy`, uint8 [N, 3, S, S]: read from the file when indexed, and not kept.
-
-    Stands where an array would: `shape`, `dtype`, `len`, and numpy's indexing along the first axis, which gives arrays.
-    Not a memory map: its pages count as this process's memory once they were read, in the end the whole file. The system
-    keeps what fits in its file cache all the same.
-
-    Raises:
-        ValueError: the file is no whole `.npy` of that shape and type.
-    """
-
-    dtype = np.dtype(np.uint8)
-
-    def __init__(self, path: Path | str) -> None:
-        mapped = np.load(path, mmap_mode="r", allow_pickle=False)  # numpy checks header and length; no page is read
-        if not isinstance(mapped, np.memmap) or mapped.dtype != self.dtype or mapped.ndim != 4:
-            raise ValueError("not uint8 [N, 3, S, S]")
-        if mapped.shape[1] != 3 or mapped.shape[2] != mapped.shape[3]:
-            raise ValueError("not uint8 [N, 3, S, S]")
-        self.path = Path(path)
-        self.shape: tuple[int, ...] = mapped.shape
-        self._start = mapped.offset
-        self._numbers = np.arange(len(mapped))
-        self._file = os.open(path, os.O_RDONLY)
-        weakref.finalize(self, os.close, self._file)
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __getitem__(self, index: Any) -> np.ndarray:
-        """One row number -> uint8 [3, S, S]; a slice, a list or an array of n numbers, or a mask -> uint8 [n, 3, S, S].
-
-        Raises:
-            IndexError: there is no such row.
-            UserError: the file has become shorter since it was opened.
-        """
-        numbers = self._numbers[index]
-        rows = np.empty((*numbers.shape, *self.shape[1:]), dtype=np.uint8)
-        size = int(np.prod(self.shape[1:]))  # bytes of a row
-        view = rows.reshape(-1).data
-        for k, number in enumerate(numbers.reshape(-1).tolist()):
-            done = 0
-            while done < size:  # a read may be cut short, by a signal for one
-                part = os.preadv(
-                    self._file, [view[k * size + done : (k + 1) * size]], self._start + number * size + done
-                )
-                if part == 0:
-                    raise UserError(f"{self.path}: ends before row {number}; run `dvc repro -f split`")
-                done += part
-        return rows
 
 
 @dataclass(frozen=True)
@@ -159,8 +106,8 @@ class Dataset:
         """int64 row numbers of one split."""
         return np.flatnonzero((self.manifest["split"] == split).to_numpy())
 
-    def features(self, folder: Path | str = "data/features") -> dict[str, np.ndarray]:
-        """What the stage features made of this split: `train` and `val`, float32 [views, n, F].
+    def features(self, folder: Path | str = "data/features") -> dict[str, list[RowFile]]:
+        """What the stage features made of this split: `train` and `val`, a view each, float32 [n, F], read when indexed.
 
         Raises:
             UserError: they are missing, damaged, of another split, or hold NaN or infinite values.
@@ -170,15 +117,15 @@ class Dataset:
         try:
             same = (folder / "data_hash.txt").read_text().strip() == self.data_hash
             for name in ("train", "val"):
-                stored[name] = np.load(folder / f"{name}.npy", allow_pickle=False)
+                stored[name] = feature_views(folder / f"{name}.npy")
         except (OSError, ValueError, EOFError, BadZipFile) as error:
             raise UserError(f"{folder}: no whole features there ({one_line(error)}); {again}") from None
         if not same:
             raise UserError(f"{folder}: were computed for another split; run `dvc repro features`")
-        for name, values in stored.items():
-            if not isinstance(values, np.ndarray) or values.dtype != np.float32 or values.ndim != 3:
-                raise UserError(f"{folder}/{name}.npy: is not float32 [views, n, F]; {again}")
-            if values.shape[1:] != (len(self.rows(name)), stored["train"].shape[-1]) or not np.isfinite(values).all():
+        width = stored["train"][0].shape[1] if stored["train"] else 0
+        for name, views in stored.items():
+            fits = {view.shape for view in views} == {(len(self.rows(name)), width)}
+            if not fits or not all(np.isfinite(piece).all() for piece in pieces(views)):
                 raise UserError(
                     f"{folder}/{name}.npy: does not fit the split, or holds NaN or infinite values; {again}"
                 )

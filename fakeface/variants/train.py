@@ -23,6 +23,7 @@ from fakeface.core.params import APPROACHES, NAMED_WEIGHTS, Params
 from fakeface.detector.device import configure
 from fakeface.detector.predictor import Predictor
 from fakeface.images.generators import to_leave_out
+from fakeface.images.rows import PIECE
 from fakeface.images.store import UNUSED, Dataset
 
 
@@ -169,9 +170,15 @@ def _keep_features(folder: Path, manifest: pd.DataFrame) -> None:
     """The pipeline's features, of the images that `manifest` still has in train and val: nothing is computed again."""
     full, out = Dataset.open(), folder / "data" / "features"
     out.mkdir()
-    for name, values in full.features().items():
+    for name, views in full.features().items():
         kept = (manifest.loc[full.rows(name), "split"] == name).to_numpy()
-        np.save(out / f"{name}.npy", values[:, kept])
+        rows = np.flatnonzero(kept)
+        header = {"descr": "<f4", "fortran_order": False, "shape": (len(views), len(rows), views[0].shape[1])}
+        with open(out / f"{name}.npy", "wb") as file:  # a piece at a time: all of them may be more than the memory
+            np.lib.format.write_array_header_1_0(file, header)
+            for view in views:
+                for start in range(0, len(rows), PIECE):
+                    file.write(view[rows[start : start + PIECE]].tobytes())
     write_text(out / "data_hash.txt", Dataset.open(folder / "data" / "split").data_hash + "\n")
 
 

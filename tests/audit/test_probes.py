@@ -48,6 +48,19 @@ def measure(table, seed=0):
     return [probe(forest(seed), features, LABELS, SOURCE, fold, seed) for features in (metadata_features(table), sizes)]
 
 
+@pytest.mark.parametrize(("reals", "fakes", "expected"), [(30, 20, (30, 20)), (31, 20, (30, 20)), (90, 500, (30, 30))])
+def test_a_large_class_is_probed_in_part_and_a_small_one_whole(reals, fakes, expected, monkeypatch):
+    monkeypatch.setattr(probes, "MOST_IMAGES", 30)
+    labels = np.random.default_rng(0).permutation(np.repeat([0, 1], [reals, fakes]))
+    rows = probes.probed(labels, 0)
+    assert np.bincount(labels[rows]).tolist() == list(expected)
+    assert (np.diff(rows) > 0).all()
+    assert np.array_equal(rows, probes.probed(labels, 0))
+    if len(rows) < len(labels) - 1:
+        assert not np.array_equal(rows, probes.probed(labels, 1))
+        assert rows.mean() == pytest.approx(len(labels) / 2, rel=0.2)  # from the whole set, not its start
+
+
 PLANTED = {
     "format": (JPEG, {"kind": "PNG"}),
     "quality": (JPEG, JPEG | {"quality": 75}),

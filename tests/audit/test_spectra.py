@@ -49,14 +49,16 @@ def test_a_pattern_of_period_4_stands_out_at_a_quarter():
 def test_one_pass_gives_each_image_its_features_and_each_class_its_means(monkeypatch):
     pixels = RNG.integers(0, 256, (7, 3, 32, 32), dtype=np.uint8)
     labels = np.array([0, 1, 0, 1, 1, 0, 0])
-    seen = look(pixels, labels)
+    seen = look(pixels, labels, np.arange(7))
     assert seen.hashes.tolist() == [perceptual_hash(image) for image in pixels]
     assert np.allclose(seen.colour, pixels.mean((2, 3)), atol=1e-3)
     blocks = pixels.reshape(7, 3, 8, 4, 8, 4).mean((3, 5)).transpose(0, 2, 3, 1).reshape(7, -1)
     assert np.abs(seen.thumbnail - blocks).max() <= 1  # Pillow rounds twice, by rows and by columns
     assert (seen.spectrum.shape, seen.residual.shape) == ((2, 32, 32), (2, 30, 30))
     monkeypatch.setattr(spectra, "BATCH", 3)  # other batches, the same figures
-    again = look(pixels, labels)
-    assert np.array_equal(again.radial, seen.radial)
+    kept = np.array([1, 2, 6])  # none of the second batch
+    again = look(pixels, labels, kept)
+    for name in ("radial", "colour", "thumbnail"):
+        assert np.array_equal(getattr(again, name), getattr(seen, name)[kept])
     assert np.allclose(again.spectrum, seen.spectrum)
     assert np.allclose(again.residual, seen.residual)

@@ -25,28 +25,30 @@ def run(*arguments, cwd):
 
 @pytest.mark.slow
 @pytest.mark.exhaustive
-def test_table_has_a_row_a_size_and_nothing_is_left_behind(tmp_path):
-    quick = ["--epoch-images", "90", "--repeats", "1", "--folder", "."]
-    result = run("--sizes", "200,100", *quick, cwd=tmp_path)
+def test_table_has_a_row_a_stage_and_size_and_nothing_is_left_behind(scale, tmp_path):
+    result = run("--sizes", "200,100", "--epoch-images", "90", "--folder", ".", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
-    rows = [line.strip("| ").split(" | ") for line in result.stdout.splitlines() if re.match(r"\| \d", line)]
-    assert [row[0] for row in rows] == ["100", "200"]
-    assert [len(row) for row in rows] == [10, 10]
-    assert [row[5] for row in rows] == ["75", "112"]  # 60 and 90 to train, a quarter more to validate
-    assert all(50 < float(row[4]) < 2000 for row in rows)
-    assert "Start-up" in result.stdout
+    rows = [line.strip("| ").split(" | ") for line in result.stdout.splitlines() if re.match(r"\| [a-z_]+ \| \d", line)]
+    assert [row[0] for row in rows] == [stage for stage in scale.STAGES for _ in range(3)]
+    assert [row[1] for row in rows] == ["100", "200", "1000000, extrapolated"] * len(scale.STAGES)
+    epoch = [row[2] for row in rows if row[0] == "train_scratch"]
+    assert epoch == ["75", "112", "112"]  # 60 and 90 to train, a quarter more to validate
+    assert all(50 < float(row[5]) < 2000 for row in rows if row[1] != "1000000, extrapolated")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_costs_are_compared_with_those_measured_beside_them(scale, capsys):
-    """Split 1 s and training 3 s at start; then 2 ms and 4 ms an image, beside 1 ms and 2 ms before and 3 ms and 2 ms after."""
-
-    def cost(split, train):
-        return scale.Cost(1 + split, 10**6), scale.Cost(3 + train, 5 * 10**6)
-
-    images, seen = 3032, 3000 * 0.75  # 60 % to train and a quarter more to validate
-    beside = [cost(1.0, 2e-3 * 1000 * 0.75), cost(3.0, 2e-3 * 1000 * 0.75)]
-    row = scale.Row(images, cost(2e-3 * 3000, 4e-3 * seen), beside)
-    scale.print_table([row], 1032, cost(0, 0), scale.Cost(1, 2 * 10**6), 10**9)
-    cells = capsys.readouterr().out.splitlines()[2].strip("| ").split(" | ")
-    assert cells == ["3032", "6.0", "2000", "1.00", "1", "2274", "9.0", "4000", "2.00", "3"]
+def test_growth_is_told_by_its_exponent_and_carried_on_to_a_million(scale, capsys):
+    """Of all stages 1 s and 1 MB at start; then 2, 8 and 32 s for 1000, 2000 and 4000 images, with 3, 4 and 6 MB."""
+    taken = {scale.START: (1, 1), 1000: (3, 3), 2000: (9, 4), 4000: (33, 6)}
+    costs = {n: dict.fromkeys(scale.STAGES, scale.Cost(s, mb * 10**6)) for n, (s, mb) in taken.items()}
+    scale.print_table(costs, 10**9)
+    rows = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines()]
+    of_split = [row for row in rows if row[0] == "split"]
+    assert of_split[:3] == [
+        ["split", "1000", "1000", "2.0", "", "3"],
+        ["split", "2000", "2000", "8.0", "2.00", "4"],
+        ["split", "4000", "4000", "32.0", "2.00", "6"],
+    ]
+    assert of_split[3] == ["split", "1000000, extrapolated", "1000000", f"{32 * 250**2}", "", "1002"]
+    evaluated = [row for row in rows if row[0] == "evaluate"]
+    assert evaluated[0][2] == "400"  # a quarter to test, 15 % to validate

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from fakeface.core.errors import UserError
-from fakeface.images import store
+from fakeface.images import rows, store
 from fakeface.images.decode import BadImage, Decoded, Found, decode
 from fakeface.images.store import COLUMNS, Dataset, PixelFile, decode_all, write_pixels
 
@@ -335,8 +335,52 @@ def features(folder):
 
 
 def test_features_come_back_as_they_were_written(folder, features):
+    values = np.random.default_rng(0).normal(size=(4, 2, 5)).astype(np.float32)
+    np.save(features / "train.npy", values)
     stored = Dataset.open(folder).features(features)
-    assert {name: values.shape for name, values in stored.items()} == {"train": (4, 2, 5), "val": (1, 0, 5)}
+    assert {name: [view.shape for view in views] for name, views in stored.items()} == {
+        "train": [(2, 5)] * 4,
+        "val": [(0, 5)],
+    }
+    for view, wanted in zip(stored["train"], values, strict=True):
+        assert np.array_equal(view[[1, 0, 1]], wanted[[1, 0, 1]])
+        assert view[:].dtype == np.float32
+
+
+def test_all_features_come_in_pieces_in_order(tmp_path, monkeypatch):
+    monkeypatch.setattr(rows, "PIECE", 3)
+    values = np.random.default_rng(0).normal(size=(2, 7, 5)).astype(np.float32)
+    np.save(tmp_path / "f.npy", values)
+    found = list(rows.pieces(rows.feature_views(tmp_path / "f.npy")))
+    assert [len(piece) for piece in found] == [3, 3, 1] * 2
+    assert np.array_equal(np.concatenate(found), values.reshape(-1, 5))
+
+
+FEATURES = """
+import sys, tracemalloc
+import numpy as np, torch
+from fakeface.detector.batches import FeatureBatches
+from fakeface.images.rows import feature_views
+from fakeface.training.standardise import standardise
+tracemalloc.start()
+stored = {name: feature_views(sys.argv[1]) for name in ("train", "val")}
+standardise(stored)
+count = len(stored["train"][0])
+batches = FeatureBatches(stored["train"], np.zeros(count, np.int64), batch_size=16, device=torch.device("cpu"))
+seen = sum(len(x) for epoch in range(2) for x, _ in batches.train(epoch))
+assert seen == 2 * count, seen
+print(tracemalloc.get_traced_memory()[1])
+"""
+
+
+def test_memory_for_features_stays_flat_however_many_there_are(tmp_path):
+    """Standardised and trained on: 4 and 32 MB of features, of which 4 MB are read at once."""
+    most = []
+    for n in (1000, 8000):
+        np.save(tmp_path / "f.npy", np.random.default_rng(0).random((2, n, 512), dtype=np.float32))
+        command = [sys.executable, "-c", FEATURES, str(tmp_path / "f.npy")]
+        most.append(int(subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout))
+    assert most[1] < most[0] + 2e6
 
 
 @pytest.mark.parametrize(

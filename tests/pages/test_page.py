@@ -3,10 +3,11 @@
 import base64
 import io
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from audit_page import PIXELS, SURE, Reader, audit, html, measured, probes
+from audit_page import PICTURES, PIXELS, SURE, Reader, audit, html, measured, probes
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -95,6 +96,15 @@ def test_what_was_not_measured_is_said_and_is_no_number():
     assert "too few photos" in verdict.findings[0].text
     assert "too few photos to measure" in html(found)
     assert audit_metrics(verdict, measured(found))["balanced_accuracy"]["metadata"] is None
+
+
+def test_probes_of_a_part_are_told_on_the_page_and_in_the_metrics():
+    some = replace(PICTURES, rows=np.array([0, 1, 7]), radial=PICTURES.radial[[0, 1, 7]])
+    found = measured(probes(), some)
+    assert "3 of\n12 in all" in html(probes(), some)
+    assert audit_metrics(audit(probes()), found)["probed_images"] == 3
+    assert "in all" not in html(probes())
+    assert "probed_images" not in audit_metrics(audit(probes()), measured(probes()))
 
 
 def test_pictures_are_images_in_the_text():

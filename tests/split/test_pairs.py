@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from threadpoolctl import threadpool_limits
 
 from fakeface.images.decode import decode
 from fakeface.images.degrade import jpeg, resize
+from fakeface.split import likeness as likenesses
 from fakeface.split import pairs
 from fakeface.split.likeness import LENGTH, NAMED, UNNAMED, alike_pairs, describe, likeness
 from fakeface.split.pairs import equal_pairs, group, join, near_pairs, perceptual_hash
@@ -192,19 +194,43 @@ def test_perceptual_hash_survives_jpeg_and_tells_pictures_apart():
 
 
 @given(
-    rows=st.lists(st.tuples(st.integers(0, 4), st.floats(0.3, 1)), max_size=30),
+    rows=st.lists(st.tuples(st.integers(0, 4), st.floats(0.3, 1), st.booleans()), max_size=30),
     block=st.tuples(*[st.integers(1, 9)] * 2),
+    many=st.sampled_from([1, 1000]),
 )
 @settings(max_examples=40, deadline=None)
-def test_alike_pairs_are_those_of_brute_force_each_once(rows, block):
-    looks = np.array([look(like, c, 60 - i) for i, (like, c) in enumerate(rows)], dtype=np.int8).reshape(-1, 1024)
-    exact = looks.astype(int) @ looks.T.astype(int)
+def test_alike_pairs_are_those_of_brute_force_each_once(rows, block, many):
+    """Those of more than `many` looks are bounded first."""
+    looks = np.array([look(like, c, 60 - i) for i, (like, c, _) in enumerate(rows)], dtype=np.int8).reshape(-1, 32, 32)
+    looks = np.array([one[:, ::-1] if row[2] else one for one, row in zip(looks, rows, strict=True)]).reshape(-1, 1024)
+    looks = looks.astype(np.int8)
+    flipped = looks.reshape(-1, 32, 32)[:, :, ::-1].reshape(-1, 1024)
+    exact = np.maximum(*(looks.astype(int) @ x.T.astype(int) * times for x, times in ((looks, 16), (flipped, 13)))) / 16
     wanted = [[i, j] for j in range(len(rows)) for i in range(j) if exact[i, j] >= UNNAMED * LENGTH**2]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("fakeface.split.likeness.ROWS", block[0])
-        patch.setattr("fakeface.split.likeness.COLUMNS", block[1])
+    with pytest.MonkeyPatch.context() as patch, threadpool_limits(1):  # threads of small work wait for each other
+        for name, value in {"ROWS": block[0], "COLUMNS": block[1], "MANY": many}.items():
+            patch.setattr(f"fakeface.split.likeness.{name}", value)
         found = [pair for b in alike_pairs(looks) for pair in b.tolist()]
     assert sorted(found) == sorted(wanted)
+
+
+@pytest.mark.parametrize("check", [0, 1e12])
+@pytest.mark.parametrize("kind", ["faces", "noise", "one", "plain"])
+def test_no_likeness_is_above_its_bound(kind, check, monkeypatch):
+    """With the fewest components, and with as many as help; equal looks, and mirrored ones, come nearest to it."""
+    rng = np.random.default_rng(3)
+    smooth = np.apply_along_axis(np.convolve, 1, rng.normal(size=(60, 1024)), np.ones(5), "same")
+    looks = {"faces": smooth, "noise": STRANGE, "one": STRANGE[:1], "plain": STRANGE[:3] * [[0], [1], [0]]}[kind]
+    lengths = np.linalg.norm(looks, axis=1, keepdims=True)
+    looks = np.rint(looks / np.where(lengths, lengths, 1) * LENGTH).clip(-127, 127).astype(np.int8)
+    looks = np.concatenate([looks, looks.reshape(-1, 32, 32)[:, :, ::-1].reshape(-1, 1024)])
+    monkeypatch.setattr(likenesses, "CHECK", check)
+    with threadpool_limits(1):
+        u, v = (x @ x.T for x in likenesses._bounds(looks, np.float32(0.649 * 2 * LENGTH**2)))
+    same, opposite = (half @ half.T for half in likenesses._halves(looks))
+    slack = likenesses.SLACK * 2 * LENGTH**2 / 20
+    assert (u + v >= same + opposite - slack).all()
+    assert (u - v >= same - opposite - slack).all()
 
 
 @pytest.mark.parametrize(

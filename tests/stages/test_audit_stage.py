@@ -128,6 +128,13 @@ def test_dvc_stops_before_any_training_and_the_page_is_there(project, tmp_path):
     assert "\n  audit:" not in (project.path / "dvc.lock").read_text()
     project.set(audit={"on_shortcut": "warn"})
     assert re.findall(r"Running stage '(\w+)'", project.run("dvc", "repro", "audit").stdout) == ["check", "audit"]
+    # the stage does not name the data folder, and yet follows it: a file that is not used, then one that is
+    for name, ran in (("notes.txt", ["split", "audit"]), ("0_real/0000.jpg", ["split", "audit"])):
+        (project.path / "data/raw" / name).write_bytes((project.path / "data/raw/0_real/0001.jpg").read_bytes())
+        assert re.findall(r"Running stage '(\w+)'", project.run("dvc", "repro", "audit").stdout) == ran
+    page = (project.path / "reports/audit/index.html").read_text()
+    assert "Not used: 1 files beside the class folders" in page
+    assert json.loads((project.path / "reports/audit/audit.json").read_text())["exact_duplicates"] == 1
 
 
 @pytest.mark.skipif(not DATA, reason="FAKEFACE_DATA is not set: name the folder that holds stargan-celeba-128")

@@ -134,7 +134,7 @@ def test_figures_of_the_first_epoch_are_means_in_which_both_classes_count_alike(
     model, train, val = linear(), blobs(n=n), blobs(n=n_val, seed=1)
     row = fit(model, train, val, section(lr=1e-12, epochs=1), FP32).history[0]
     for name, of in (("train", train), ("val", val)):
-        logits, y = model(of.views[0]), of.labels
+        logits, y = model(torch.from_numpy(of.views[0])), of.labels
         losses = nn.functional.cross_entropy(logits, y, reduction="none").detach().numpy()
         weights = compute_sample_weight("balanced", y)  # all 1 for as many of each
         assert row[f"{name}_loss"] == pytest.approx((losses * weights).mean(), abs=2e-6)
@@ -154,7 +154,7 @@ def test_kinds_of_fakes_count_alike_within_their_class():
     model = linear()
     row = fit(model, train, val, section(lr=1e-12, epochs=1), FP32).history[0]
     for name, of in (("train", train), ("val", val)):
-        logits, truth = model(of.views[0]), of.labels.clamp(max=1)
+        logits, truth = model(torch.from_numpy(of.views[0])), of.labels.clamp(max=1)
         losses = nn.functional.cross_entropy(logits, truth, reduction="none").detach()
         alike = [losses[of.labels == kind].mean().item() for kind in of.labels.unique()]
         assert row[f"{name}_loss"] == pytest.approx((alike[0] + np.mean(alike[1:])) / 2, abs=2e-6)
@@ -242,7 +242,7 @@ def test_scoring_is_in_evaluation_mode_moves_nothing_and_keeps_the_order():
     assert torch.equal(logits, logits_of(model, batches, FP32)[0])
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
     assert labels.tolist() == batches.labels.tolist()
-    assert torch.allclose(logits, model.eval()(batches.views[0]), atol=1e-6)
+    assert torch.allclose(logits, model.eval()(torch.from_numpy(batches.views[0])), atol=1e-6)
     assert logits.dtype == torch.float32
     assert not logits.requires_grad
 
