@@ -6,7 +6,7 @@ its checkpoint then stands for all three approaches: what scoring, tests and pag
 
 Seconds are those of the whole stage less its start-up (imports; the same stage on 32 images); the files are in the system's
 cache, where making them left them. The exponent is that of the growth since the size before: 1 is linear. A million is
-extrapolated from the two largest sizes, seconds by their exponent and memory by a straight line.
+extrapolated from the two largest sizes, seconds by their exponent, at least 1, and memory by a straight line.
 Memory is the stage's peak resident memory as the system counts it (ru_maxrss of that process).
 
 An epoch trains on at most --epoch-images images, drawn at random from the whole set, and validates on a quarter as many; the
@@ -181,7 +181,7 @@ def print_table(costs: Mapping[int, Mapping[str, Cost]], epoch_images: int) -> N
             print(f"| {stage} | {n} | {reads[n]:.0f} | {taken[n]:.1f} | {power} | {costs[n][stage].peak / 1e6:.0f} |")
         if len(sizes) > 1 and sizes[-1] < MILLION:
             a, b = sizes[-2:]
-            growth = exponent[b] if reads[b] > reads[a] else 1.0
+            growth = max(1.0, exponent[b]) if reads[b] > reads[a] else 1.0
             seconds = taken[b] * math.pow(reads[MILLION] / reads[b], growth)
             peaks = [costs[n][stage].peak for n in (a, b)]
             peak = peaks[1] + (peaks[1] - peaks[0]) * (MILLION - b) / (b - a)

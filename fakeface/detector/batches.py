@@ -157,15 +157,7 @@ class FeatureBatches(Batches):
     `views`: K augmented ones of the training images, float32 [n, F] each, read a batch at a time; epoch e reads view e modulo K.
     `labels`: int64 [n]."""
 
-    def __init__(
-        self,
-        views: Sequence[Any] | np.ndarray,
-        labels: np.ndarray,
-        *,
-        batch_size: int,
-        device: torch.device,
-        seed: int = 0,
-    ) -> None:
+    def __init__(self, views: Any, labels: np.ndarray, *, batch_size: int, device: torch.device, seed: int = 0) -> None:
         rows = np.arange(len(labels))
         self.views = [resident(view, rows, device) for view in views] if device.type == "cuda" else views
         self.labels = torch.from_numpy(labels).to(device)

@@ -17,6 +17,7 @@ from fakeface.scoring.folders import not_in_test, sub_folders
 from fakeface.scoring.summary import summarise
 
 GRID = 32  # test images in each prediction grid
+POINTS = 2000  # of a ROC curve in roc.csv, at most: it lies in git
 
 
 def evaluate(params: Params) -> None:
@@ -66,11 +67,14 @@ def evaluate(params: Params) -> None:
     # one file for all approaches, so that one plot shows them (.dvc/plots/curves.json)
     curves = [history[["epoch", "val_accuracy"]].assign(approach=name) for name, history in histories.items()]
     write_csv("reports/evaluate/curves.csv", pd.concat(curves))
-    rocs = []
-    for name in APPROACHES:
-        false_positive, true_positive, _ = roc_curve(labels, scores[name])
-        curve = pd.DataFrame({"false_positive_rate": false_positive, "true_positive_rate": true_positive}).round(6)
-        rocs.append(curve.assign(approach=name))
+    rocs = [roc_points(labels, scores[name]).assign(approach=name) for name in APPROACHES]
     write_csv("reports/evaluate/roc.csv", pd.concat(rocs))
     summary.write("reports/evaluate", "Test set")
     print(summary.markdown("Test set"))
+
+
+def roc_points(labels: np.ndarray, scores: np.ndarray) -> pd.DataFrame:
+    """The ROC curve, at most `POINTS` of it, both ends among them."""
+    false_positive, true_positive, _ = roc_curve(labels, scores)
+    curve = pd.DataFrame({"false_positive_rate": false_positive, "true_positive_rate": true_positive}).round(6)
+    return curve.iloc[np.unique(np.linspace(0, len(curve) - 1, POINTS).round().astype(int))]

@@ -29,7 +29,7 @@ def test_an_image_of_weight_n_counts_like_n_images(data, threshold):
     labels, scores, weights = data
     times = weights.astype(int)
     wanted = evaluate(np.repeat(labels, times), np.repeat(scores, times), threshold)
-    got = weighted_figures(weights[None], labels, scores, threshold)
+    got = weighted_figures(labels, scores, threshold)(weights[None])
     assert set(got) - set(wanted) == {"false_positive_rate", "false_positive_rate_at_threshold"}
     for figure in set(got) & set(wanted):
         assert got[figure][0] == pytest.approx(wanted[figure], abs=1e-6), figure
@@ -39,7 +39,7 @@ def test_an_image_of_weight_n_counts_like_n_images(data, threshold):
 @settings(max_examples=100, deadline=None)
 def test_weighted_figures_are_those_of_scikit_learn_with_sample_weights(data):
     labels, scores, weights = data
-    got = {figure: values[0] for figure, values in weighted_figures(weights[None], labels, scores, 0.5).items()}
+    got = {figure: values[0] for figure, values in weighted_figures(labels, scores, 0.5)(weights[None]).items()}
     weight = {"sample_weight": weights}
     assert got["roc_auc"] == pytest.approx(roc_auc_score(labels, scores, **weight))
     assert got["average_precision"] == pytest.approx(average_precision_score(labels, scores, **weight))

@@ -13,6 +13,7 @@ from sklearn.calibration import calibration_curve
 from sklearn.metrics import roc_curve
 
 from fakeface.detector.calibration import best_threshold, scores_from_logits
+from fakeface.scoring import evaluate as stage
 from fakeface.scoring import metrics
 from fakeface.scoring.metrics import evaluate
 
@@ -253,3 +254,16 @@ def test_threshold_is_half_when_half_is_as_good(data):
 )
 def test_threshold_stands_in_the_middle_of_its_gap(labels, scores, wanted):
     assert best_threshold(np.array(labels), np.array(scores)) == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize("most", [40, 10_000])
+def test_a_long_roc_curve_is_thinned_and_a_short_one_whole(most, monkeypatch):
+    monkeypatch.setattr(stage, "POINTS", most)
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 2000)
+    whole = np.stack(roc_curve(labels, scores := rng.normal(labels, 2))[:2], axis=1).round(6)
+    found = stage.roc_points(labels, scores).to_numpy()
+    assert len(found) == min(most, len(whole))
+    assert found[[0, -1]].tolist() == [[0, 0], [1, 1]]
+    assert {*map(tuple, found)} <= {*map(tuple, whole)}
+    assert np.hypot(*np.diff(found, axis=0).T).max() < 0.1
