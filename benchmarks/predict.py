@@ -18,7 +18,8 @@ import typer
 from fakeface.images.decode import decode
 from fakeface.predict.detector import open_detector
 from fakeface.predict.names import entries
-from fakeface.predict.service import MAX_MEGAPIXELS, predict_images
+from fakeface.predict.service import predict_images
+from fakeface.predict.squares import MAX_MEGAPIXELS
 
 
 def main(

@@ -1,4 +1,4 @@
-"""Which cores a stage's threads compute on."""
+"""Which cores the threads of a stage or a command compute on."""
 
 import os
 
@@ -6,6 +6,11 @@ from fakeface.core.params import Base
 
 
 def bind(base: Base) -> None:
+    """`bind_threads` as the parameters say."""
+    bind_threads(base.threads, base.processes)
+
+
+def bind_threads(threads: int, processes: int = 1) -> None:
     """Keeps each of torch's threads on a core of its own; call it before torch is imported (OpenMP reads it then, once).
 
     Threads of one computation wait for each other. Beside another process the system often puts two of them on one core,
@@ -15,7 +20,7 @@ def bind(base: Base) -> None:
     """
     cores = os.cpu_count()
     all_here = hasattr(os, "sched_getaffinity") and len(os.sched_getaffinity(0)) == cores
-    if base.threads == cores and base.processes == 1 and all_here:
+    if threads == cores and processes == 1 and all_here:
         os.environ.setdefault("OMP_PROC_BIND", "true")
 
 

@@ -20,7 +20,7 @@ from fakeface.core.errors import UserError
 from fakeface.detector.checkpoints import save
 from fakeface.detector.networks import NETWORKS, build, he_init, normalise
 from fakeface.images.decode import decode, read_file
-from fakeface.predict import command, facts, service
+from fakeface.predict import command, facts, service, squares
 from fakeface.predict.command import predict, size_notes
 from fakeface.predict.names import Entry
 from fakeface.predict.service import open_checkpoint
@@ -186,7 +186,7 @@ def test_pictures_of_the_evidence_have_safe_and_different_names(root, capsys):
 
 def test_many_images_are_not_held_at_once(root, monkeypatch, capsys):
     """Each name is opened only shortly before its row is written."""
-    monkeypatch.setattr(service, "BATCH", 2)
+    monkeypatch.setattr(squares, "BATCH", 2)
     monkeypatch.setattr(command, "FLUSH", 1)
     opened, ahead = [], []
     write = sys.stdout.write
