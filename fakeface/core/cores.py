@@ -1,4 +1,4 @@
-"""Which cores the threads of a stage or a command compute on."""
+"""Which cores the threads of a stage compute on, and how those of a command wait."""
 
 import os
 
@@ -6,11 +6,6 @@ from fakeface.core.params import Base
 
 
 def bind(base: Base) -> None:
-    """`bind_threads` as the parameters say."""
-    bind_threads(base.threads, base.processes)
-
-
-def bind_threads(threads: int, processes: int = 1) -> None:
     """Keeps each of torch's threads on a core of its own; call it before torch is imported (OpenMP reads it then, once).
 
     Threads of one computation wait for each other. Beside another process the system often puts two of them on one core,
@@ -20,7 +15,7 @@ def bind_threads(threads: int, processes: int = 1) -> None:
     """
     cores = os.cpu_count()
     all_here = hasattr(os, "sched_getaffinity") and len(os.sched_getaffinity(0)) == cores
-    if threads == cores and processes == 1 and all_here:
+    if base.threads == cores and base.processes == 1 and all_here:
         os.environ.setdefault("OMP_PROC_BIND", "true")
 
 
@@ -28,3 +23,12 @@ def unbind() -> None:
     """Lets the calling thread use all cores; a thread that a bound one has started could use that one's only."""
     if os.environ.get("OMP_PROC_BIND") == "true" and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, range(os.cpu_count() or 1))
+
+
+def wait_asleep() -> None:
+    """Threads of one computation sleep while they wait for each other; call it before torch is imported, as `bind`.
+
+    For commands, beside whose computation photos are decoded and which people start beside other work: threads that wait by
+    spinning take the cores away from both (docs/performance.md, "Beside other work").
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")

@@ -5,7 +5,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fakeface.core.cores import bind_threads
+from fakeface.core.cores import wait_asleep
 from fakeface.core.errors import UserError, printable
 from fakeface.core.load import read_yaml
 from fakeface.core.params import APPROACHES
@@ -26,7 +26,9 @@ def open_detector(model: str | None = None) -> "Predictor":
         UserError: there is none, or its checkpoint is damaged.
     """
     with located(model) as (folder, _):
-        from fakeface.predict.service import open_checkpoint  # here: torch is imported after its threads are bound
+        from fakeface.predict.service import (
+            open_checkpoint,
+        )  # here: it imports torch, whose threads are told how to wait first
 
         return open_checkpoint(folder)
 
@@ -35,7 +37,7 @@ def open_detector(model: str | None = None) -> "Predictor":
 def located(model: str | None = None) -> Iterator[tuple[Path, dict[str, Any]]]:
     """Yields a detector's checkpoint folder, which may be gone after the block, and its card; torch is not imported.
 
-    Its threads are bound to cores as a stage's are (`cores.bind_threads`), if torch has not been imported before.
+    If torch has not been imported before, its threads will sleep while they wait (`cores.wait_asleep`).
 
     Args:
         model: one of APPROACHES (its checkpoint in `models/`), a checkpoint folder, or `models:/<name>@<alias>` of MLflow's
@@ -45,9 +47,8 @@ def located(model: str | None = None) -> Iterator[tuple[Path, dict[str, Any]]]:
         UserError: there is none, or its card is damaged.
     """
     with _folder(model) as folder:
-        card = read_card(folder)
-        bind_threads(card.get("threads", 1))
-        yield folder, card
+        wait_asleep()
+        yield folder, read_card(folder)
 
 
 @contextmanager

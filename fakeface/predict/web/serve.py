@@ -6,7 +6,6 @@ import socket
 import threading
 import webbrowser
 
-from fakeface.core.cores import unbind
 from fakeface.core.errors import UserError, require_packages
 from fakeface.core.run import importing
 
@@ -26,7 +25,7 @@ def serve(model: str | None, port: int, browser: bool) -> None:
     from fakeface.predict.detector import max_megapixels, open_detector
 
     with importing():
-        predictor = open_detector(model)  # first: it binds torch's threads before anything imports torch
+        predictor = open_detector(model)  # first: it says how torch's threads wait before torch is imported
         from werkzeug.serving import make_server
 
         from fakeface.images.decode import quiet
@@ -42,7 +41,7 @@ def serve(model: str | None, port: int, browser: bool) -> None:
         url = f"http://{HOST}:{opened.getsockname()[1]}"
         print(f"{predictor.card['approach']} at {url} (Ctrl-C ends it)", flush=True)
         if browser:
-            threading.Thread(target=_open, args=(url,), daemon=True).start()
+            threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
         try:
             server.serve_forever()
         except KeyboardInterrupt:
@@ -58,8 +57,3 @@ def _listening(port: int) -> socket.socket:
     except OSError as error:
         reason = os.strerror(error.errno or 0)
         raise UserError(f"port {port}: {reason}; choose another with --port, 0 for any") from None
-
-
-def _open(url: str) -> None:
-    unbind()  # a browser that is started here would have this process's first core alone
-    webbrowser.open(url)
