@@ -3,7 +3,8 @@
     python benchmarks/predict.py FOLDER --model finetune --images 2000
 
 In turn, on one thread, in one process; what start-up costs is in neither. The ratio by the clock is what a user sees where a core
-is free for decoding; by the process decoding counts wherever it ran, which on a shared machine is the one to compare. The scores of both are compared too.
+is free for decoding; by the process decoding counts wherever it ran, which on a shared machine is the one to compare. The scores
+of both are compared too.
 """
 
 import time
