@@ -1,4 +1,4 @@
-"""Which cores a stage's threads compute on."""
+"""Which cores the threads of a stage compute on, and how those of a command wait."""
 
 import os
 
@@ -23,3 +23,12 @@ def unbind() -> None:
     """Lets the calling thread use all cores; a thread that a bound one has started could use that one's only."""
     if os.environ.get("OMP_PROC_BIND") == "true" and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, range(os.cpu_count() or 1))
+
+
+def wait_asleep() -> None:
+    """Threads of one computation sleep while they wait for each other; call it before torch is imported, as `bind`.
+
+    For commands, beside whose computation photos are decoded and which people start beside other work: threads that wait by
+    spinning take the cores away from both (docs/performance.md, "Beside other work").
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")

@@ -86,6 +86,11 @@ def run_app(app: Callable[[], Any]) -> None:
         if os.environ.get("LOCAL_RANK") and os.environ["RANK"] != "0":
             time.sleep(OTHERS_SECONDS)  # of several processes the first one speaks, and then torchrun ends this one
         sys.exit(f"error: {printable(error)}")
+    except ModuleNotFoundError as error:
+        package = (error.name or "fakeface").partition(".")[0]
+        if package in ("fakeface", "stages"):
+            raise
+        sys.exit(f"error: this needs the package {package}: run `pip install -e '.[pipeline]'` in fakeface's folder")
     except OSError as error:
         if error.errno not in REMEDIES:
             raise

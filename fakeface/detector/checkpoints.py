@@ -3,19 +3,19 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
 
 from fakeface.core.errors import UserError, one_line
 from fakeface.core.files import sha256, whole
 from fakeface.core.params import MIN_CROP, Seed
-from fakeface.detector.networks import CLASSES, NETWORKS, build
+from fakeface.detector.backbones.names import CLASSES, NETWORKS
 from fakeface.images.faces import Faces
+
+if TYPE_CHECKING:  # `read_card` needs no torch: `fakeface predict` decodes the first photos while torch is imported
+    from torch import Tensor, nn
 
 MAX_CARD = 1_000_000  # bytes; a card has some thousand
 
@@ -57,7 +57,7 @@ class Card(BaseModel):
         return self
 
 
-def save(folder: Path | str, model: nn.Module, card: dict[str, Any]) -> None:
+def save(folder: Path | str, model: "nn.Module", card: dict[str, Any]) -> None:
     """Writes the folder whole. `card` needs the keys of `Card` without a default, but format and sha256; more may follow."""
     network, size = NETWORKS[card["network"]], card["image_size"]
     means = ["centre and corner crops"] * (card.get("score_crops") == 5)
@@ -84,8 +84,10 @@ def save(folder: Path | str, model: nn.Module, card: dict[str, Any]) -> None:
         (partial / "card.json").write_text(json.dumps(full, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
+def save_tensors(path: Path, tensors: Mapping[str, "Tensor"], metadata: dict[str, str] | None = None) -> None:
     """Writes a safetensors file whole. Raises UserError when it cannot be written, such as on a full disk."""
+    from safetensors.torch import save_file
+
     ready = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     try:
         with whole(path) as partial:
@@ -94,13 +96,18 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, 
         raise UserError(f"{path}: cannot be written ({one_line(error)}); free disk space and run again") from None
 
 
-def load(folder: Path | str) -> tuple[nn.Module, dict[str, Any]]:
+def load(folder: Path | str) -> tuple["nn.Module", dict[str, Any]]:
     """The network in evaluation mode and its card.
 
     Raises:
         UserError: a file is missing or damaged, the weights are not those of the card, do not fit the network, or are no
             numbers to compute with (NaN, infinite, of another type than the network's).
     """
+    import torch
+    from safetensors.torch import load_file
+
+    from fakeface.detector.networks import build
+
     folder = Path(folder)
     card = read_card(folder)
     weights = folder / "model.safetensors"

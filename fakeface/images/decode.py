@@ -1,12 +1,14 @@
 """Find images, read them, decode them. Every file is untrusted: it is opened only if it is a regular file in its folder, its
 size is checked before its bytes and its pixels are, content decides its format. docs/safety.md says what comes of odd ones."""
 
+import ctypes
 import hashlib
 import io
 import logging
 import os
 import re
 import stat
+import sys
 import threading
 import warnings
 from collections.abc import Iterator
@@ -21,6 +23,7 @@ from PIL import Image, UnidentifiedImageError
 from fakeface.core.errors import UserError
 from fakeface.images.kinds import FORMATS, PACKED, no_picture
 from fakeface.images.listing import SUFFIXES, check_apart, given_folders, is_image, stem_of, walk
+from fakeface.images.pixels import eight_bits, square_pixels
 
 MAX_BYTES = 50_000_000  # of a file
 MAX_ASPECT = 20  # a longer strip would be scaled to gigapixels before its centre is cut out
@@ -185,7 +188,10 @@ def opened(data: bytes, max_megapixels: float) -> Iterator[tuple[Image.Image, st
             kind = image.format or "?"
             _check_header(image, data, max_megapixels)
             with _room(image.width * image.height):
-                yield _rgb(image), kind
+                photo = _rgb(image)
+                if photo is not image:
+                    image.close()  # its pixels too
+                yield photo, kind
     except (BadImage, UserError):  # the latter from who uses the picture
         raise
     except Image.DecompressionBombError:
@@ -198,21 +204,17 @@ def opened(data: bytes, max_megapixels: float) -> Iterator[tuple[Image.Image, st
         raise BadImage(PACKED if "MAX_TEXT" in said else f"is damaged ({said})") from None
 
 
-def square_pixels(image: Image.Image, size: int) -> np.ndarray:
-    """RGB image -> uint8 [3, size, size]: shorter side resized, centre cropped, rounding as torchvision does."""
-    short, long = sorted(image.size)
-    if short != size:
-        other = max(size, int(size * long / short))
-        image = image.resize((size, other) if image.width <= image.height else (other, size), Image.Resampling.BILINEAR)
-    left, top = round((image.width - size) / 2), round((image.height - size) / 2)
-    square = image.crop((left, top, left + size, top + size))
-    return np.ascontiguousarray(np.asarray(square, dtype=np.uint8).transpose(2, 0, 1))
-
-
 def quiet() -> None:
-    """Silences Pillow's warnings and log lines about odd files: they name no file. Global: call it before threads start."""
+    """Silences Pillow's warnings and log lines about odd files: they name no file. Global: call it before threads start.
+
+    These then share one heap (glibc): each of its own would keep the memory of the largest picture that its thread decoded.
+    """
     warnings.filterwarnings("ignore", module=r"PIL\.")
     logging.getLogger("PIL").setLevel(logging.CRITICAL)
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:  # musl has none
+        m_arena_max = -8  # malloc.h
+        mallopt(m_arena_max, 1)
 
 
 def _check_parts(data: bytes) -> None:
@@ -268,18 +270,8 @@ def _rgb(image: Image.Image) -> Image.Image:
     if method is not None:  # ImageOps.exif_transpose takes 100 MB more for the largest WebP
         image = image.transpose(method)
     if image.mode.startswith("I;16"):  # Pillow would cut every level above 255 to white
-        return _eight_bits(image).convert("RGB")
+        return eight_bits(image).convert("RGB")
     return image if image.mode == "RGB" else image.convert("RGB")
-
-
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """16-bit grey -> 8-bit grey, level / 257 rounded, a few rows at a time."""
-    levels = np.asarray(image)
-    grey = np.empty(levels.shape, dtype=np.uint8)
-    for top in range(0, len(levels), 256):
-        rows = slice(top, top + 256)
-        grey[rows] = (levels[rows].astype(np.uint32) + 128) // 257
-    return Image.fromarray(grey)
 
 
 _TAKEN = {"pixels": 0}

@@ -19,7 +19,8 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from fakeface.core.errors import UserError
-from fakeface.images.decode import Decoded, opened, read_file, square_pixels
+from fakeface.images.decode import Decoded, opened, read_file
+from fakeface.images.pixels import square_pixels
 
 # Pixels of the longest side: large faces are found in the smaller picture, small ones in the larger.
 LOOKED_AT = (640, 1280)
@@ -119,12 +120,12 @@ def cut_faces(photo: Image.Image, size: int, card: dict[str, Any]) -> list[Face]
         side, x, y = _place(box, photo.size)
         if native and cut_natively(photo.size, size) and max(box[2:]) >= AS_TRAINED * framing["side"] * size:
             square = native_square(box, photo.size, size)
-            faces.append(Face(square_pixels(photo.crop(square), size), square))
+            faces.append(Face(square_pixels(photo, size, square), square))
         elif side >= AS_TRAINED * framing["side"] and max(abs(x - framing["x"]), abs(y - framing["y"])) <= OFF:
             faces.append(Face(square_pixels(photo, size), _middle(photo.size)))
         else:
             square = square_around(box, photo.size, framing)
-            faces.append(Face(square_pixels(photo.crop(square), size), square))
+            faces.append(Face(square_pixels(photo, size, square), square))
     return faces
 
 
@@ -141,7 +142,7 @@ def native_pixels(photo: Image.Image, size: int, look: bool = True) -> tuple[np.
         return square_pixels(photo, size), False
     boxes = find_faces(photo, NATIVE_LOOK) if look else np.empty((0, 4))
     square = native_square(boxes[0], photo.size, size) if len(boxes) else _middle(photo.size, size)
-    return square_pixels(photo.crop(square), size), len(boxes) > 0
+    return square_pixels(photo, size, square), len(boxes) > 0
 
 
 def decode_native(

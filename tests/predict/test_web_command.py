@@ -61,6 +61,30 @@ def test_it_imports_no_more_than_it_needs():
     )
 
 
+@pytest.mark.parametrize(
+    ("command", "call"),
+    [
+        ("fakeface.predict.command", "predict(['a.jpg'], model='model')"),
+        ("fakeface.predict.web.serve", "serve('model', 0, False)"),
+    ],
+)
+def test_torch_is_imported_after_its_threads_were_told_to_sleep(folder, command, call):
+    code = f"""
+import builtins, os, sys
+from {command} import *
+assert "torch" not in sys.modules
+real = builtins.__import__
+def find(name, *rest):
+    if name == "torch":
+        sys.exit(os.environ["OMP_WAIT_POLICY"])
+    return real(name, *rest)
+builtins.__import__ = find
+{call}"""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("OMP_")}
+    ran = subprocess.run([sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True)
+    assert ran.stderr.split()[-1] == "passive"
+
+
 def test_a_port_that_is_taken_is_said_with_the_remedy():
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))

@@ -118,7 +118,8 @@ def test_the_folder_holds_code_and_weights_names_nothing_that_is_on_no_index_and
     names = {path.relative_to(model).as_posix() for path in model.rglob("*") if path.is_file()}
     code = {name.removeprefix("code/fakeface/") for name in names if name.startswith("code/")}
     assert {name.split("/")[0] for name in code} == {"__init__.py", "core", "detector", "images", "predict"}
-    assert {name for name in code if name.startswith("predict/")} == {"predict/__init__.py", "predict/service.py"}
+    predict = {f"predict/{name}.py" for name in ("__init__", "service", "squares")}
+    assert {name for name in code if name.startswith("predict/")} == predict
     assert {Path(name).suffix for name in code} == {".py"}
     assert not [name for name in names if Path(name).suffix in {".pkl", ".pickle", ".pt", ".pth"}]
     for name in ("requirements.txt", "conda.yaml", "python_env.yaml"):

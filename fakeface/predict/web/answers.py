@@ -10,7 +10,8 @@ from fakeface.images.faces import Face
 from fakeface.pages.render import images_uri
 from fakeface.predict.command import size_notes
 from fakeface.predict.pictures import heat_overlay
-from fakeface.predict.service import BAND, MAX_MEGAPIXELS, NO_FACE, Prediction, predict_images, squares_of
+from fakeface.predict.service import BAND, NO_FACE, Prediction, predict_images
+from fakeface.predict.squares import MAX_MEGAPIXELS, squares_of
 
 PICTURE = 224  # pixels, height of a picture on the page
 FACES = 20  # of one photo, the largest; each takes a heat map

@@ -19,7 +19,7 @@ from fakeface.images.decode import MAX_BYTES
 from fakeface.images.faces import trained_on_faces
 from fakeface.pages.render import loader
 from fakeface.predict.facts import Facts
-from fakeface.predict.service import MAX_MEGAPIXELS
+from fakeface.predict.squares import MAX_MEGAPIXELS
 from fakeface.predict.web.answers import Answer, answers
 
 MAX_FILES = 50

@@ -22,15 +22,16 @@ def serve(model: str | None, port: int, browser: bool) -> None:
         UserError: Flask is missing, no such detector, or the port is taken.
     """
     require_packages("web", "flask")
+    from fakeface.predict.detector import max_megapixels, open_detector
+
     with importing():
+        predictor = open_detector(model)  # first: it says how torch's threads wait before torch is imported
         from werkzeug.serving import make_server
 
         from fakeface.images.decode import quiet
-        from fakeface.predict.detector import max_megapixels, open_detector
         from fakeface.predict.facts import facts
         from fakeface.predict.web.app import make_app
 
-    predictor = open_detector(model)
     quiet()
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line a request
     app = make_app(predictor, facts(predictor.card), max_megapixels())
