@@ -30,7 +30,7 @@ repro: .venv/.installed
 	@echo "Data      reports/audit/index.html: what is in it besides the faces"
 	@echo "Models    models/, a folder for each approach"
 	@[ -z "$$(git status --porcelain dvc.lock 2> /dev/null)" ] || echo "Lock      dvc.lock changed: commit it with reports/;" \
-		"where you edited nothing, this processor rounds otherwise (docs/pipeline.md, When dvc.lock changed)"
+		"where you edited nothing, this processor rounds otherwise (docs/track.md, Repeatability)"
 	@echo "Compare   $(BIN)/dvc metrics show, $(BIN)/dvc plots show, and MLflow:"
 	-@$(BIN)/fakeface publish
 	@[ -z "$$(git status --porcelain reports/champion.json 2> /dev/null)" ] || echo "Champion  reports/champion.json is new or changed:" \
