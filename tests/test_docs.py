@@ -1,5 +1,6 @@
 """The pages hang together: every link leads somewhere, every page is reached from the README, the citation file is valid YAML."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -53,6 +54,20 @@ def test_commands_that_the_pages_name_are_there():
         named = set(re.findall(r"^(?:    |\$ )?fakeface ([a-z-]+)", page.read_text(), re.MULTILINE))
         named |= set(re.findall(r"`fakeface ([a-z-]+)", page.read_text()))
         assert named <= known, f"{page.name} names {named - known}"
+
+
+def test_messages_that_troubleshooting_quotes_are_in_the_code():
+    """The first column's text in backticks, `...` for what differs; those of other programs are marked with their names."""
+    files = [file for folder in ("fakeface", "stages") for file in (ROOT / folder).rglob("*.py")]
+    nodes = [node for file in files for node in ast.walk(ast.parse(file.read_text()))]
+    texts = [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    page = (ROOT / "docs/troubleshooting.md").read_text()
+    quoted = re.findall(r"^\| `([^`]+)`( \((?:DVC|MLflow|Python)\))? \|", page, re.MULTILINE)
+    assert len(quoted) == len(re.findall(r"^\| .*\|$", page, re.MULTILINE)) - page.count("| message |") > 40
+    for message, others in quoted:
+        parts = [part.strip() for part in message.split("...")]
+        missing = [part for part in parts if not any(part in text for text in texts)]
+        assert others or not missing, f"{message}: {missing}"
 
 
 def test_the_citation_file_is_of_this_version():
