@@ -2,6 +2,7 @@
 
 import ast
 import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,15 @@ def test_messages_that_troubleshooting_quotes_are_in_the_code():
         parts = [part.strip() for part in message.split("...")]
         missing = [part for part in parts if not any(part in text for text in texts)]
         assert others or not missing, f"{message}: {missing}"
+
+
+def test_the_reference_is_that_of_the_code():
+    generated = runpy.run_path(str(ROOT / "docs/reference.py"))["page"]()
+    assert generated == (ROOT / "docs/reference.md").read_text(), "run `make reference`"
+    sections = YAML(typ="safe").load((ROOT / "recipes/default.yaml").read_text())
+    named = set(re.findall(r"^### (?:fakeface )?(\w+)$", generated, re.MULTILINE))
+    assert named == set(sections) | {command.callback.__name__ for command in app.registered_commands}
+    assert all(generated.count(f"`{key}") for section in sections.values() for key in section)
 
 
 def test_the_citation_file_is_of_this_version():
