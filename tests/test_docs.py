@@ -110,8 +110,8 @@ def test_the_worked_example_of_limits_is_that_of_the_measured_rates():
 
 
 def test_a_training_can_be_read_in_eight_files_and_1000_lines():
-    """The list in docs/architecture.md; of dvc.yaml one block counts."""
-    listed = re.findall(r"^\| \d \| `([^`]+)`", (ROOT / "docs/architecture.md").read_text(), re.MULTILINE)
+    """The list in docs/develop.md; of dvc.yaml one block counts."""
+    listed = re.findall(r"^\| \d \| `([^`]+)`", (ROOT / "docs/develop.md").read_text(), re.MULTILINE)
     assert len(listed) == 8
     assert listed[0] == "dvc.yaml"
     block = re.search(r"^  train_scratch:\n(?:    .*\n)+", (ROOT / "dvc.yaml").read_text(), re.MULTILINE)
