@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup repro test test-all test-exhaustive test-fast lint format ui
+.PHONY: help setup repro test test-all test-exhaustive test-fast lint format ui reference
 
 help:
 	@echo "make repro      rebuild everything that changed (first time: set-up and the whole pipeline)"
@@ -11,6 +11,7 @@ help:
 	@echo "make test       the tests           make test-fast   without the slow ones"
 	@echo "make test-all   with kills, several processes, whole pipelines again and benchmarks, as .ci/run does"
 	@echo "make lint       ruff and mypy       make format      ruff's formatter"
+	@echo "make reference  docs/reference.md from the code"
 
 setup: .venv/.installed
 
@@ -30,7 +31,7 @@ repro: .venv/.installed
 	@echo "Data      reports/audit/index.html: what is in it besides the faces"
 	@echo "Models    models/, a folder for each approach"
 	@[ -z "$$(git status --porcelain dvc.lock 2> /dev/null)" ] || echo "Lock      dvc.lock changed: commit it with reports/;" \
-		"where you edited nothing, this processor rounds otherwise (docs/pipeline.md, When dvc.lock changed)"
+		"where you edited nothing, this processor rounds otherwise (docs/track.md, Repeatability)"
 	@echo "Compare   $(BIN)/dvc metrics show, $(BIN)/dvc plots show, and MLflow:"
 	-@$(BIN)/fakeface publish
 	@[ -z "$$(git status --porcelain reports/champion.json 2> /dev/null)" ] || echo "Champion  reports/champion.json is new or changed:" \
@@ -59,3 +60,6 @@ format: .venv/.installed
 ui: .venv/.installed
 	@$(BIN)/python -m fakeface.tracking.store
 	MLFLOW_DISABLE_TELEMETRY=true $(BIN)/mlflow ui --host 127.0.0.1
+
+reference: .venv/.installed
+	$(BIN)/python docs/reference.py > docs/.reference && mv docs/.reference docs/reference.md

@@ -1,6 +1,8 @@
 """The pages hang together: every link leads somewhere, every page is reached from the README, the citation file is valid YAML."""
 
+import ast
 import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -55,6 +57,29 @@ def test_commands_that_the_pages_name_are_there():
         assert named <= known, f"{page.name} names {named - known}"
 
 
+def test_messages_that_troubleshooting_quotes_are_in_the_code():
+    """The first column's text in backticks, `...` for what differs; those of other programs are marked with their names."""
+    files = [file for folder in ("fakeface", "stages") for file in (ROOT / folder).rglob("*.py")]
+    nodes = [node for file in files for node in ast.walk(ast.parse(file.read_text()))]
+    texts = [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    page = (ROOT / "docs/troubleshooting.md").read_text()
+    quoted = re.findall(r"^\| `([^`]+)`( \((?:DVC|MLflow|Python)\))? \|", page, re.MULTILINE)
+    assert len(quoted) == len(re.findall(r"^\| .*\|$", page, re.MULTILINE)) - page.count("| message |") > 40
+    for message, others in quoted:
+        parts = [part.strip() for part in message.split("...")]
+        missing = [part for part in parts if not any(part in text for text in texts)]
+        assert others or not missing, f"{message}: {missing}"
+
+
+def test_the_reference_is_that_of_the_code():
+    generated = runpy.run_path(str(ROOT / "docs/reference.py"))["page"]()
+    assert generated == (ROOT / "docs/reference.md").read_text(), "run `make reference`"
+    sections = YAML(typ="safe").load((ROOT / "recipes/default.yaml").read_text())
+    named = set(re.findall(r"^### (?:fakeface )?(\w+)$", generated, re.MULTILINE))
+    assert named == set(sections) | {command.callback.__name__ for command in app.registered_commands}
+    assert all(generated.count(f"`{key}") for section in sections.values() for key in section)
+
+
 def test_the_citation_file_is_of_this_version():
     cited = YAML(typ="safe").load((ROOT / "CITATION.cff").read_text())
     assert {"cff-version", "message", "title", "authors"} <= set(cited)  # what the format requires
@@ -85,8 +110,8 @@ def test_the_worked_example_of_limits_is_that_of_the_measured_rates():
 
 
 def test_a_training_can_be_read_in_eight_files_and_1000_lines():
-    """The list in docs/architecture.md; of dvc.yaml one block counts."""
-    listed = re.findall(r"^\| \d \| `([^`]+)`", (ROOT / "docs/architecture.md").read_text(), re.MULTILINE)
+    """The list in docs/develop.md; of dvc.yaml one block counts."""
+    listed = re.findall(r"^\| \d \| `([^`]+)`", (ROOT / "docs/develop.md").read_text(), re.MULTILINE)
     assert len(listed) == 8
     assert listed[0] == "dvc.yaml"
     block = re.search(r"^  train_scratch:\n(?:    .*\n)+", (ROOT / "dvc.yaml").read_text(), re.MULTILINE)

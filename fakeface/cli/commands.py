@@ -79,7 +79,7 @@ def normalise(
     quality: Annotated[int | None, typer.Option(min=1, max=95, help="JPEG quality; the default is 90.")] = None,
     png: Annotated[bool, typer.Option("--png", help="Write PNG (lossless) instead of JPEG.")] = False,
 ) -> None:
-    """Write all images of a folder in one format, size and quality, so that a file says nothing about its class.
+    """Write all images of a folder in one format, size and quality, so that files do not reveal their class.
 
     Of params.yaml only split.max_megapixels is read; next: fakeface use with the new folder.
     """
@@ -94,7 +94,7 @@ def normalise(
 
 @app.command()
 def check() -> None:
-    """Check params.yaml and the data folder before a run: a slip is said in one line, in a second."""
+    """Check params.yaml and the data folder before a run; an error is reported in one line, in a second."""
     import numpy as np
 
     from fakeface.aligned.places import find_sources
@@ -143,7 +143,7 @@ def check() -> None:
 
 @app.command()
 def doctor() -> None:
-    """Look whether this machine and this folder are ready, and say what to do where not. Changes nothing."""
+    """Check whether this machine and this project are ready, and say what to do if not. Changes nothing."""
     from fakeface.cli.doctor import examine
 
     ready = True
@@ -176,7 +176,7 @@ def publish(
     ] = False,
     exp: Annotated[bool, typer.Option("--exp", help="DVC's experiments too.")] = False,
 ) -> None:
-    """Show in MLflow what DVC keeps: each training of dvc.lock is one run there. Again, it changes nothing."""
+    """Show DVC's results in MLflow: one run per training in dvc.lock. A second call changes nothing."""
     from fakeface.core.load import load_params
     from fakeface.tracking import locks
 
@@ -205,7 +205,7 @@ def publish(
 
 @app.command()
 def promote(version: Annotated[int, typer.Argument(help="A version of the registered model fakeface.")]) -> None:
-    """Make a version of the registered model the champion, whatever it scored."""
+    """Make a version of the registered model the champion, regardless of its scores."""
     from fakeface.tracking import registry
 
     registry.promote(str(version))
@@ -239,7 +239,7 @@ def web(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 chooses a free one.")] = 7860,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")] = True,
 ) -> None:
-    """A page on this machine alone on which photos are dropped and judged."""
+    """Open a local web page that gives verdicts on photos; other machines cannot reach it."""
     from fakeface.predict.web.serve import serve
 
     serve(model, port, browser)

@@ -30,7 +30,7 @@ COLUMNS = [f"metrics.`{name}`" for name in (*SHOWN, "cost/minutes")] + ["tags.`n
 STATE = {"selectedColumns": COLUMNS, "columnOrder": COLUMNS, "columnWidths": dict.fromkeys(COLUMNS, 145)}  # pixels
 EXPERIMENT_TAGS = {
     "mlflow.note.content": "Real or computer-made faces: a run for each training. val/kept_accuracy chooses, "
-    f"test/{HEADLINE} judges; val/accuracy and val/loss are curves with one step an epoch. docs/tracking.md names every figure.",
+    f"test/{HEADLINE} judges; val/accuracy and val/loss are curves with one step an epoch. docs/track.md names every figure.",
     # What MLflow's page itself writes for a saved view; with the same content at every call the tag is written once.
     f"mlflow.sharedViewState.{VIEW}": json.dumps(
         {"name": "trainings", "createdAt": 0, "updatedAt": 0, "state": json.dumps(STATE)}

@@ -1,4 +1,4 @@
-"""A team's set-up on real parts, as docs/team.md gives it: MLflow on PostgreSQL, artifacts and DVC's remote on one S3 server.
+"""A team's set-up on real parts, as docs/track.md gives it: MLflow on PostgreSQL, artifacts and DVC's remote on one S3 server.
 
 Two clones: one trains and pushes, the other pulls and has nothing to run; both see the same runs. PostgreSQL is Debian's, started
 here in a folder of its own; the S3 server is moto's. Everything listens on 127.0.0.1.
