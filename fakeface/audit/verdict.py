@@ -73,7 +73,7 @@ def reach_verdict(found: Measured, on_shortcut: str, more: Sequence[Finding] = (
             Finding(
                 "warn",
                 text,
-                "set split.group_by: photo in params.yaml, unless you study the leak; mend a given split in its folders.",
+                "set split.group_by: photo in params.yaml, unless you study the leak; correct a ready-made split in its folders.",
             )
         )
     if any(probe.accuracy is None for probe in found.probes.values()):
@@ -83,25 +83,27 @@ def reach_verdict(found: Measured, on_shortcut: str, more: Sequence[Finding] = (
     summary = {
         "pass": "No shortcut found in the files, and no photo stands on two sides of the split.",
         "warn": "Nothing stops the training, but read this first.",
-        "fail": "The files give the answer away: what is trained on them would learn that, and fail on other pictures.",
+        "fail": "The files give the answer away: a detector trained on them would learn that and fail on other pictures.",
     }[status]
     return Verdict(status, summary, findings)
 
 
 def _remedy(name: str) -> str:
     if name == "metadata":
-        return f"give both classes one history, one size, one format with one setting, no EXIF: {NORMALISE}."
+        return f"give both classes the same processing: one size, one format and setting, no EXIF: {NORMALISE}."
     if name == "file_size":
         return (
-            f"save both classes with one encoder and setting: {NORMALISE}; if the sizes still differ, one class is smoother "
-            "or noisier."
+            f"save both classes with the same encoder and settings: {NORMALISE}; if the sizes still differ, one class is "
+            "smoother or noisier."
         )
     if name == "spectrum":
         return (
-            "if both classes went through the same cameras, scaling and compression, this is the generator's trace: fair, "
-            "and what a network must beat; look at the spectra below. Else give both classes one history."
+            "if both classes went through the same cameras, scaling and compression, this is the generator's trace, which a "
+            "detector may use; look at the spectra below. Otherwise give both classes the same processing."
         )
-    return "look whether background, light or framing differ between the classes; choose reals and fakes alike."
+    return (
+        "check whether background, light or framing differ between the classes; choose reals and fakes in the same way."
+    )
 
 
 def in_words(probe: Probe) -> str:

@@ -1,5 +1,5 @@
 """Find images, read them, decode them. Every file is untrusted: it is opened only if it is a regular file in its folder, its
-size is checked before its bytes and its pixels are, content decides its format. docs/safety.md says what comes of odd ones."""
+size is checked before its bytes and its pixels are, content decides its format. docs/data.md says what comes of odd ones."""
 
 import ctypes
 import hashlib
@@ -96,7 +96,9 @@ def class_images(folder: Path, name: str, label: int, above: str = "") -> list[F
     if not root.is_dir():
         raise UserError(f"{root}: the folder of {key} faces is missing; make it or set split.{key} in params.yaml")
     if not root.resolve().is_relative_to(folder.resolve()):  # nor would DVC watch it
-        raise UserError(f"{root}: is a link out of the data folder; set split.data to a folder that holds both classes")
+        raise UserError(
+            f"{root}: is a link out of the data folder; set split.data to a folder that holds both classes"
+        )
     images = [path for path in walk(root)[0] if is_image(path.name)]
     if not images:
         raise UserError(f"{root}: no image in the folder of {key} faces; put some there ({' '.join(sorted(SUFFIXES))})")
@@ -128,19 +130,19 @@ def read_file(path: Path | str, folder: Path | str | None = None) -> bytes:
                 raise BadImage("is a link that leads outside the data folder; put the file itself there")
             cached = named[1] + named[2]
         if not stat.S_ISREG(facts.st_mode):
-            raise BadImage("is no regular file")
+            raise BadImage("is not a regular file")
         # what the name stands for may have changed since: not even then a pipe is waited for
         with open(os.open(real, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW), "rb") as file:
             facts = os.fstat(file.fileno())
             if not stat.S_ISREG(facts.st_mode):
-                raise BadImage("is no regular file")
+                raise BadImage("is not a regular file")
             if facts.st_size > MAX_BYTES:
                 raise BadImage(f"has {facts.st_size:,} bytes, more than the {MAX_BYTES:,} that are read")
             data = file.read(facts.st_size + 1)
     except OSError as error:
         raise BadImage(f"cannot be read ({error.strerror})") from None
     except ValueError:  # a zero byte in the name
-        raise BadImage("cannot be read (no possible name of a file)") from None
+        raise BadImage("cannot be read (not a valid file name)") from None
     if cached and hashlib.md5(data, usedforsecurity=False).hexdigest() != cached:
         raise BadImage("is a link that leads outside the data folder; put the file itself there")
     return data
@@ -238,7 +240,7 @@ def _check_parts(data: bytes) -> None:
                 return
             size = int.from_bytes(data[place : place + 4] if png else data[place + 4 : place + 8][::-1])
             place += 12 + size if png else 8 + size + size % 2
-    raise BadImage(f"has more than {MAX_PARTS:,} segments: made to keep a program busy, not a photo")
+    raise BadImage(f"has more than {MAX_PARTS:,} segments: crafted to exhaust programs, not a photo")
 
 
 def _check_header(image: Image.Image, data: bytes, max_megapixels: float) -> None:
@@ -249,13 +251,15 @@ def _check_header(image: Image.Image, data: bytes, max_megapixels: float) -> Non
     if max(image.size) > MAX_ASPECT * min(image.size):
         raise BadImage(f"has {image.width} x {image.height} pixels: a strip, not a face")
     if image.info.get("progressive") and data.count(b"\xff\xda") * pixels > MAX_SCANNED:
-        raise BadImage("has too many scans for its size: made to keep a program busy, not a photo")
+        raise BadImage("has too many scans for its size: crafted to exhaust programs, not a photo")
     if hasattr(image, "tag_v2"):  # TIFF
         width, length = (image.tag_v2.get(tag, 1) for tag in (322, 323))
         if not isinstance(width, int) or not isinstance(length, int) or width * length > MAX_TILE:
             raise BadImage(f"is stored in a tile of {width} x {length} pixels, more than any program writes")
     if image.mode in ("F", "I"):
-        raise BadImage(f"has levels of 32 bits (mode {image.mode}), of which none is white; save it with 8 or 16 bits")
+        raise BadImage(
+            f"has levels of 32 bits (mode {image.mode}), whose white level is unknown; save it with 8 or 16 bits"
+        )
 
 
 def _rgb(image: Image.Image) -> Image.Image:

@@ -31,7 +31,7 @@ KINDS = {
     rb"\xff\x0a|\0\0\0\x0cJXL ": f"a JPEG XL file; {SAVE}",
     rb"\xff\x4f\xff\x51|\0\0\0\x0cjP  ": f"a JPEG 2000 file; {SAVE}",
     rb"PK\x03\x04|\x1f\x8b|7z\xbc\xaf|Rar!": "an archive or an Office document; unpack it",
-    rb"\0\x05\x16\x07": "a note of macOS about another file (AppleDouble); delete it",
+    rb"\0\x05\x16\x07": "macOS metadata of another file (AppleDouble); delete it",
     rb"version https://git-lfs": "a pointer of Git LFS; `git lfs pull` brings the picture",
     rb"(\xef\xbb\xbf)?\s*(?=<)(?!.*<(html|!doctype html))(?=.*<svg)": f"a drawing (SVG); {SAVE}",
     rb"(\xef\xbb\xbf)?\s*<[!?a-z]": "a web page (HTML), perhaps an error saved in the picture's place; download it again",

@@ -46,9 +46,11 @@ def split(params: Params) -> None:
         notes = protocols.check_filled(labels, splits, sizes, int(np.bincount(kept).max()))
         torn = int((pd.Series(splits).groupby(source).nunique() > 1).sum()) if p.protocol == "folders" else 0
         if torn:
-            notes.append(f"{torn} photos or groups stand in several of the given splits: figures on test are too good")
+            notes.append(
+                f"{torn} photos or groups are in several of the given splits: figures on test are too optimistic"
+            )
         if p.protocol != "folders" and manifest["stem"].map(lambda stem: given_split(stem)[0]).astype(bool).any():
-            notes.append("the data folder has a split of its own, which is not kept: split.protocol: folders keeps it")
+            notes.append("the data folder has a ready-made split, which is not used; split.protocol: folders keeps it")
         if groups.found_unnamed is None:
             said = (
                 f"of {groups.named} fakes named like a photo {groups.confirmed} look like it"
@@ -56,11 +58,11 @@ def split(params: Params) -> None:
                 else "none does"
             )
             notes.append(
-                f"names do not tell which fake is made from which photo ({said}); twins are known by their looks alone"
+                f"names do not tell which fake is made from which photo ({said}); twins are found by their pixels alone"
             )
         alone = names.count("") if any(names) else 0
         if alone:
-            notes.append(f"{alone} images are in no group of split.group_by: of them only photos are kept whole")
+            notes.append(f"{alone} images match no group of split.group_by; only their photos are kept together")
         manifest["source"] = manifest["path"].str.rsplit(".", n=1).str[0].to_numpy()[first][source]
         manifest[store.COLUMNS].to_csv(folder / "manifest.csv", index=False, lineterminator="\n")
         places = [Path(place).resolve() for place in (p.data, params.aligned_source()) if place]

@@ -36,7 +36,7 @@ def test_a_given_split_is_kept_and_twins_across_it_are_counted(tmp_path, above, 
     assert sizes == [{"real": 12, "fake": 12 - torn}, {"real": 6, "fake": 6}, {"real": 6, "fake": 6 + torn}]
     assert summary["groups_in_several_given_splits"] == summary["test_images_with_twin_in_train"] == torn
     assert summary["left_out"] == {}
-    assert ("3 photos or groups stand in several of the given splits" in result.stdout) == bool(torn)
+    assert ("3 photos or groups are in several of the given splits" in result.stdout) == bool(torn)
     rows = [line.split(",") for line in (project.path / "data/split/manifest.csv").read_text().splitlines()[1:]]
     wanted = {"Train": "train", "valid": "val", "TEST": "test"}
     assert all(wanted[row[0].split("/")[0 if above else 1]] == row[4] for row in rows)

@@ -66,7 +66,7 @@ def test_a_grouped_split_keeps_persons_whole_and_says_so(tmp_path):
     summary = json.loads((project.path / "reports/split/summary.json").read_text())
     assert (summary["photos"], summary["groups"], summary["largest_group"]) == (24, 15, 8)
     assert summary["images_without_group"] == 24
-    assert "24 images are in no group of split.group_by" in result.stdout
+    assert "24 images match no group of split.group_by" in result.stdout
     rows = [line.split(",") for line in (project.path / "data/split/manifest.csv").read_text().splitlines()[1:]]
     for person in "abc":
         mine = [row for row in rows if row[0].split("/")[1].startswith(person)]
