@@ -45,7 +45,9 @@ def examine(root: Path = Path(".")) -> Iterator[Finding]:
             yield from check()
         except Exception as error:  # this command is for machines on which something is broken
             reason = f"could not be checked ({type(error).__name__}: {error})"
-            yield Finding(name, reason, "fix the cause above, or reinstall with `make setup`")
+            lacks = isinstance(error, ModuleNotFoundError)
+            remedy = "run `pip install -e '.[pipeline]'`" if lacks else "fix the cause, or reinstall with `make setup`"
+            yield Finding(name, reason, remedy)
 
 
 def _cores(params: Params | None) -> Iterator[Finding]:
