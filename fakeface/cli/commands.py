@@ -155,6 +155,14 @@ def doctor() -> None:
 
 
 @app.command()
+def diff(revision: Annotated[str, typer.Argument(help="A git revision, such as main or HEAD~1.")]) -> None:
+    """Compare parameters, data and test figures with those of a git revision, in Markdown for a pull request."""
+    from fakeface.cli.diff import markdown
+
+    print(markdown(revision), end="")
+
+
+@app.command()
 def experiments() -> None:
     """Table of DVC's experiments since the last commit: accuracies, and the parameters in which they differ."""
     import dvc.api
