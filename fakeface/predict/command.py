@@ -16,12 +16,8 @@ from fakeface.core.errors import UserError, printable
 from fakeface.core.files import whole
 from fakeface.core.run import importing
 from fakeface.predict.names import Entry, entries, picture_name, split_list
-from fakeface.predict.tables import FORMATS
+from fakeface.predict.tables import FACE_COLUMNS, FORMATS, rows_of
 
-FAR_FROM_SQUARE = 1.5  # long side to short side
-MUCH_LARGER = 2  # short side to the detector's image size
-# a face's number in the picture, and the square that was scored, in upright pixels
-FACE_COLUMNS = ("face", "left", "top", "right", "bottom")
 PROGRESS = 30  # seconds between two lines of progress where no terminal shows a bar
 FLUSH = 64  # images after which standard output is flushed
 FEW, LARGE = 4, 5_000_000  # images, and bytes of one: photos of some 24 megapixels and more
@@ -99,7 +95,7 @@ def predict(
                         folder = printable(entry.folder or "")
                         bar.write(f"note: {folder}: {entry.others} files of other kinds left out", file=sys.stderr)
                     bar.clear()
-                    for row in _rows(entry, judged, card, detect):
+                    for row in rows_of(entry, judged, card, detect):
                         yield row | {"says": judged.says, "detector": detector}
                         counts[row["verdict"] or ("problem" if row["problem"] else "without a face")] += 1
                         if row["problem"] and not shown:
@@ -200,39 +196,3 @@ def _drawer(
                 boxes_picture(photo, predictions, folder / picture_name(number, entry.path, None))
 
     return draw
-
-
-def _rows(entry: Entry, predictions: Sequence[Any], card: dict[str, Any], detect: bool) -> Iterator[dict[str, Any]]:
-    empty = dict.fromkeys((*FACE_COLUMNS, "score")) | dict.fromkeys(("verdict", "problem", "note"), "")
-    if not predictions:
-        yield {"path": entry.path, **empty, "note": "no face found"}
-    for face, one in enumerate(predictions, 1):
-        row: dict[str, Any] = {"path": entry.path, **empty, "score": one.score, "verdict": one.verdict}
-        notes: list[str] = []
-        if one.problem:
-            row["problem"] = entry.problem or one.problem
-        elif detect:
-            row |= {"face": face, **dict(zip(FACE_COLUMNS[1:], one.square.box, strict=True))}
-            # any scaling: a face that was cut out or framed may get the other verdict, and never without a word
-            notes = size_notes(one.square.width, one.square.width, card, much_larger=1)
-        else:
-            notes = size_notes(one.square.width, one.square.height, card)
-        row["note"] = "; ".join(filter(None, [one.reason, *notes]))
-        yield row
-
-
-def size_notes(width: int, height: int, card: dict[str, Any], much_larger: float = MUCH_LARGER) -> list[str]:
-    """What was done to a picture that is far from square or from the image size of the detector with this card; empty for others.
-
-    All in pixels; `much_larger`: times that size, up to which nothing is said.
-    """
-    size, short, done = card["image_size"], min(width, height), []
-    if card.get("pixels") == "native" and short >= size:  # nothing is reduced
-        done += [f"cut to {size} x {size} of them"] if max(width, height) > MUCH_LARGER * size else []
-    elif max(width, height) > FAR_FROM_SQUARE * short:
-        done.append("cut to its middle square")
-    if short < size:
-        done.append(f"enlarged to {size}")
-    elif short > much_larger * size and card.get("pixels") != "native":
-        done.append(f"reduced to {size}")
-    return [f"{width} x {height} pixels: {', '.join(done)}"] if done else []

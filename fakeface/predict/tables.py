@@ -4,14 +4,18 @@ import csv
 import json
 import shutil
 import textwrap
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any, TextIO
 
 from fakeface.core.errors import printable, readable
+from fakeface.predict.names import Entry
 
 FACE = {"face": 4, "left": 6, "top": 6, "right": 6, "bottom": 6}
 WIDTHS = FACE | {"score": 6, "verdict": 7}
+FACE_COLUMNS = tuple(FACE)  # a face's number in the picture, and the square that was scored, in upright pixels
+FAR_FROM_SQUARE = 1.5  # long side to short side
+MUCH_LARGER = 2  # short side to the detector's image size
 LONGEST_PATH = 60  # characters; a longer one moves what stands behind it
 NOTE = 20  # columns of a terminal that the table leaves to the note; with less a row takes several lines
 NOT_SHOWN = (
@@ -101,3 +105,40 @@ FORMATS: dict[str, Callable[[Iterable[Row], TextIO, list[str], int], None]] = {
     "json": write_json,
     "jsonl": write_json_lines,
 }
+
+
+def rows_of(entry: Entry, predictions: Sequence[Any], card: dict[str, Any], detect: bool) -> Iterator[dict[str, Any]]:
+    """A row for each prediction of an image, one without a score where it shows no face."""
+    empty = dict.fromkeys((*FACE_COLUMNS, "score")) | dict.fromkeys(("verdict", "problem", "note"), "")
+    if not predictions:
+        yield {"path": entry.path, **empty, "note": "no face found"}
+    for face, one in enumerate(predictions, 1):
+        row: dict[str, Any] = {"path": entry.path, **empty, "score": one.score, "verdict": one.verdict}
+        notes: list[str] = []
+        if one.problem:
+            row["problem"] = entry.problem or one.problem
+        elif detect:
+            row |= {"face": face, **dict(zip(FACE_COLUMNS[1:], one.square.box, strict=True))}
+            # any scaling: a face that was cut out or framed may get the other verdict, and never without a word
+            notes = size_notes(one.square.width, one.square.width, card, much_larger=1)
+        else:
+            notes = size_notes(one.square.width, one.square.height, card)
+        row["note"] = "; ".join(filter(None, [one.reason, *notes]))
+        yield row
+
+
+def size_notes(width: int, height: int, card: dict[str, Any], much_larger: float = MUCH_LARGER) -> list[str]:
+    """What was done to a picture that is far from square or from the image size of the detector with this card; empty for others.
+
+    All in pixels; `much_larger`: times that size, up to which nothing is said.
+    """
+    size, short, done = card["image_size"], min(width, height), []
+    if card.get("pixels") == "native" and short >= size:  # nothing is reduced
+        done += [f"cut to {size} x {size} of them"] if max(width, height) > MUCH_LARGER * size else []
+    elif max(width, height) > FAR_FROM_SQUARE * short:
+        done.append("cut to its middle square")
+    if short < size:
+        done.append(f"enlarged to {size}")
+    elif short > much_larger * size and card.get("pixels") != "native":
+        done.append(f"reduced to {size}")
+    return [f"{width} x {height} pixels: {', '.join(done)}"] if done else []

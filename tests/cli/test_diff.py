@@ -62,7 +62,9 @@ def test_parameters_data_and_figures_that_changed(project):
     assert "The test images differ" in section(text, "Data")
     shown = section(text, "Test figures")
     assert re.search(
-        r"^\| extractor \| balanced accuracy, % \| 98\.0 \(.*\) \| 95\.5 \(91\.0 to 99\.0\) \| -2\.5 \|$", shown, re.MULTILINE
+        r"^\| extractor \| balanced accuracy, % \| 98\.0 \(.*\) \| 95\.5 \(91\.0 to 99\.0\) \| -2\.5 \|$",
+        shown,
+        re.MULTILINE,
     )
     assert re.search(r"^\| finetune \| ROC-AUC \| 1\.000.* \|  \|  \|$", shown, re.MULTILINE)  # it is no longer there
 

@@ -23,9 +23,10 @@ from fakeface.detector.checkpoints import save
 from fakeface.detector.networks import NETWORKS, build, he_init, normalise
 from fakeface.images.decode import decode, read_file
 from fakeface.predict import command, facts, service, squares
-from fakeface.predict.command import predict, size_notes
+from fakeface.predict.command import predict
 from fakeface.predict.names import Entry
 from fakeface.predict.service import open_checkpoint
+from fakeface.predict.tables import rows_of, size_notes
 from fakeface.sample.portraits import draw_portrait
 
 ROOT = Path(__file__).parents[2]
@@ -325,7 +326,7 @@ def test_of_a_detector_of_native_pixels_it_says_what_was_cut_out(width, height, 
 def test_a_face_that_was_scaled_is_told_so():
     squares = [SimpleNamespace(width=side, height=side, box=(0, 0, side, side)) for side in (100, 99, 900)]
     found = [service.Prediction(0.5, 1, "fake", "", square) for square in squares]
-    notes = [row["note"] for row in command._rows(Entry("a.png"), found, {"image_size": 100}, detect=True)]
+    notes = [row["note"] for row in rows_of(Entry("a.png"), found, {"image_size": 100}, detect=True)]
     assert notes == ["", "99 x 99 pixels: enlarged to 100", "900 x 900 pixels: reduced to 100"]
 
 
@@ -415,7 +416,7 @@ def test_without_any_extra_photos_are_answered_and_other_commands_name_what_they
     """Neither --explain nor the search for faces needs a package beyond those that pip installs without an extra."""
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     names = [re.split(r"[\[>=]", line)[0] for extra, lines in extras.items() if extra != "dev" for line in lines]
-    assert {"dvc", "mlflow", "pandas", "flask"} < set(names)
+    assert {"dvc", "mlflow", "matplotlib", "flask"} < set(names)
     blocked = " ".join(IMPORTED_AS.get(name, name.lower().replace("-", "_")) for name in names)
     write_detector(root / "detector", faces=FRAMING)
 

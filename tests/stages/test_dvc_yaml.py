@@ -28,7 +28,7 @@ LEVELS = [
     {"sample", "aligned", "audit", "features", "robustness", "explain", "report", "variants"},
     {"tracking"},
     {"predict"},
-    {"cli"},
+    {"cli", "library"},
     {"stages"},
 ]
 # Stages that a variant runs by themselves, in a folder of its own, beside `train_<approach>`.
@@ -198,7 +198,7 @@ def test_imports_run_one_way_and_no_file_is_long(path):
         assert package(path) in level, "a package without a place in LEVELS"
         for other in local_imports(path):
             assert package(other) == package(path) or level[package(other)] < level[package(path)], other
-    if path.name == "__init__.py":
+    if path.name == "__init__.py" and path != PACKAGES / "__init__.py":  # that one names the public API
         assert all(isinstance(node, ast.Expr) for node in ast.parse(path.read_text()).body)  # a docstring
     assert len(path.read_text().splitlines()) <= 300
     assert "import mlflow" not in path.read_text() or package(path) == "tracking"

@@ -8,10 +8,10 @@ from fakeface.core.errors import printable
 from fakeface.detector.predictor import Predictor
 from fakeface.images.faces import Face
 from fakeface.pages.render import images_uri
-from fakeface.predict.command import size_notes
 from fakeface.predict.pictures import heat_overlay
 from fakeface.predict.service import BAND, NO_FACE, Prediction, predict_images
 from fakeface.predict.squares import MAX_MEGAPIXELS, squares_of
+from fakeface.predict.tables import size_notes
 
 PICTURE = 224  # pixels, height of a picture on the page
 FACES = 20  # of one photo, the largest; each takes a heat map

@@ -1,0 +1,1 @@
+"""What `import fakeface` offers to programs."""
