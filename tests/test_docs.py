@@ -3,6 +3,7 @@
 import ast
 import re
 import runpy
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,16 @@ def test_the_reference_is_that_of_the_code():
     named = set(re.findall(r"^### (?:fakeface )?(\w+)$", generated, re.MULTILINE))
     assert named == set(sections) | {command.callback.__name__ for command in app.registered_commands}
     assert all(generated.count(f"`{key}") for section in sections.values() for key in section)
+
+
+def test_the_table_of_dependencies_is_that_of_the_project():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = [project["dependencies"], *project["optional-dependencies"].values()]
+    named = {re.split(r"[\[>=]", line)[0] for lines in extras for line in lines} - {"fakeface"}
+    table = (ROOT / "docs/develop.md").read_text().partition("| package | what for |")[2]
+    cells = re.findall(r"^\| ([^|]+) \|", table, re.MULTILINE)
+    listed = [re.sub(r"^\*\*.*\*\*: ", "", name) for cell in cells for name in cell.split(", ")]
+    assert sorted(listed) == sorted(named)
 
 
 def test_the_citation_file_is_of_this_version():
