@@ -46,8 +46,19 @@ def test_every_page_is_reached_from_the_readme():
     assert {page for page in PAGES if page.name != "README.md"} <= reached
 
 
+def test_figures_in_the_readme_are_those_of_results():
+    measured = (ROOT / "docs/results.md").read_text()
+    cells = re.findall(
+        r"\| (\S+ % \([\d.]+ to [\d.]+\)) \| (0\.\d+) \|", (ROOT / "README.md").read_text().replace("**", "")
+    )
+    assert len(cells) == 5
+    rows = [line.replace("**", "") for line in measured.splitlines()]
+    assert all(any(accuracy in row and auc in row for row in rows) for accuracy, auc in cells)
+
+
 def test_pictures_are_small_enough_to_be_in_git():
     assert max(path.stat().st_size for path in (ROOT / "docs/images").glob("*.svg")) < 100_000
+    assert max(path.stat().st_size for path in (ROOT / "docs/images").glob("*.[jp]*g")) < 250_000
 
 
 def test_commands_that_the_pages_name_are_there():
