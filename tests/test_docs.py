@@ -12,7 +12,8 @@ from ruamel.yaml import YAML
 from fakeface.cli.commands import app
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+READMES = [ROOT / "README.md", ROOT / "README.zh.md"]
+PAGES = [*READMES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def links(page: Path) -> list[str]:
@@ -44,6 +45,20 @@ def test_every_link_leads_somewhere(page):
 def test_every_page_is_reached_from_the_readme():
     reached = {(ROOT / target.partition("#")[0]).resolve() for target in links(ROOT / "README.md")}
     assert {page for page in PAGES if page.name != "README.md"} <= reached
+
+
+def test_both_readmes_have_the_same_commands_links_and_results():
+    texts = [file.read_text() for file in READMES]
+    commands = [
+        [line.partition(" #")[0].strip() for line in re.findall(r"^    (.*)$", text, re.MULTILINE)] for text in texts
+    ]
+    assert commands[0] == commands[1]
+    assert len(commands[0]) == 7
+    targets = [sorted(set(links(file)) - {other.name for other in READMES}) for file in READMES]
+    assert targets[0] == targets[1]
+    results = [re.findall(r"[\d.]+", "".join(re.findall(r"^.*\| 0\.\d+ \|$", text, re.MULTILINE))) for text in texts]
+    assert results[0] == results[1]
+    assert len(results[0]) > 20
 
 
 def test_figures_in_the_readme_are_those_of_results():
