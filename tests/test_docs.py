@@ -3,6 +3,7 @@
 import ast
 import re
 import runpy
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from ruamel.yaml import YAML
 from fakeface.cli.commands import app
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+READMES = [ROOT / "README.md", ROOT / "README.zh.md"]
+PAGES = [*READMES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def links(page: Path) -> list[str]:
@@ -45,8 +47,33 @@ def test_every_page_is_reached_from_the_readme():
     assert {page for page in PAGES if page.name != "README.md"} <= reached
 
 
+def test_both_readmes_have_the_same_commands_links_and_results():
+    texts = [file.read_text() for file in READMES]
+    commands = [
+        [line.partition(" #")[0].strip() for line in re.findall(r"^    (.*)$", text, re.MULTILINE)] for text in texts
+    ]
+    assert commands[0] == commands[1]
+    assert len(commands[0]) == 7
+    targets = [sorted(set(links(file)) - {other.name for other in READMES}) for file in READMES]
+    assert targets[0] == targets[1]
+    results = [re.findall(r"[\d.]+", "".join(re.findall(r"^.*\| 0\.\d+ \|$", text, re.MULTILINE))) for text in texts]
+    assert results[0] == results[1]
+    assert len(results[0]) > 20
+
+
+def test_figures_in_the_readme_are_those_of_results():
+    measured = (ROOT / "docs/results.md").read_text()
+    cells = re.findall(
+        r"\| (\S+ % \([\d.]+ to [\d.]+\)) \| (0\.\d+) \|", (ROOT / "README.md").read_text().replace("**", "")
+    )
+    assert len(cells) == 5
+    rows = [line.replace("**", "") for line in measured.splitlines()]
+    assert all(any(accuracy in row and auc in row for row in rows) for accuracy, auc in cells)
+
+
 def test_pictures_are_small_enough_to_be_in_git():
     assert max(path.stat().st_size for path in (ROOT / "docs/images").glob("*.svg")) < 100_000
+    assert max(path.stat().st_size for path in (ROOT / "docs/images").glob("*.[jp]*g")) < 250_000
 
 
 def test_commands_that_the_pages_name_are_there():
@@ -78,6 +105,16 @@ def test_the_reference_is_that_of_the_code():
     named = set(re.findall(r"^### (?:fakeface )?(\w+)$", generated, re.MULTILINE))
     assert named == set(sections) | {command.callback.__name__ for command in app.registered_commands}
     assert all(generated.count(f"`{key}") for section in sections.values() for key in section)
+
+
+def test_the_table_of_dependencies_is_that_of_the_project():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = [project["dependencies"], *project["optional-dependencies"].values()]
+    named = {re.split(r"[\[>=]", line)[0] for lines in extras for line in lines} - {"fakeface"}
+    table = (ROOT / "docs/develop.md").read_text().partition("| package | what for |")[2]
+    cells = re.findall(r"^\| ([^|]+) \|", table, re.MULTILINE)
+    listed = [re.sub(r"^\*\*.*\*\*: ", "", name) for cell in cells for name in cell.split(", ")]
+    assert sorted(listed) == sorted(named)
 
 
 def test_the_citation_file_is_of_this_version():

@@ -50,7 +50,7 @@ def predict(
     ] = False,
     null: Annotated[bool, typer.Option("--null", "-0", help="Names in the list end with a zero byte.")] = False,
 ) -> None:
-    """Say of each image: real, fake or unsure, with its score, the probability of fake (docs/predict.md).
+    """Say of each image: real, fake or unsure, with its score, the probability of fake (docs/use.md).
 
     Exit code 1: an image could not be read; all others are answered.
     """

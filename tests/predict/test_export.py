@@ -102,7 +102,7 @@ def test_the_program_in_the_docs_gives_the_verdict_of_the_project(tmp_path, monk
     exif[0x0112] = 6  # turned by a quarter
     image.resize((331, 207), Image.Resampling.BICUBIC).save(tmp_path / "photo.jpg", exif=exif)
     monkeypatch.chdir(tmp_path)
-    program = (ROOT / "docs" / "export.md").read_text().split("```python\n")[1].split("```")[0]
+    program = (ROOT / "docs/use.md").read_text().split("```python\n")[1].split("```")[0]
     exec(program, {})  # noqa: S102
     verdict, score = capsys.readouterr().out.split()
     expected = predict_table(predictor, [Path("photo.jpg").read_bytes()]).iloc[0]
