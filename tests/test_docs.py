@@ -53,7 +53,7 @@ def test_both_readmes_have_the_same_commands_links_and_results():
         [line.partition(" #")[0].strip() for line in re.findall(r"^    (.*)$", text, re.MULTILINE)] for text in texts
     ]
     assert commands[0] == commands[1]
-    assert len(commands[0]) == 7
+    assert len(commands[0]) == 10
     targets = [sorted(set(links(file)) - {other.name for other in READMES}) for file in READMES]
     assert targets[0] == targets[1]
     results = [re.findall(r"[\d.]+", "".join(re.findall(r"^.*\| 0\.\d+ \|$", text, re.MULTILINE))) for text in texts]
