@@ -1,5 +1,6 @@
 """The command `fakeface`."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -138,6 +139,8 @@ def check() -> None:
 
             if not here(section.network, section.weights):
                 print(f"note: {name}: the weights of {section.network} are not on this machine and will be downloaded")
+    if params.base.threads > (cores := os.cpu_count() or 1):
+        print(f"note: base.threads = {params.base.threads}, but there are {cores} cores; more threads are much slower")
     print(f"params.yaml is valid; data: {available[0]} real and {available[1]} fake images {there}")
 
 

@@ -42,6 +42,7 @@ def normalise(source: Path, target: Path, size: int, quality: int | None, max_me
     suffix = ".jpg" if quality else ".png"
     places = renamed(images, suffix)
     quiet()
+    sides: list[int] = []
     with whole(target.resolve()) as partial:  # behind a link, which stays
 
         def write(place: Path) -> str:
@@ -50,6 +51,7 @@ def normalise(source: Path, target: Path, size: int, quality: int | None, max_me
             (partial / place).parent.mkdir(parents=True, exist_ok=True)
             try:
                 with opened(read_file(source / path, source), max_megapixels) as (image, _):
+                    sides.append(min(image.size))
                     square = Image.fromarray(square_pixels(image, size).transpose(1, 2, 0))
             except BadImage as error:
                 return f"{printable(path)}: {error}"
@@ -68,5 +70,8 @@ def normalise(source: Path, target: Path, size: int, quality: int | None, max_me
     for reason in bad:
         print(reason)
     others = f"; {len(files) - len(images)} files of other kinds left out" if len(files) > len(images) else ""
+    if enlarged := sum(side < size for side in sides):
+        remedy = f"--size {min(sides)} enlarges none"
+        print(f"note: {enlarged} of {len(sides)} images were smaller than {size} pixels and were enlarged; {remedy}")
     print(f"{target}: {len(images) - len(bad)} images of {size} x {size} pixels{others}\n{SAID}")
     return len(bad)

@@ -4,6 +4,8 @@ import os
 
 from fakeface.core.params import Base
 
+_bound = False  # by this process
+
 
 def bind(base: Base) -> None:
     """Keeps each of torch's threads on a core of its own; call it before torch is imported (OpenMP reads it then, once).
@@ -17,11 +19,13 @@ def bind(base: Base) -> None:
     all_here = hasattr(os, "sched_getaffinity") and len(os.sched_getaffinity(0)) == cores
     if base.threads == cores and base.processes == 1 and all_here:
         os.environ.setdefault("OMP_PROC_BIND", "true")
+        global _bound
+        _bound = os.environ["OMP_PROC_BIND"] == "true"
 
 
 def unbind() -> None:
     """Lets the calling thread use all cores; a thread that a bound one has started could use that one's only."""
-    if os.environ.get("OMP_PROC_BIND") == "true" and hasattr(os, "sched_setaffinity"):
+    if _bound:  # and so may use all cores; whom the user has bound stays so
         os.sched_setaffinity(0, range(os.cpu_count() or 1))
 
 

@@ -24,6 +24,7 @@ Augment = Literal["article", "crop", "robust", "none"]
 # Smaller inputs are pooled away, or leave BatchNorm a single value a channel.
 MIN_CROP = {"mynet": 96, "vgg11": 32, "resnet18": 48, "efficientnet_lite0": 48, "clip_vit_b16": 32}
 NAMED_WEIGHTS = ("imagenet", "openai", "none")  # anything else is the path of a state dict
+ENOUGH_GROUPS = 6  # photos or groups of a class in val; fewer cannot show that a detector does not guess
 Pretrained = Literal["resnet18", "efficientnet_lite0", "clip_vit_b16"]
 Tune = Literal["all", "norm", "head"]
 

@@ -71,6 +71,9 @@ def run_app(app: Callable[[], Any]) -> None:
 
     The last thing that a process does: at its end memory and libraries are left to the system.
     """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # closed, as some services start programs
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115  for as long as the process
     code: list[int] = []
     atexit.register(_end, code)  # the first to be registered is the last to be called
     # As an exception, so that temporary files are removed and the MLflow run is ended.

@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from fakeface.core.params import ENOUGH_GROUPS
+
 # Temperatures beyond these say that val has too little to tell, not how sure the network is.
 TEMPERATURES = (0.05, 20.0)
 
@@ -95,7 +97,8 @@ def doubts(labels: np.ndarray, scores: np.ndarray, threshold: float, source: np.
 
     `constant`: "real" or "fake", the one answer that it gives to all images. `guessing`: True where it cannot be told from
     guessing: one answer for all, or a ROC-AUC whose 95 % interval reaches down to 0.5. The interval is DeLong's (1988), summed by
-    photo (Obuchowski 1997). Under 6 photos a class show nothing, even if all are told apart (0.5 ** 5 is above 1 in 40).
+    photo (Obuchowski 1997). Under 6 photos a class show nothing, even if all are told apart (0.5 ** 5 is above 1 in 40): `few`,
+    the smaller number of them.
 
     Args:
         labels: int [N], 0 real, 1 fake; scores: float [N]; source: [N], the photo of each image.
@@ -112,5 +115,7 @@ def doubts(labels: np.ndarray, scores: np.ndarray, threshold: float, source: np.
     off = np.where(fake, below - area, 1 - below - area) / np.where(fake, fake.sum(), (~fake).sum())
     photos, photo = np.unique(source, return_inverse=True)
     deviation = np.sqrt(len(photos) / max(len(photos) - 1, 1) * (np.bincount(photo, off) ** 2).sum())
-    few = min(len(np.unique(source[own])) for own in (fake, ~fake)) < 6
-    return {"guessing": True} if few or area - 1.96 * deviation <= 0.5 else {}
+    few = min(len(np.unique(source[own])) for own in (fake, ~fake))
+    if few < ENOUGH_GROUPS:
+        return {"guessing": True, "few": few}
+    return {"guessing": True} if area - 1.96 * deviation <= 0.5 else {}

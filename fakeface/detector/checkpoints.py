@@ -38,6 +38,7 @@ class Card(BaseModel):
     pixels: Literal["resized", "native"] = "resized"  # of the images of the store, and of photos to judge
     drawings: bool | None = None  # trained on the embedded sample; None: not known
     guessing: bool = False  # on val no better than guessing
+    few: int | None = None  # photos or groups of a class in val: too few to tell it from guessing
     constant: Literal["real", "fake"] | None = None  # its answer to all of val
     faces: Faces | None = None
     seed: Seed = 0

@@ -78,6 +78,8 @@ def predict(
             from fakeface.predict.facts import facts
             from fakeface.predict.service import open_checkpoint, predictions
         predictor = open_checkpoint(folder)
+        if predictor.card["sha256"] != card["sha256"]:  # photos were cut, and will be named, by the first one's card
+            raise UserError(f"{folder}: another detector was written there meanwhile; run again")
         known = facts(card)
         for text in filter(None, (known.warning, known.note)):
             print(f"note: {text}", file=sys.stderr)

@@ -11,6 +11,10 @@ from fakeface.predict.service import DRAWINGS
 from fakeface.scoring.markdown import Figure
 
 GUESSING = "On its own val images this detector is no better than guessing: it gives no verdict but unsure."
+FEW = (
+    "Val had too few photos or groups (6 of a class are needed) to tell this detector from guessing: it gives no verdict "
+    "but unsure."
+)
 OTHER_DATA = "This detector was trained on other data than this project's split."
 
 
@@ -38,7 +42,8 @@ def facts(card: dict[str, Any], root: Path = Path(".")) -> Facts:
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
-    warning = " ".join([GUESSING] * bool(card.get("guessing")) + [DRAWINGS] * bool(card.get("drawings")))
+    doubt = FEW if card.get("few") else GUESSING
+    warning = " ".join([doubt] * bool(card.get("guessing")) + [DRAWINGS] * bool(card.get("drawings")))
     note = ""
     unknown = f"Judged by {card['approach']}; how often it errs is not known here."
     try:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 UNSURE = "unsure"
 NO_FACE = "no face found"
 GUESSING = "the detector is no better than guessing on val"
+FEW = "val had too few photos or groups to tell the detector from guessing"
 DRAWINGS = "This detector was trained on drawings made by code. What it says about a photograph means nothing."
 BAND = 0.1  # of scores around the threshold
 # What a verdict must survive not to be unsure: number in its batch (unused), uint8 [3, S, S] -> uint8 [3, S, S].
@@ -131,7 +132,7 @@ def _predictions(predictor: Predictor, images: list[OfImage | str], band: float 
     pixels = np.stack([square.pixels for square in squares]) if squares else None
     scores = np.empty(0) if pixels is None else predictor.scores(pixels, np.arange(len(pixels)))
     fake = scores >= predictor.card["threshold"]
-    guess = GUESSING if predictor.card.get("guessing") else ""
+    guess = (FEW if predictor.card.get("few") else GUESSING) if predictor.card.get("guessing") else ""
     reasons = [guess] * len(squares)
     if band is not None and pixels is not None and not guess:
         reasons = _abstain_reasons(predictor, pixels, scores, fake, band)

@@ -28,5 +28,10 @@ def doubts_of(approach: str, card: dict[str, Any]) -> list[str]:
     """A sentence where val says that the detector is no better than guessing (`calibration.doubts`)."""
     if not card.get("guessing"):
         return []
+    if card.get("few"):
+        return [
+            f"The validation set has {card['few']} photos or groups of a class, too few to tell {approach} from guessing "
+            "(6 are needed): all its verdicts are unsure. Add photos, or raise split.val."
+        ]
     one = f": it calls every image {card['constant']}" if card.get("constant") else ""
     return [f"On the validation set {approach} is no better than guessing{one}. Treat its verdicts as unsure."]

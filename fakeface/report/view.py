@@ -60,7 +60,7 @@ def answer(results: Results) -> dict[str, Any]:
         "ties": _and(ties),
         "accuracy": as_text(verdicts_of(results.figures, best), 100, 1),
         "threshold": f"{results.cards[best]['threshold']:.3f}",
-        "guessing": guessing(all_figures(results.figures, best)) or bool(results.cards[best].get("guessing")),
+        "guessing": guessing(all_figures(results.figures, best)) or _guesses(results.cards[best]),
         "cautions": warnings(results, best),
         "verdict": _sentence("; ".join(verdicts)),
         "standing": "val misled" if of["worse"] else f"level with {_and(of['even'])}" if of["even"] else "ahead of all",
@@ -70,6 +70,11 @@ def answer(results: Results) -> dict[str, Any]:
         "machine": (results.costs[best] or {}).get("machine"),
         "cheapest": cheapest(best, of["even"] + of["worse"], results.costs),
     }
+
+
+def _guesses(card: dict[str, Any]) -> bool:
+    """Whether val says so; where val is too small to say, the page tells that instead (`cards.doubts_of`)."""
+    return bool(card.get("guessing")) and not card.get("few")
 
 
 def warnings(results: Results, best: str) -> list[str]:

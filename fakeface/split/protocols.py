@@ -5,9 +5,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fakeface.core.errors import UserError
+from fakeface.core.errors import UserError, printable
+from fakeface.core.params import ENOUGH_GROUPS
 from fakeface.images.listing import given_split
 from fakeface.images.store import SPLITS
+
+GENERATOR = 20  # images in a sub-folder of the fakes, from which on it is missed in test
 
 
 def class_sizes(
@@ -149,3 +152,31 @@ def check_filled(labels: np.ndarray, split: np.ndarray, sizes: np.ndarray, large
 def twins_across(source: np.ndarray, split: np.ndarray, other: str) -> int:
     """How many test images have an image of the same photo in the split `other`: what a random split leaks."""
     return int(np.isin(source[split == "test"], source[split == other]).sum())
+
+
+def thin(stems: Sequence[str], labels: np.ndarray, splits: np.ndarray, source: np.ndarray) -> list[str]:
+    """What val and test are too small for, in words: val to tell any detector from guessing, test to judge a generator.
+
+    Args:
+        stems: paths without suffix, relative to the class folder; labels: int [N]; splits: str [N]; source: int64 [N], groups.
+    """
+    notes = []
+    val = min(len(np.unique(source[(splits == "val") & (labels == label)])) for label in (0, 1))
+    if 0 < val < ENOUGH_GROUPS:
+        notes.append(
+            f"val has {val} photos or groups of a class, and {ENOUGH_GROUPS} are needed to tell a detector from guessing: every "
+            "verdict will be unsure; add images, raise split.val, or set split.group_by: photo if they are not persons"
+        )
+    first = np.array([given_split(stem)[1].partition("/")[0] if "/" in given_split(stem)[1] else "" for stem in stems])
+    folders, counts = np.unique(first[labels == 1], return_counts=True)
+    missing = [
+        f"{name} ({count})"
+        for name, count in zip(folders.tolist(), counts.tolist(), strict=True)
+        if name and count >= GENERATOR and not ((first == name) & (labels == 1) & (splits == "test")).any()
+    ]
+    if missing:
+        notes.append(
+            f"no test image of these sub-folders of the fakes: {', '.join(map(printable, missing))}; if they are generators, "
+            "nothing will be known of them: set split.group_by: photo"
+        )
+    return notes

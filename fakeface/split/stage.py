@@ -60,6 +60,7 @@ def split(params: Params) -> None:
             notes.append(
                 f"names do not tell which fake is made from which photo ({said}); twins are found by their pixels alone"
             )
+        notes += protocols.thin(manifest["stem"].tolist(), labels, splits, source)
         alone = names.count("") if any(names) else 0
         if alone:
             notes.append(f"{alone} images match no group of split.group_by; only their photos are kept together")

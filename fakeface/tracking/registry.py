@@ -49,6 +49,9 @@ def register_best(client: Any, experiment: str, models: dict[str, Path], hashes:
         if (now.tags.get("drawings"), version.tags.get("drawings")) == ("True", "False"):
             crown(client, version)
             return f"{said} is the new champion: the one before, version {now.version}, was trained on drawings"
+        if now.tags.get("guessing") == "True" and "guessing" not in version.tags:
+            crown(client, version)
+            return f"{said} is the new champion: the one before, version {now.version}, was no better than guessing"
         return (
             f"{said} was not compared with the champion, version {now.version}: their val images differ; "
             f"`fakeface promote {version.version}` makes it the champion"
@@ -76,6 +79,7 @@ def register(client: Any, experiment: str, model: Path, md5: str) -> Any:
         client.create_registered_model(NAME, description="Real (0) or fake (1) faces; score = probability of fake")
     run, known = runs[0], _versions(client, card["sha256"])
     drawn = {"drawings": str(card["drawings"])} if card.get("drawings") is not None else {}
+    drawn |= {"guessing": "True"} if card.get("guessing") else {}
     said = bool(known) and drawn.items() <= known[0].tags.items()  # else an older version of fakeface made it
     if said and client.list_artifacts(known[0].run_id, "detector"):
         return known[0]

@@ -32,6 +32,15 @@ def faces(tmp_path, monkeypatch):
     return tmp_path / "a"
 
 
+def test_images_that_are_enlarged_are_counted(faces):
+    sides = [min(Image.open(path).size) for path in faces.rglob("*.*")]
+    assert f"note: {sum(side < 120 for side in sides)} of 8 images were smaller than 120 pixels" in run(
+        faces, "b", "--size", 120
+    )
+    assert f"--size {min(sides)} enlarges none" in run(faces, "c", "--size", 512)
+    assert "enlarged" not in run(faces, "d", "--size", min(sides))
+
+
 @pytest.mark.parametrize("options", [(), ("--png",)])
 def test_all_come_out_alike(faces, tmp_path, options):
     said = run(faces, "b", "--size", 64, *options)

@@ -122,9 +122,9 @@ def pairs_of(n, shift, images=1, seed=0):
         (pairs_of(60, 2.0), 1.1, {"constant": "real", "guessing": True}),
         (pairs_of(60, 2.0), 0.0, {"constant": "fake", "guessing": True}),
         (pairs_of(6, 50.0), 0.9, {}),  # all told apart
-        (pairs_of(5, 50.0), 0.9, {"guessing": True}),  # too few to say
+        (pairs_of(5, 50.0), 0.9, {"guessing": True, "few": 5}),  # too few to say
         (pairs_of(30, 0.7), 0.5, {}),
-        (pairs_of(5, 0.7, images=6), 0.5, {"guessing": True}),  # the same images in number, of five photos
+        (pairs_of(5, 0.7, images=6), 0.5, {"guessing": True, "few": 5}),  # the same images in number, of five photos
     ],
 )
 def test_doubts_about_a_detector(scores, threshold, told):

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from fakeface.core.errors import UserError
 from fakeface.images.store import SPLITS, UNUSED
-from fakeface.split.protocols import assign, check_filled, class_sizes, twins_across
+from fakeface.split.protocols import assign, check_filled, class_sizes, thin, twins_across
 
 NAMES = ["data/0_real", "data/1_fake"]
 PAIRED = (np.repeat([0, 1], 40), np.tile(np.arange(40), 2))
@@ -212,3 +212,18 @@ def test_few_large_groups_fill_every_split_when_they_can(seed):
         split = assign(labels, groups, sizes, rest="train", seed=seed)
         assert (counts(labels, split) >= 40).all()
         assert all(len(set(split[groups == g])) == 1 for g in set(groups))
+
+
+def test_a_val_set_that_cannot_tell_and_a_generator_that_is_not_tested_are_named():
+    stems = [f"p{i // 10}/{i}" for i in range(100)] + [f"gan/{i}" for i in range(60)] + [f"few/{i}" for i in range(5)]
+    labels = np.array([0] * 100 + [1] * 65)
+    persons = np.arange(100) // 10
+    source = np.concatenate([persons, 10 + np.arange(65)])
+    splits = np.array(["train"] * 70 + ["val"] * 20 + ["test"] * 10 + ["train"] * 50 + ["val"] * 10 + ["train"] * 5)
+    notes = thin(stems, labels, splits, source)
+    assert len(notes) == 2
+    assert "val has 2 photos or groups of a class, and 6 are needed" in notes[0]
+    assert "no test image of these sub-folders of the fakes: gan (60);" in notes[1]
+    source[:100] = np.arange(100)  # each a person of its own
+    splits[100:103] = "test"
+    assert thin(stems, labels, splits, source) == []

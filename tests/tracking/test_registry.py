@@ -40,7 +40,7 @@ def opened(fresh, tmp_path, monkeypatch):
     return client, experiment
 
 
-def train(opened, data_hash="a" * 64, seed=0, drawings=None, **accuracies: float) -> dict[str, dict]:
+def train(opened, data_hash="a" * 64, seed=0, drawings=None, guessing=False, **accuracies: float) -> dict[str, dict]:
     """Checkpoints with random weights and these val accuracies, each with its finished run."""
     client, experiment = opened
     torch.manual_seed(seed)
@@ -49,7 +49,7 @@ def train(opened, data_hash="a" * 64, seed=0, drawings=None, **accuracies: float
         metrics = {"val_accuracy": accuracies.get(approach, 0.5), "val_loss": 0.5}
         card = {"approach": approach, "network": "mynet", "image_size": 112, "crop_size": 96, "threshold": 0.5}
         card |= {"temperature": 1.0, "data_hash": data_hash, "seed": 0, "threads": 1, "precision": "fp32"}
-        card |= {} if drawings is None else {"drawings": drawings}
+        card |= ({} if drawings is None else {"drawings": drawings}) | ({"guessing": True} if guessing else {})
         save(f"models/{approach}", build("mynet", 96), card | {"metrics": metrics})
         cards[approach] = json.loads(Path("models", approach, "card.json").read_text())
         run = client.create_run(experiment, tags={"model_sha256": cards[approach]["sha256"]})
@@ -119,6 +119,18 @@ def test_a_detector_of_photos_replaces_one_of_drawings_and_never_the_reverse(ope
     replaced = before is True and after is False
     assert ("is the new champion: the one before, version 1, was trained on drawings" in said) == replaced
     assert ("was not compared" in said) != replaced
+    assert champion(client) == (second if replaced else first)["scratch"]["sha256"]
+
+
+@pytest.mark.parametrize(("before", "after"), [(True, False), (True, True), (False, True)])
+def test_a_detector_that_guesses_gives_way_to_one_that_does_not(opened, before, after):
+    client, _ = opened
+    first = train(opened, guessing=before, scratch=0.9)
+    best(opened, 0.01)
+    second = train(opened, data_hash="b" * 64, seed=1, guessing=after, scratch=0.7)
+    said = best(opened, 0.01)
+    replaced = before and not after
+    assert ("was no better than guessing" in said) == replaced
     assert champion(client) == (second if replaced else first)["scratch"]["sha256"]
 
 
