@@ -32,9 +32,9 @@ def probes(**changed):
     return dict.fromkeys(TITLES, CHANCE) | changed
 
 
-def measured(found, pictures=PICTURES, **counts):
+def measured(found, pictures=PICTURES, apart=None, **counts):
     pair, none = np.array([[0, 1]]), np.empty((0, 2), dtype=np.int64)
-    return Measured(FACTS, Copies(pair, pair, none, none, COUNTS | counts), pictures, found, LIMITS)
+    return Measured(FACTS, Copies(pair, pair, none, none, COUNTS | counts), pictures, found, LIMITS, apart or {})
 
 
 def audit(found, on_shortcut="fail", **counts):

@@ -5,6 +5,7 @@ the predictions on the left-out folds, with a 95 % interval by the bootstrap of 
 predictions as given: it holds no variance of the training itself.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,7 @@ from fakeface.scoring.intervals import bootstrap, interval
 RESAMPLES = 1000
 TREES = 100
 MOST_IMAGES = 10_000  # of a class that are probed: more of them take time, and tell the same to half a point
+LEAST_FAKES, MOST_GENERATORS = 20, 10  # images of a generator, and generators, that are probed one by one
 LEAST_IMAGES = 5  # with one value of a fact, for it to become a feature; and in a leaf of a tree
 # What the file's header says. The exact tables stand beside the quality, which two tables may share.
 CATEGORIES = ("format", "mode", "size", "quantization", "subsampling")
@@ -44,6 +46,20 @@ def probed(labels: np.ndarray, seed: int) -> np.ndarray:
     class may have more than the other."""
     rng = np.random.default_rng(seed)
     return np.sort(np.concatenate([rng.permutation(np.flatnonzero(labels == c))[:MOST_IMAGES] for c in (0, 1)]))
+
+
+def apart(generators: np.ndarray, labels: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    """Each generator with the rows of its fakes and of all reals, int64; none where there are fewer than two, or so many
+    sub-folders that they will be persons.
+
+    Args:
+        generators: str [N], empty for reals and for fakes outside of sub-folders; labels: int [N].
+    """
+    names, counts = np.unique(generators[(labels == 1) & (generators != "")].astype(str), return_counts=True)
+    if not 2 <= len(names) <= MOST_GENERATORS:
+        return
+    for name in names[counts >= LEAST_FAKES].tolist():
+        yield name, np.flatnonzero((labels == 0) | (generators == name))
 
 
 def folds_by_source(labels: np.ndarray, source: np.ndarray, folds: int, seed: int) -> np.ndarray | None:

@@ -9,7 +9,7 @@ from fakeface.audit.facts import FACTS, find_copies, pair_table, read_facts, ste
 from fakeface.audit.page import audit_page
 from fakeface.audit.ungrouped import ungrouped
 from fakeface.audit.verdict import Measured, audit_metrics, in_words, reach_verdict
-from fakeface.core.errors import UserError, one_line
+from fakeface.core.errors import UserError, one_line, printable
 from fakeface.core.files import read_json, write_csv, write_json, write_text
 from fakeface.core.params import Params
 from fakeface.images.store import Dataset
@@ -36,7 +36,6 @@ def audit(params: Params) -> None:
     copies = find_copies(manifest, stems, pictures.hashes, split.hash_distance)
 
     classes, photos, few = labels[rows], source[rows], facts.iloc[rows]
-    fold = probes.folds_by_source(classes, photos, p.folds, seed)
     forest, linear = probes.forest(seed), probes.linear()
     inputs = {
         "metadata": (forest, probes.metadata_features(few)),
@@ -45,9 +44,20 @@ def audit(params: Params) -> None:
         "thumbnail": (linear, pictures.thumbnail),
         "spectrum": (linear, pictures.radial),
     }
-    measured = {name: probes.probe(one, x, classes, photos, fold, seed) for name, (one, x) in inputs.items()}
+
+    def probed(mine: np.ndarray) -> dict[str, probes.Probe]:
+        """Each probe of these of the rows that are probed."""
+        fold = probes.folds_by_source(classes[mine], photos[mine], p.folds, seed)
+        return {
+            name: probes.probe(one, x[mine], classes[mine], photos[mine], fold, seed)
+            for name, (one, x) in inputs.items()
+        }
+
+    measured = probed(np.arange(len(rows)))
+    # among the fakes of others those of one generator may be given away unseen
+    apart = {name: probed(mine) for name, mine in probes.apart(dataset.generators[rows], classes)}
     limits = dict.fromkeys(inputs, p.max_picture) | {"metadata": p.max_metadata, "file_size": p.max_file_size}
-    found = Measured(facts, copies, pictures, measured, limits)
+    found = Measured(facts, copies, pictures, measured, limits, apart)
     loose = []
     if split.group_by == "photo":
         loose = ungrouped(stems, labels, manifest["split"].to_numpy(), first_equal(source), seed)
@@ -70,6 +80,8 @@ def audit(params: Params) -> None:
     write_text("reports/audit/index.html", html)
     for name, probe in measured.items():
         print(f"{name:12} {in_words(probe)}")
+    if apart:
+        print(f"the same of each generator by itself ({printable(', '.join(apart))}): reports/audit/audit.json")
     for finding in verdict.findings:
         if finding.status == "fail":  # the first one; the page holds them all, and stays for the user to read
             remedy = finding.remedy.rstrip(".")

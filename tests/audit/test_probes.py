@@ -12,7 +12,17 @@ from sklearn.dummy import DummyClassifier
 
 from fakeface.audit import probes
 from fakeface.audit.facts import file_facts
-from fakeface.audit.probes import Probe, folds_by_source, forest, linear, metadata_features, probe, shares, widest_gap
+from fakeface.audit.probes import (
+    Probe,
+    apart,
+    folds_by_source,
+    forest,
+    linear,
+    metadata_features,
+    probe,
+    shares,
+    widest_gap,
+)
 
 PAIRS = 60
 LABELS = np.repeat([0, 1], PAIRS)
@@ -174,3 +184,14 @@ def test_shares_and_the_widest_gap_name_the_difference():
     }
     assert widest_gap(table).startswith("format (JPEG: 100 % of the reals, 25 % of the fakes)")
     assert widest_gap(facts(JPEG, JPEG)) == "nothing that stands out"
+
+
+def test_generators_are_probed_one_by_one_against_all_reals():
+    labels = np.repeat([0, 1], [30, 65])
+    generators = np.array([""] * 30 + ["a"] * 40 + ["b"] * 20 + ["few"] * 4 + [""], dtype=object)
+    found = dict(apart(generators, labels))
+    assert list(found) == ["a", "b"]
+    assert found["b"].tolist() == [*range(30), *range(70, 90)]
+    assert dict(apart(np.where(generators == "a", "a", ""), labels)) == {}  # one alone is all fakes
+    persons = np.array([""] * 30 + [f"p{k % 12}" for k in range(65)], dtype=object)
+    assert dict(apart(persons, labels)) == {}

@@ -13,7 +13,7 @@ from PIL import Image
 
 from fakeface.audit.page import maps
 from fakeface.audit.probes import Probe
-from fakeface.audit.verdict import TITLES, audit_metrics
+from fakeface.audit.verdict import TITLES, audit_metrics, reach_verdict
 from fakeface.pages.render import figure_uri, images_uri
 
 
@@ -119,3 +119,17 @@ def test_pictures_are_images_in_the_text():
 def test_maps_show_both_classes_and_their_difference():
     figure = maps(np.random.default_rng(0).normal(size=(2, 8, 8)), "levels", centred=True)
     assert [axis.get_title() for axis in figure.axes[:3]] == ["real", "fake", "fake less real"]
+
+
+def test_one_generator_that_its_files_give_away_is_named_among_others():
+    apart = {"<b>": probes(file_size=SURE, spectrum=SURE), "other": probes()}
+    found = measured(probes(), apart=apart)
+    verdict = reach_verdict(found, "fail")
+    assert verdict.status == "warn"
+    told = [finding.text for finding in verdict.findings]
+    assert len(told) == 1
+    assert told[0].startswith("a classifier on the file size alone tells the fakes in <b> from the reals")
+    assert audit_metrics(verdict, found)["apart"]["<b>"]["file_size"] == [0.98, 0.95, 1.0]
+    of_all = reach_verdict(measured(probes(file_size=SURE), apart=apart), "fail")
+    assert [finding.status for finding in of_all.findings] == ["fail"]  # it is said once
+    assert "apart" not in audit_metrics(verdict, measured(probes()))
