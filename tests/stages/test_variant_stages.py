@@ -90,7 +90,7 @@ def test_a_further_seed_trains_only_what_is_new_and_a_seed_less_trains_nothing(t
     less = trained.run("dvc", "repro", "variants")
     assert started(less.stdout) == ["variants"]
     assert (
-        "note: reports/evaluate/variants/finetune/seed-1 is of a variant that params.yaml does not ask for"
+        "note: reports/evaluate/variants/finetune/seed-1 belongs to a variant that params.yaml does not list"
         in less.stdout
     )
     assert {n: row[VERDICTS] for n, row in read(trained, "seeds/seeds.json")["approaches"].items()} == {

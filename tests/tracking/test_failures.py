@@ -282,7 +282,7 @@ def test_an_experiment_deleted_midway_is_back_with_the_next_run(tmp_path):
     process = halves(tmp_path, "logged")
     delete_experiment(tmp_path)
     go_on(process, noted=True)
-    assert go_on(halves(tmp_path)).count("the MLflow experiment fakeface was deleted; it is back") == 1
+    assert go_on(halves(tmp_path)).count("the MLflow experiment fakeface had been deleted; it was restored") == 1
     runs = query(tmp_path / "mlflow.db", "select lifecycle_stage, count(*) from runs group by lifecycle_stage")
     assert runs == [("active", 2)]
 
