@@ -6,14 +6,17 @@ Compared are the files that git keeps: params.yaml and the small results in repo
 import io
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
-from fakeface.core.errors import UserError, printable
+from fakeface.core.errors import UserError, one_line, printable
+from fakeface.scoring.markdown import markdown_table
+from fakeface.tracking.runs import flatten
 
 # figures.csv's name: what a reader calls it, and what a fraction is multiplied by
 SHOWN = {"balanced_accuracy_at_threshold": ("balanced accuracy, %", 100), "roc_auc": ("ROC-AUC", 1)}
@@ -35,30 +38,28 @@ def markdown(revision: str) -> str:
 
 
 def _parameters(then: str) -> Iterator[str]:
-    before, now = (dict(_flat(YAML(typ="safe").load(_text("params.yaml", at)))) for at in (then, None))
+    before, now = (flatten(_read("params.yaml", at, YAML(typ="safe", pure=True).load)) for at in (then, None))
     changed = [key for key in {**before, **now} if before.get(key) != now.get(key)]
     yield "### Parameters"
     rows = [(f"`{key}`", _value(before.get(key)), _value(now.get(key))) for key in changed]
-    yield _table(("", "before", "now"), rows) if rows else "None changed."
+    yield markdown_table(("", "before", "now"), rows) if rows else "None changed."
 
 
 def _data(then: str) -> Iterator[str]:
-    before, now = (json.loads(_text(SUMMARY, at)) for at in (then, None))
+    before, now = (_read(SUMMARY, at, json.loads) for at in (then, None))
     yield "### Data"
     if before["data_hash"] == now["data_hash"]:
         yield "The same images and the same split."
         return
-    rows = [(key, before.get(key, ""), now[key]) for key in ("images", "photos", "groups", "skipped")]
+    rows = [[key, str(before.get(key, "")), str(now[key])] for key in ("images", "photos", "groups", "skipped")]
     for split in ("train", "val", "test"):
-        rows += [(f"{split}, {kind}", before[split][kind], now[split][kind]) for kind in ("real", "fake")]
-    yield _table(("", "before", "now"), rows)
+        rows += [[f"{split}, {kind}", str(before[split][kind]), str(now[split][kind])] for kind in ("real", "fake")]
+    yield markdown_table(("", "before", "now"), rows)
     yield "**The test images differ, so the figures below are not of the same images.**"
 
 
 def _figures(then: str) -> Iterator[str]:
-    before, now = (
-        pd.read_csv(io.StringIO(_text(FIGURES, at))).set_index(["approach", "figure"]) for at in (then, None)
-    )
+    before, now = (_read(FIGURES, at, _csv).set_index(["approach", "figure"]) for at in (then, None))
     rows = []
     for approach in dict.fromkeys([*before.index.get_level_values(0), *now.index.get_level_values(0)]):
         for figure, (name, factor) in SHOWN.items():
@@ -70,9 +71,9 @@ def _figures(then: str) -> Iterator[str]:
                 change = f"{factor * (cells[1].value - cells[0].value):+.{1 if factor > 1 else 3}f}"
             rows.append((approach, name, *(_figure(cell, factor) for cell in cells), change))
     yield "### Test figures (95 % intervals)"
-    yield _table(("approach", "figure", "before", "now", "change"), rows)
+    yield markdown_table(("approach", "figure", "before", "now", "change"), rows)
     yield "### Pairs now"
-    sentences = pd.read_csv(io.StringIO(_text(PAIRS, None)))["sentence"]
+    sentences = _read(PAIRS, None, _csv)["sentence"]
     yield "\n".join(f"- {sentence}" for sentence in sentences)
 
 
@@ -84,17 +85,22 @@ def _figure(cell: Any, factor: int) -> str:
     return f"{factor * cell.value:.{digits}f}" + ("" if pd.isna(cell.low) else f" ({low} to {high})")
 
 
-def _text(path: str, at: str | None) -> str:
-    """A file of the working folder, or of the commit that `at` names."""
-    if at is None:
-        try:
-            return Path(path).read_text(encoding="utf-8")
-        except OSError as error:
-            raise UserError(f"{path}: {error.strerror}; run `dvc repro` first") from None
-    text = _git("show", f"{at}:./{path}")
+def _csv(text: str) -> pd.DataFrame:
+    return pd.read_csv(io.StringIO(text))
+
+
+def _read(path: str, at: str | None, parse: Callable[[str], Any]) -> Any:
+    """What `parse` makes of a file of the working folder, or of the commit that `at` names."""
+    try:
+        text = Path(path).read_text(encoding="utf-8") if at is None else _git("show", f"{at}:./{path}")
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}; run `dvc repro` first") from None
     if text is None:
         raise UserError(f"{path}: is not in {at}; choose a revision whose results were committed")
-    return text
+    try:
+        return parse(text)
+    except (ValueError, RecursionError, YAMLError) as error:
+        raise UserError(f"{path}{f' in {at}' if at else ''}: not readable ({one_line(error)})") from None
 
 
 def _git(*arguments: str) -> str | None:
@@ -103,18 +109,5 @@ def _git(*arguments: str) -> str | None:
     return done.stdout if done.returncode == 0 else None
 
 
-def _flat(values: Any, start: str = "") -> Iterator[tuple[str, Any]]:
-    if isinstance(values, dict) and values:
-        for key, value in values.items():
-            yield from _flat(value, f"{start}.{key}" if start else str(key))
-    else:
-        yield start, values
-
-
 def _value(value: Any) -> str:
     return "" if value is None else f"`{printable(value)}`".replace("|", "\\|")
-
-
-def _table(head: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
-    lines = [head, ("---",) * len(head), *rows]
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)

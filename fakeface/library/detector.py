@@ -14,7 +14,7 @@ from fakeface.images.decode import BadImage, read_file
 from fakeface.images.faces import trained_on_faces
 from fakeface.predict.detector import max_megapixels, open_detector
 from fakeface.predict.names import Entry, entries
-from fakeface.predict.squares import squares_of
+from fakeface.predict.squares import BAND, squares_of
 from fakeface.predict.tables import FACE_COLUMNS, rows_of
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 # A path of a file or of a folder, the bytes of an image file, a Pillow image, or uint8 [H, W, 3] RGB
 Picture = str | PathLike[str] | bytes | Image.Image | np.ndarray
 ONE = (str, PathLike, bytes, Image.Image, np.ndarray)
-BAND = 0.1
 
 __all__ = ["Detector", "UserError", "load_detector"]
 

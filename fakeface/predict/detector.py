@@ -26,9 +26,8 @@ def open_detector(model: str | None = None) -> "Predictor":
         UserError: there is none, or its checkpoint is damaged.
     """
     with located(model) as (folder, _):
-        from fakeface.predict.service import (
-            open_checkpoint,
-        )  # here: it imports torch, whose threads are told how to wait first
+        # here: it imports torch, whose threads are told how to wait first
+        from fakeface.predict.service import open_checkpoint
 
         return open_checkpoint(folder)
 

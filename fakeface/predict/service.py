@@ -26,7 +26,6 @@ NO_FACE = "no face found"
 GUESSING = "the detector is no better than guessing on val"
 FEW = "val had too few photos or groups to tell the detector from guessing"
 DRAWINGS = "This detector was trained on drawings made by code. What it says about a photograph means nothing."
-BAND = 0.1  # of scores around the threshold
 # What a verdict must survive not to be unsure: number in its batch (unused), uint8 [3, S, S] -> uint8 [3, S, S].
 ENSEMBLE: dict[str, Callable[[int, np.ndarray], np.ndarray]] = {
     "mirrored": lambda _, image: image[:, :, ::-1],

@@ -16,6 +16,7 @@ from fakeface.images.faces import cut_faces, native_pixels, trained_on_faces
 from fakeface.images.pixels import square_pixels
 
 MAX_MEGAPIXELS = 50.0
+BAND = 0.1  # of scores around the threshold, in which a verdict is unsure
 BATCH = 64  # images decoded at once: bounds the memory
 DECODERS = 4  # threads at most
 

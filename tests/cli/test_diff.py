@@ -66,7 +66,7 @@ def test_parameters_data_and_figures_that_changed(project):
         shown,
         re.MULTILINE,
     )
-    assert re.search(r"^\| finetune \| ROC-AUC \| 1\.000.* \|  \|  \|$", shown, re.MULTILINE)  # it is no longer there
+    assert re.search(r"^\| finetune \| ROC-AUC \| 1\.000.* \| \| \|$", shown, re.MULTILINE)  # it is no longer there
 
 
 @pytest.mark.parametrize(
@@ -88,3 +88,10 @@ def test_a_commit_without_results_is_named(project):
     subprocess.run(["git", "-c", "user.name=x", "-c", "user.email=x@x", "commit", "-qm", "x"], check=True)
     with pytest.raises(UserError, match=r"figures.csv: is not in [0-9a-f]+; choose a revision"):
         markdown("HEAD")
+
+
+@pytest.mark.parametrize(("name", "text"), [("params.yaml", "base: ["), (SUMMARY, "{"), (FIGURES, "")])
+def test_a_damaged_file_is_named(project, name, text):
+    (project.path / name).write_text(text)
+    with pytest.raises(UserError, match=rf"^{re.escape(name)}: not readable \("):
+        markdown("main")

@@ -9,8 +9,8 @@ from fakeface.detector.predictor import Predictor
 from fakeface.images.faces import Face
 from fakeface.pages.render import images_uri
 from fakeface.predict.pictures import heat_overlay
-from fakeface.predict.service import BAND, NO_FACE, Prediction, predict_images
-from fakeface.predict.squares import MAX_MEGAPIXELS, squares_of
+from fakeface.predict.service import NO_FACE, Prediction, predict_images
+from fakeface.predict.squares import BAND, MAX_MEGAPIXELS, squares_of
 from fakeface.predict.tables import size_notes
 
 PICTURE = 224  # pixels, height of a picture on the page
