@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from fakeface.core.code import check_code
 from fakeface.core.errors import UserError, one_line
 from fakeface.core.load import load_params
 from fakeface.core.params import Params
@@ -33,6 +34,10 @@ def examine(root: Path = Path(".")) -> Iterator[Finding]:
     except UserError as error:
         params = None
         yield Finding("parameters", "not valid", str(error))
+    try:
+        check_code(root)
+    except UserError as error:
+        yield Finding("code", "not that of the installed version", str(error))
     checks: dict[str, Callable[[], Iterator[Finding]]] = {
         "cores": lambda: _cores(params),
         "memory": _memory,
@@ -46,7 +51,9 @@ def examine(root: Path = Path(".")) -> Iterator[Finding]:
         except Exception as error:  # this command is for machines on which something is broken
             reason = f"could not be checked ({type(error).__name__}: {error})"
             lacks = isinstance(error, ModuleNotFoundError)
-            remedy = "run `pip install -e '.[pipeline]'`" if lacks else "fix the cause, or reinstall with `make setup`"
+            remedy = (
+                "run `pip install 'fakeface[pipeline]'`" if lacks else "fix the cause, or reinstall with `make setup`"
+            )
             yield Finding(name, reason, remedy)
 
 
@@ -124,7 +131,7 @@ def _weights(params: Params) -> Iterator[Finding]:
             continue
         network, weights, remedy = section.network, section.weights, ""
         if weights == "openai":
-            state, remedy = f"{network}, not here yet", "run `pip install -e '.[clip]'`"
+            state, remedy = f"{network}, not here yet", "run `pip install 'fakeface[clip]'`"
             if importlib.util.find_spec("timm"):
                 remedy = f"downloaded at first use; without internet set {key}.weights to a state dict's path"
                 if here(network, weights):

@@ -77,7 +77,9 @@ def check_machine(params: Params) -> None:
                 f"params.yaml: {name}.weights = {weights!r}: no such file; set it to imagenet, openai, none, or a state dict"
             )
         if getattr(section, "network", "") == "clip_vit_b16" and not find_spec("timm"):
-            raise UserError(f"params.yaml: {name}.network = clip_vit_b16 needs timm: run `pip install -e '.[clip]'`")
+            raise UserError(
+                f"params.yaml: {name}.network = clip_vit_b16 needs timm: run `pip install 'fakeface[clip]'`"
+            )
     aligned = params.aligned
     if aligned.sources and aligned.autoencoder not in ("taef2", "small") and not Path(aligned.autoencoder).is_dir():
         said = f"aligned.autoencoder = {aligned.autoencoder!r}: no such folder; set it to taef2, small, or a folder"
