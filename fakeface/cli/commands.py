@@ -9,7 +9,7 @@ import typer
 
 from fakeface.cli.project import new
 from fakeface.cli.upgrade import upgrade
-from fakeface.core.errors import UserError, one_line, printable, require_packages
+from fakeface.core.errors import NO_PROJECT, UserError, one_line, printable, require_packages
 from fakeface.core.run import run_app
 from fakeface.predict.command import Model, predict
 
@@ -177,10 +177,12 @@ def experiments() -> None:
 
     from fakeface.tracking.table import table
 
+    if not Path("dvc.yaml").is_file():
+        raise UserError(f"dvc.yaml: no such file; {NO_PROJECT}")
     try:
         rows = dvc.api.exp_show()
     except DvcException as error:
-        raise UserError(f"dvc exp show: {one_line(error)}; run it in the project's root") from None
+        raise UserError(f"dvc exp show: {one_line(error)}") from None
     print(table(rows).to_string(index=False))
 
 

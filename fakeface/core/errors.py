@@ -2,6 +2,8 @@
 
 import importlib.util
 
+NO_PROJECT = "run this in the project's root, or make a project with `fakeface new DIR`"
+
 
 class UserError(Exception):
     """A mistake in data, parameters or files; the message names the file, the key and the remedy."""
