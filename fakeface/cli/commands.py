@@ -217,7 +217,7 @@ def publish(
         )
     print(f"MLflow: {result.made} runs made, {result.linked} linked to dvc.lock, {result.there} there already")
     print(f"Model fakeface: {result.registry}")
-    print(f"Compare: `make ui`, then {result.page}")
+    print(f"Compare: `mlflow ui`, then {result.page}")
 
 
 @app.command()

@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -44,6 +45,8 @@ def new(folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder t
         subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
     print(f"{printable(folder)}: a project of fakeface {code.version()}; next:")
     print(f"  cd {printable(folder)}")
+    if find_spec("dvc") is None:
+        print("  pip install 'fakeface[pipeline]'")
     print("  fakeface use FOLDER     your faces; without it the drawn sample is taken")
     print("  fakeface check")
     print("  dvc repro               then open reports/index.html")

@@ -22,6 +22,7 @@ def upgrade() -> None:
     before, packages, written = code.read_code()
     for line in [*_parameters(), *_files(written)]:
         print(f"note: {printable(line)}")
+    _requirement(before)
     text = code_yaml(written)
     if Path(code.FILE).read_text(encoding="utf-8") == text:
         print(f"nothing to upgrade: this project is of fakeface {before}")
@@ -77,6 +78,16 @@ def _parameters() -> list[str]:
     except UserError as error:
         said.append(str(error))
     return said
+
+
+def _requirement(before: str) -> None:
+    """Brings the version that pyproject.toml asks for, where it still is that of the project."""
+    path = Path("pyproject.toml")
+    if path.is_file():
+        text = path.read_text(encoding="utf-8")
+        new = re.sub(rf"(fakeface\[[\w,]*\]~=){re.escape(before)}\b", rf"\g<1>{code.version()}", text)
+        if new != text:
+            write_text(path, new)
 
 
 def _insert(values: dict[str, Any], missing: dict[str, dict[str, Any]]) -> None:

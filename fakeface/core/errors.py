@@ -2,7 +2,7 @@
 
 import importlib.util
 
-NO_PROJECT = "run this in the project's root, or make a project with `fakeface new DIR`"
+NO_PROJECT = "run this in the project's root, or make one with `fakeface new DIR`"
 
 
 class UserError(Exception):
