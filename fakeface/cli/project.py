@@ -1,6 +1,7 @@
 """`fakeface new`: a project of one's own outside the clone; and what such a project consists of."""
 
 import re
+import shlex
 import shutil
 import subprocess
 from importlib.util import find_spec
@@ -44,7 +45,7 @@ def new(folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder t
     if subprocess.run(["git", "rev-parse", "--is-inside-work-tree"], cwd=folder, capture_output=True).returncode:
         subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
     print(f"{printable(folder)}: a project of fakeface {code.version()}; next:")
-    print(f"  cd {printable(folder)}")
+    print(f"  cd {shlex.quote(printable(folder))}")
     if find_spec("dvc") is None:
         print("  pip install 'fakeface[pipeline]'")
     print("  fakeface use FOLDER     your faces; without it the drawn sample is taken")
