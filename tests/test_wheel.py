@@ -13,7 +13,16 @@ from conftest import TINY, Project, copy_project, environment, write_faces
 
 pytestmark = pytest.mark.slow
 # Files outside the package that `fakeface new` writes a project from.
-PROJECT = ("stages/", "recipes/", "dvc.yaml", "params.yaml", ".dvc/", ".dvcignore", ".gitignore")
+PROJECT = (
+    "stages/",
+    "recipes/",
+    "dvc.yaml",
+    "params.yaml",
+    ".dvc/plots/",
+    ".dvc/.gitignore",
+    ".dvcignore",
+    ".gitignore",
+)
 
 
 def build(tree: Path, folder: Path) -> Path:
@@ -47,7 +56,7 @@ def test_the_wheel_holds_the_package_and_what_a_project_needs_and_nothing_else(t
     wanted |= {f"fakeface/project/{name}": name for name in listed.stdout.split() if name.startswith(PROJECT)}
     found = {name: text for name, text in content(wheel).items() if ".dist-info/" not in name}
     assert found == {name: (tree / source).read_bytes() for name, source in wanted.items()}
-    assert {"fakeface/py.typed", "fakeface/sample/generator.npz", "fakeface/project/.dvc/config"} <= set(found)
+    assert {"fakeface/py.typed", "fakeface/sample/generator.npz", "fakeface/project/.dvc/.gitignore"} <= set(found)
     assert {Path(name).suffix for name in found} <= {
         ".py",
         ".html",

@@ -17,8 +17,9 @@ from fakeface.core.files import sha256, whole, write_text
 TEMPLATES = Path(__file__).with_name("templates")
 # Files of the installed version as they are; the first ones `fakeface upgrade` brings up to date.
 MANAGED = ("stages/*", "recipes/*.yaml", ".dvc/plots/*.json")
-WRITTEN_ONCE = ("params.yaml", ".dvc/config", ".dvc/.gitignore", ".dvcignore", ".gitignore")
+WRITTEN_ONCE = ("params.yaml", ".dvc/.gitignore", ".dvcignore", ".gitignore")
 TESTS = "tests/test_project.py"
+DVC_CONFIG = "[core]\n    analytics = false\n    check_update = false\n"  # a clone's own may name a remote
 MAY_BE_THERE = {".git", ".venv"}
 NOTE = """\
 # Of a project outside fakeface's repository: in place of its packages, stages depend on their digests in code.yaml.
@@ -129,4 +130,5 @@ def _write(folder: Path, name: str) -> None:
             text = text.replace(key, value)
         write_text(folder / file, text)
     write_text(folder / "data" / ".gitignore", "/raw\n")
+    write_text(folder / ".dvc" / "config", DVC_CONFIG)
     write_text(folder / code.FILE, code_yaml({file: sha256(folder / file) for file in files}))

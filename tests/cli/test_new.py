@@ -70,6 +70,9 @@ def test_a_new_project_has_its_files_and_is_ready(tmp_path):
     assert load_params(folder / "params.yaml") == load_params(ROOT / "recipes" / "default.yaml")
     assert 'name = "my-faces"' in (folder / "pyproject.toml").read_text()
     assert f'"fakeface[pipeline]~={code.version()}"' in (folder / "pyproject.toml").read_text()
+    python = 'requires-python = "' + re.search(r'requires-python = "(.*)"', (ROOT / "pyproject.toml").read_text())[1]
+    assert python in (folder / "pyproject.toml").read_text()
+    assert (folder / ".dvc/config").read_text() == (ROOT / ".dvc/config").read_text()
     assert not re.search(r"\{\w+\}", (folder / "pyproject.toml").read_text() + (folder / "README.md").read_text())
     assert "valid; data: 300 real" in run(folder, COMMAND, "check").stdout
     (folder / "data/raw").mkdir()
