@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from fakeface.core.errors import UserError
+from fakeface.core.errors import NO_PROJECT, UserError
 from fakeface.core.params import NAMED_WEIGHTS, Params, nearest
 
 WORDS = {
@@ -40,7 +40,7 @@ def read_yaml(path: Path | str, yaml: Any = None) -> Any:
     try:
         return yaml.load(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run this from the project's root, or `git checkout {path}`") from None
+        raise UserError(f"{path}: no such file; {NO_PROJECT}; `git checkout {path}` restores it") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
     # ruamel's constructors raise ValueError on an impossible date or integer, and recurse as deep as the brackets
@@ -82,7 +82,9 @@ def check_machine(params: Params) -> None:
                 f"params.yaml: {name}.weights = {weights!r}: no such file; set it to imagenet, openai, none, or a state dict"
             )
         if getattr(section, "network", "") == "clip_vit_b16" and not find_spec("timm"):
-            raise UserError(f"params.yaml: {name}.network = clip_vit_b16 needs timm: run `pip install -e '.[clip]'`")
+            raise UserError(
+                f"params.yaml: {name}.network = clip_vit_b16 needs timm: run `pip install 'fakeface[clip]'`"
+            )
     aligned = params.aligned
     if aligned.sources and aligned.autoencoder not in ("taef2", "small") and not Path(aligned.autoencoder).is_dir():
         said = f"aligned.autoencoder = {aligned.autoencoder!r}: no such folder; set it to taef2, small, or a folder"
