@@ -218,7 +218,7 @@ def sections(
     try:
         return Base.model_validate(fixed | here), Split.model_validate(places | read | values)
     except ValidationError as error:
-        raise UserError(in_words(error)) from None
+        raise UserError(KEYS.sub("", in_words(error))) from None
 
 
 @contextmanager
