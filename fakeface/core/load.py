@@ -57,11 +57,16 @@ def check_params(values: Any, path: Path | str) -> Params:
     try:
         return Params.model_validate(values)
     except ValidationError as error:
-        # A misspelt key is also a missing one: the slip is what helps.
-        first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
-        more = error.error_count() - 1
-        rest = f" (and {more} more)" if more else ""
-        raise UserError(f"{path}: {_explain(first)}{rest}") from None
+        raise UserError(f"{path}: {in_words(error)}") from None
+
+
+def in_words(error: ValidationError) -> str:
+    """What is wrong with the values of a section or of all, in one line: key, value and what is allowed."""
+    # A misspelt key is also a missing one: the slip is what helps.
+    first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
+    more = error.error_count() - 1
+    rest = f" (and {more} more)" if more else ""
+    return f"{_explain(first)}{rest}"
 
 
 def check_machine(params: Params) -> None:
