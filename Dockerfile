@@ -7,7 +7,7 @@ WORKDIR /project
 
 FROM base AS tools
 RUN pip install --no-cache-dir uv==0.13.9 && uv venv /venv
-ENV UV_NO_CACHE=1 VIRTUAL_ENV=/venv
+ENV UV_COMPILE_BYTECODE=1 UV_NO_CACHE=1 VIRTUAL_ENV=/venv
 WORKDIR /source
 COPY requirements.lock ./
 RUN grep -Ev '^(nvidia|cuda|triton)' requirements.lock > cpu.lock
