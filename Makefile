@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup repro test test-all test-exhaustive test-fast lint format ui reference
+.PHONY: help setup repro test test-all test-exhaustive test-fast lint format ui reference site
 
 help:
 	@echo "make repro      rebuild everything that changed (first time: set-up and the whole pipeline)"
@@ -12,6 +12,7 @@ help:
 	@echo "make test-all   with kills, several processes, whole pipelines again and benchmarks, as .ci/run does"
 	@echo "make lint       ruff and mypy       make format      ruff's formatter"
 	@echo "make reference  docs/reference.md from the code"
+	@echo "make site       README.md and docs/ as a web site in site/"
 
 setup: .venv/.installed
 
@@ -63,3 +64,7 @@ ui: .venv/.installed
 
 reference: .venv/.installed
 	$(BIN)/python docs/reference.py > docs/.reference && mv docs/.reference docs/reference.md
+
+site: .venv/.installed
+	$(BIN)/python docs/build.py
+	$(BIN)/zensical build --strict --clean

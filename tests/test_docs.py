@@ -6,7 +6,9 @@ import runpy
 import tomllib
 from pathlib import Path
 
+import networkx as nx
 import pytest
+from dvc.repo import Repo
 from ruamel.yaml import YAML
 
 from fakeface.cli.commands import app
@@ -74,6 +76,25 @@ def test_figures_in_the_readme_are_those_of_results():
 def test_pictures_are_small_enough_to_be_in_git():
     assert max(path.stat().st_size for path in (ROOT / "docs/images").glob("*.svg")) < 100_000
     assert max(path.stat().st_size for path in (ROOT / "docs/images").glob("*.[jp]*g")) < 250_000
+
+
+def test_every_picture_is_shown_and_described():
+    shown = [
+        cell for page in PAGES for cell in re.findall(r"!\[([^\]]*)\]\((?:docs/)?images/([^)]+)\)", page.read_text())
+    ]
+    assert {name for _, name in shown} == {path.name for path in (ROOT / "docs/images").iterdir()}
+    assert all(len(described) > 20 for described, _ in shown)
+
+
+def test_the_picture_of_the_pipeline_is_that_of_dvc():
+    """Its arrows are DVC's, without those that others imply."""
+    text = (ROOT / "docs/images/pipeline.svg").read_text()
+    arrows = re.findall(r'data-from="([^"]+)" data-to="([^"]+)"', text)
+    drawn = {(start, end) for starts, ends in arrows for start in starts.split() for end in ends.split()}
+    with Repo(ROOT) as repo:
+        stages = nx.transitive_reduction(repo.index.graph.reverse())
+    assert drawn == {(start.name, end.name) for start, end in stages.edges}
+    assert set(re.findall(r"<text [^>]*>(\w+)</text>", text)) == {stage.name for stage in stages}
 
 
 def test_commands_that_the_pages_name_are_there():

@@ -1,4 +1,4 @@
-"""What runs on GitHub: files that parse, targets that exist, read-only rights but for a release."""
+"""What runs on GitHub: files that parse, targets that exist, read-only rights but for the two jobs of a release."""
 
 import re
 import subprocess
@@ -19,8 +19,11 @@ def test_workflows_call_what_exists(path):
     steps = [step for job in workflow["jobs"].values() for step in job["steps"]]
     called = {target for step in steps for target in re.findall(r"make ([a-z-]+)", step.get("run", ""))}
     assert called <= targets
-    assert called or path.stem == "release"
-    assert workflow["permissions"] == {"contents": "write" if path.stem == "release" else "read"}
+    assert called
+    assert workflow["permissions"] == {"contents": "read"}
+    rights = {name: job["permissions"] for name, job in workflow["jobs"].items() if "permissions" in job}
+    pages = {"contents": "read", "pages": "write", "id-token": "write"}
+    assert rights == ({"wheel": {"contents": "write"}, "site": pages} if path.stem == "release" else {})
     assert all(job["timeout-minutes"] <= 120 for job in workflow["jobs"].values())
 
 
