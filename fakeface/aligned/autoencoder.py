@@ -90,7 +90,7 @@ def load(name: str) -> nn.Module:
             network = build(width, latents[0], any(".pool." in key for key in state))
             network.load_state_dict({key: value.float() for key, value in state.items()})
         except (KeyError, IndexError, RuntimeError, TypeError, ValueError) as error:
-            said = f"these weights fit no autoencoder of the TAESD family ({one_line(error)})"
+            said = f"these are not the weights of a TAESD autoencoder ({one_line(error)})"
             raise UserError(f"{path}: {said}; set aligned.autoencoder to taef2, small, or another folder") from None
         parts.append(network)
     return nn.Sequential(*parts).eval().requires_grad_(False)

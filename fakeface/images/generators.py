@@ -59,7 +59,9 @@ def to_leave_out(wanted: Sequence[str], found: np.ndarray, data: str) -> list[st
     for name in wanted:
         if name not in known:
             said = printable(nearest(name, known))
-            raise UserError(f"params.yaml: evaluate.leave_out: {name!r} is no generator of {printable(data)}; {said}")
+            raise UserError(
+                f"params.yaml: evaluate.leave_out: {name!r} is not a generator in {printable(data)}; {said}"
+            )
     return list(wanted)
 
 

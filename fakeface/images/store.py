@@ -54,14 +54,14 @@ class Dataset:
             whole = PixelFile(folder / WHOLE) if (folder / WHOLE).exists() else None
             drawings = read_json(folder / FACTS)["drawings"] if (folder / FACTS).exists() else None
         except (OSError, ValueError, LookupError, TypeError, EOFError, BadZipFile) as error:
-            raise UserError(f"{folder}: no whole split there ({one_line(error)}); run `dvc repro split`") from None
+            raise UserError(
+                f"{folder}: the split is missing or incomplete ({one_line(error)}); run `dvc repro split`"
+            ) from None
         whole_fits = whole is None or whole.shape == pixels.shape
         if list(manifest.columns) != COLUMNS or len(manifest) != len(pixels) or not whole_fits:
             raise UserError(f"{folder}: manifest.csv and pixels.npy do not fit each other; run `dvc repro -f split`")
         if not manifest["label"].isin([0, 1]).all() or not manifest["split"].isin([*SPLITS, UNUSED]).all():
-            raise UserError(
-                f"{folder}/manifest.csv: has a label or a split that there is not; run `dvc repro -f split`"
-            )
+            raise UserError(f"{folder}/manifest.csv: has an unknown label or split; run `dvc repro -f split`")
         return cls(folder, manifest, pixels, whole, drawings)
 
     @property
@@ -119,7 +119,7 @@ class Dataset:
             for name in ("train", "val"):
                 stored[name] = feature_views(folder / f"{name}.npy")
         except (OSError, ValueError, EOFError, BadZipFile) as error:
-            raise UserError(f"{folder}: no whole features there ({one_line(error)}); {again}") from None
+            raise UserError(f"{folder}: the features are missing or incomplete ({one_line(error)}); {again}") from None
         if not same:
             raise UserError(f"{folder}: were computed for another split; run `dvc repro features`")
         width = stored["train"][0].shape[1] if stored["train"] else 0
@@ -142,9 +142,7 @@ def decode_all(
     def one(item: Found) -> Decoded | BadImage:
         # CSV writers leave a carriage return unquoted, and readers take it for the end of a line
         if "\r" in item.path or any("\ud800" <= c <= "\udfff" for c in item.path):
-            return BadImage(
-                "has a name that no manifest can hold (it is no UTF-8, or has a carriage return); rename it"
-            )
+            return BadImage("has a name that a manifest cannot hold (not UTF-8, or with a carriage return); rename it")
         try:
             return read(folder / item.path, image_size, max_megapixels, folder)
         except BadImage as reason:

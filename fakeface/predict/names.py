@@ -32,8 +32,8 @@ def entries(names: Iterable[str]) -> Iterator[Entry]:
         if os.path.isdir(name):
             yield from _in_folder(name)
         elif ADDRESS.match(name) and not os.path.lexists(name):
-            remedy = "write its path alone" if name[:5].lower() == "file:" else "save the picture, and name its file"
-            yield Entry(name, problem=f"is an address, and none is fetched; {remedy}")
+            remedy = "give its path alone" if name[:5].lower() == "file:" else "save the picture, and give its path"
+            yield Entry(name, problem=f"is an address, and nothing is downloaded; {remedy}")
         else:
             yield Entry(name)
 

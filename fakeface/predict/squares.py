@@ -101,10 +101,8 @@ def read_bytes(value: Any) -> bytes:
     if not isinstance(value, str):
         raise BadImage(f"is of type {type(value).__name__}; send bytes or base64 text")
     if len(value) > 2 * MAX_BYTES:  # base64 takes 4/3 of the bytes, and line breaks
-        raise BadImage(
-            f"is base64 text of {len(value):,} characters, too long for the {MAX_BYTES:,} bytes that are read"
-        )
+        raise BadImage(f"is base64 text of {len(value):,} characters, too long for the {MAX_BYTES:,} bytes allowed")
     try:
         return base64.b64decode("".join(value.split()), validate=True)
     except ValueError:
-        raise BadImage("is no base64 text; send the bytes of its file, as they are or as base64 text") from None
+        raise BadImage("is not base64 text; send the bytes of its file, as they are or as base64 text") from None

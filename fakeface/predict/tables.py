@@ -134,9 +134,9 @@ def size_notes(width: int, height: int, card: dict[str, Any], much_larger: float
     """
     size, short, done = card["image_size"], min(width, height), []
     if card.get("pixels") == "native" and short >= size:  # nothing is reduced
-        done += [f"cut to {size} x {size} of them"] if max(width, height) > MUCH_LARGER * size else []
+        done += [f"cropped to {size} x {size}"] if max(width, height) > MUCH_LARGER * size else []
     elif max(width, height) > FAR_FROM_SQUARE * short:
-        done.append("cut to its middle square")
+        done.append("cropped to the middle square")
     if short < size:
         done.append(f"enlarged to {size}")
     elif short > much_larger * size and card.get("pixels") != "native":

@@ -63,7 +63,7 @@ def answer(results: Results) -> dict[str, Any]:
         "guessing": guessing(all_figures(results.figures, best)) or _guesses(results.cards[best]),
         "cautions": warnings(results, best),
         "verdict": _sentence("; ".join(verdicts)),
-        "standing": "val misled" if of["worse"] else f"level with {_and(of['even'])}" if of["even"] else "ahead of all",
+        "standing": "val chose wrongly" if of["worse"] else f"level with {_and(of['even'])}" if of["even"] else "better than all",
         "fragile": fragile(best, results.cells),
         "sentences": sentences,
         "minutes": minutes(results.costs[best]),

@@ -92,7 +92,7 @@ class Worker:
         if not self.said:
             self.said = True
             print(
-                f"note: MLflow tracking stopped ({' '.join(reason.split())[:200]}); the stage goes on, "
+                f"note: MLflow tracking stopped ({' '.join(reason.split())[:200]}); the stage continues, "
                 "and `fakeface publish` logs what is missing",
                 file=sys.stderr,
             )

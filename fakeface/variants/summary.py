@@ -37,7 +37,7 @@ def variants(params: Params) -> None:
     for folder in sorted(Path("reports/evaluate/variants").glob("*/*/")):
         if folder.relative_to("reports/evaluate/variants").as_posix() not in wanted:
             print(
-                f"note: {folder} belongs to a variant that params.yaml does not list; delete it, or your dvc.lock differs"
+                f"note: {folder} belongs to a variant that params.yaml does not list; delete it, otherwise dvc.lock will differ"
             )
     try:
         own = read_json("reports/evaluate/metrics.json")

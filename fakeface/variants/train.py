@@ -189,6 +189,6 @@ def _run_stage(name: str, folder: Path, what: str) -> None:
     environ = os.environ | {"DVC_ROOT": str(root()), "DVC_STAGE": name, "PYTHONPATH": os.pathsep.join(code)}
     ended = subprocess.run([sys.executable, "-m", f"stages.{name}"], cwd=folder, env=environ).returncode
     if ended < 0:
-        raise UserError(f"{name}, {what}: was ended by signal {-ended}")
+        raise UserError(f"{name}, {what}: was terminated by signal {-ended}")
     if ended:
         sys.exit(ended)

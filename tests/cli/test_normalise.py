@@ -75,7 +75,7 @@ def test_nothing_is_lost_or_left_out_in_silence(faces, tmp_path):
     (faces / "0_real/notes.txt").write_text("x")
     (faces / "0_real/._0002.jpg").write_text("x")
     said = run(faces, "b", code=1)
-    assert "0_real/0001.jpg: is in no known image format" in said
+    assert "0_real/0001.jpg: is not in a known image format" in said
     assert "1 files of other kinds left out" in said
     assert {path.name for path in (tmp_path / "b/0_real").iterdir()} == {
         "0000.jpg",

@@ -455,8 +455,8 @@ LOST = {
     ),
     "one named": (
         ["ffhq-real/1.jpg", "sfhq/1.jpg", "stylegan/1.jpg"],
-        "ffhq-real is named real, but no folder beside it is named fake (found: ffhq-real, sfhq, stylegan); use --real ffhq-real "
-        "--fake sfhq, or another folder; if there are several, make them sub-folders of one folder named fake",
+        "ffhq-real is named real, but no folder next to it is named fake (found: ffhq-real, sfhq, stylegan); use --real "
+        "ffhq-real --fake sfhq, or another folder; if there are several, make them sub-folders of one folder named fake",
     ),
     "the other named": (["ai-fakes/1.jpg", "ffhq/1.jpg"], "(found: ai-fakes, ffhq); use --fake ai-fakes --real ffhq"),
     "two named": (

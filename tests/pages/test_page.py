@@ -48,7 +48,7 @@ def test_the_page_begins_with_the_verdict_and_shows_the_copies(found, words):
     text = html(probes(**found))
     body = text[text.index("<body>") :]
     assert words in body[: body.index("<h2>")]
-    assert "beside 1_fake/1.jpg" in body
+    assert "next to 1_fake/1.jpg" in body
 
 
 @pytest.mark.parametrize("name", ["metadata", "file_size"])
