@@ -52,6 +52,8 @@ lint: .venv/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/codespell $$(git ls-files "*.md" "*.py" "*.html" "*.js" "*.yaml" "*.yml" Makefile)
+	$(BIN)/python docs/prose.py
 
 format: .venv/.installed
 	$(BIN)/ruff check --fix .

@@ -1,6 +1,6 @@
 """Image autoencoders for the round trip: the TAESD family, whose weights come from the web or a folder, or a small one.
 
-The layers are those of https://github.com/madebyollin/taesd (MIT), written anew: state dicts of TAEF2, TAESD and TAEF1 fit.
+The layers are those of https://github.com/madebyollin/taesd (MIT), reimplemented: state dicts of TAEF2, TAESD and TAEF1 fit.
 Weights are read as tensors only; nothing is unpickled.
 """
 
@@ -162,7 +162,7 @@ def _downloaded(path: Path, digest: str) -> Path:
 def _read(path: Path) -> Mapping[str, Tensor]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds on a file that is none of its own
+    except Exception as error:  # torch raises many kinds on a file in another format
         raise UserError(
             f"{path}: not a readable state dict ({one_line(error)}); give a plain .pth of tensors"
         ) from None

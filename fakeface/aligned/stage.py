@@ -1,6 +1,6 @@
 """The stage `aligned`: from a folder with real photos a data folder with a round trip of each in its fake class.
 
-Nothing but the autoencoder's trace shall tell a photo from its round trip: both have the same person, pose, size, JPEG history
+Only the autoencoder's trace should distinguish a photo from its round trip: both have the same person, pose, size, JPEG history
 and container. After Sundara Rajan et al. 2024 (arXiv:2410.11835) and Chen et al. 2025 (arXiv:2505.14359). No detector's code is
 imported here: what changes it must not make the fakes again.
 """
@@ -110,7 +110,7 @@ def _some(reals: dict[Path, list[Path]], read: Callable[[Path], Photo]) -> list[
 
 
 def _drawn(seed: int, target: Path) -> float:
-    """A number in 0..1 that depends on nothing but the seed and the name, in whatever order the photos come."""
+    """A number in 0..1 that depends only on the seed and the name, not on the order of the photos."""
     key = hashlib.blake2b(os.fsencode(target.as_posix()), digest_size=8).digest()
     return float(np.random.default_rng([seed, int.from_bytes(key)]).random())
 

@@ -1,4 +1,4 @@
-"""The audit's page: what the data would let a detector learn besides the faces."""
+"""The audit's page: what the data would let a detector learn instead of the faces."""
 
 from typing import Any
 

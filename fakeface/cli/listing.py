@@ -1,4 +1,4 @@
-"""Faces by a list (CSV, TSV, JSON, JSON lines) or in folders that lie apart, brought together in one folder for the pipeline."""
+"""Faces by a list (CSV, TSV, JSON, JSON lines) or in folders in different places, collected in one folder for the pipeline."""
 
 import hashlib
 import io

@@ -20,7 +20,7 @@ def require_packages(command: str, *names: str) -> None:
 
 
 def readable(name: str) -> str:
-    """A file name as text that can be encoded: bytes that are not UTF-8 become \\xff and the like, everything else stays.
+    """A file name as text that can be encoded: bytes that are not UTF-8 become escapes such as \\xff, everything else stays.
 
     Args:
         name: as Python gives file names, such bytes as lone surrogates (`os.fsdecode`).

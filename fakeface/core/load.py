@@ -57,7 +57,7 @@ def check_params(values: Any, path: Path | str) -> Params:
     try:
         return Params.model_validate(values)
     except ValidationError as error:
-        # A misspelt key is also a missing one: the slip is what helps.
+        # A misspelt key is also a missing one: the misspelt name helps more.
         first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
         more = error.error_count() - 1
         rest = f" (and {more} more)" if more else ""
@@ -84,7 +84,7 @@ def check_machine(params: Params) -> None:
         raise UserError(f"params.yaml: {said}")
     for name, source in aligned.sources.items():
         real = params.split.real
-        above = [Path(source), *Path(source).glob("*")]  # train and the like
+        above = [Path(source), *Path(source).glob("*")]  # such as train
         if Path(source) != Path("data/sample") and not any((folder / real).is_dir() for folder in above):
             said = f"aligned.sources.{name} = {source!r}: no folder with {real} in it; correct it, or remove the entry"
             raise UserError(f"params.yaml: {said}")
@@ -94,7 +94,7 @@ def check_machine(params: Params) -> None:
             remedy = "put your faces there, `dvc pull` them, or set split.data in params.yaml"
             raise UserError(f"{folder}: no such data folder; {remedy}")
         for key, name in (("real", params.split.real), ("fake", params.split.fake)):
-            if not any((above / name).is_dir() for above in (folder, *folder.iterdir())):  # train/real and the like
+            if not any((above / name).is_dir() for above in (folder, *folder.iterdir())):  # such as train/real
                 raise UserError(
                     f"{folder / name}: the folder of {key} faces is missing; create it or set split.{key} in params.yaml"
                 )

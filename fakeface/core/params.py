@@ -1,6 +1,6 @@
 """params.yaml, typed and strict: an unknown key, a wrong type or a value out of range is one clear line, not a guess.
 
-No key has a default here: what stands in params.yaml is all there is, so DVC sees every value that a result rests on.
+No key has a default here: params.yaml has every value, so DVC sees everything that a result depends on.
 """
 
 import difflib
@@ -284,8 +284,8 @@ class Params(Section):
             )
         if self.evaluate.leak and self.split.group_by == "none":
             raise ValueError(
-                "evaluate.leak trains under the leaky split, beside one that keeps photos whole: set split.group_by: photo, "
-                "or evaluate.leak: []"
+                "evaluate.leak trains with the leaky split, to compare it with one that keeps photos whole: "
+                "set split.group_by: photo, or evaluate.leak: []"
             )
         if self.evaluate.leak and self.split.protocol == "folders":
             raise ValueError(

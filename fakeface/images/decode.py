@@ -76,7 +76,7 @@ def find_images(folder: Path | str, real: str, fake: str) -> list[Found]:
     """All images of both class folders, at any depth: label 0 (real) first, then by path. Or of those in `given_folders`.
 
     Raises:
-        UserError: the data folder or a class folder is missing, a class has no image, or one lies in the other.
+        UserError: the data folder or a class folder is missing, a class has no image, or one contains the other.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -113,7 +113,7 @@ def read_file(path: Path | str, folder: Path | str | None = None) -> bytes:
             out of it (`cache.type: symlink`): they are known by their target, which is named by the md5 of its content.
 
     Raises:
-        BadImage: it cannot be read, is too large, no regular file, or lies outside.
+        BadImage: it cannot be read, is too large, not a regular file, or outside the folder.
     """
     try:
         real = os.fspath(path)

@@ -1,4 +1,4 @@
-"""What a file is by its first bytes: the formats that are read, and the name of what is none of them, with the way out."""
+"""What a file is by its first bytes: the formats that are read, and for any other kind its name and what to do."""
 
 import re
 

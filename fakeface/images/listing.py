@@ -49,7 +49,7 @@ def walk(root: Path) -> tuple[list[Path], list[Path]]:
 
 
 def given_folders(folder: Path, real: str, fake: str) -> list[str]:
-    """Folders of `GIVEN` names that hold the class folders, where these do not lie in the data folder itself."""
+    """Folders of `GIVEN` names that hold the class folders, if these are not in the data folder itself."""
     if any((folder / name).is_dir() for name in (real, fake)):
         return []
     names = [path.name for path in sorted(folder.iterdir()) if path.name.lower() in GIVEN]

@@ -1,6 +1,6 @@
 """The split folder: `manifest.csv` and `pixels.npy`, uint8 [N, 3, S, S], row i of one is row i of the other.
 
-Where pixels are native crops, `whole.npy` beside it holds the whole pictures, resized, for whatever compares photos."""
+Where pixels are native crops, `whole.npy` in the same folder has the whole pictures, resized, for whatever compares photos."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -33,9 +33,9 @@ CHUNK = 256
 
 @dataclass(frozen=True)
 class Dataset:
-    """A split folder at hand. `pixels`: a `PixelFile`, or an array of the same shape: rows are read when they are indexed.
+    """An open split folder. `pixels`: a `PixelFile`, or an array of the same shape: rows are read when they are indexed.
 
-    `whole`: the whole pictures, in the same way, where `pixels` are `native` crops of them; else None.
+    `whole`: the whole pictures, in the same way, if `pixels` are `native` crops of them; otherwise None.
     """
 
     folder: Path
@@ -163,7 +163,7 @@ def write_pixels(
 ) -> list[tuple[str, str]]:
     """Streams decoded images into `path` (`.npy`, at most `n` rows) and calls `keep` for each one.
 
-    Whole pictures of native crops go into the file `WHOLE` beside it.
+    Whole pictures of native crops go into the file `WHOLE` in the same folder.
 
     Returns:
         The images that could not be used: (path, reason).

@@ -45,7 +45,7 @@ class WholeDetector(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         views = self.views((pixels.float() - self.mean) / self.std)
-        # as one batch, so that the network stands in the graph once
+        # as one batch, so that the network is in the graph only once
         logits: Tensor = self.model(torch.cat(views) if len(views) > 1 else views[0])
         if len(views) > 1:
             logits = logits.view(len(views), -1, 2).mean(0)

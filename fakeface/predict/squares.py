@@ -32,9 +32,10 @@ class OfImage(list[Any]):
 def squares_of(
     data: bytes, card: dict[str, Any], whole: bool = False, max_megapixels: float = MAX_MEGAPIXELS
 ) -> OfImage:
-    """What is to be scored of an image file, with `pixels` uint8 [3, S, S]: each of its faces, the largest first, if the detector
-    with this card was trained on faces; else what every stage sees of it: its middle square, or of a detector of native pixels
-    `native_pixels`. With `whole` no face is looked for.
+    """What is to be scored of an image file, with `pixels` uint8 [3, S, S].
+
+    Each of its faces, the largest first, if the detector with this card was trained on faces. Otherwise, or with `whole`, what
+    every stage sees of it: its middle square, or `native_pixels` for a detector of native pixels.
 
     Raises:
         BadImage: as `opened`.

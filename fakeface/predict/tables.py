@@ -130,7 +130,7 @@ def rows_of(entry: Entry, predictions: Sequence[Any], card: dict[str, Any], dete
 def size_notes(width: int, height: int, card: dict[str, Any], much_larger: float = MUCH_LARGER) -> list[str]:
     """What was done to a picture that is far from square or from the image size of the detector with this card; empty for others.
 
-    All in pixels; `much_larger`: times that size, up to which nothing is said.
+    All in pixels; `much_larger`: times that size, up to which there is no note.
     """
     size, short, done = card["image_size"], min(width, height), []
     if card.get("pixels") == "native" and short >= size:  # nothing is reduced

@@ -63,7 +63,11 @@ def answer(results: Results) -> dict[str, Any]:
         "guessing": guessing(all_figures(results.figures, best)) or _guesses(results.cards[best]),
         "cautions": warnings(results, best),
         "verdict": _sentence("; ".join(verdicts)),
-        "standing": "val chose wrongly" if of["worse"] else f"level with {_and(of['even'])}" if of["even"] else "better than all",
+        "standing": "val chose wrongly"
+        if of["worse"]
+        else f"level with {_and(of['even'])}"
+        if of["even"]
+        else "better than all",
         "fragile": fragile(best, results.cells),
         "sentences": sentences,
         "minutes": minutes(results.costs[best]),
@@ -202,7 +206,7 @@ def robustness(results: Results) -> dict[str, Any]:
 def audit(results: Results) -> dict[str, Any]:
     """The probes of the audit against their limits, which are above, and its warnings in words.
 
-    `overridden`: a probe that stops a run is above, and audit.on_shortcut let it go on.
+    `overridden`: a probe that stops a run is above, and audit.on_shortcut let it continue.
     """
     rows = []
     for name, accuracy in results.audit["balanced_accuracy"].items():

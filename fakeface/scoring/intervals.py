@@ -1,4 +1,4 @@
-"""95 % intervals by the percentile bootstrap, clustered by photo: photos are drawn anew, with all images made from them.
+"""95 % intervals by the percentile bootstrap, clustered by photo: photos are resampled, with all images made from them.
 
 An image and its fake, or several edits of one photo, are right or wrong together more often than by chance. Drawing single
 images would take them for independent and give intervals that are too narrow (Field & Welsh 2007; a test shows it).

@@ -1,4 +1,4 @@
-"""Who goes into train, val and test: whole groups at random, so that no photo stands on two sides."""
+"""Who goes into train, val and test: whole groups at random, so that no photo is in two splits."""
 
 import itertools
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ def class_sizes(
     train, all others to test. In the last two, `val` is the fraction cut off the training images. `folders`: 0, they say.
 
     Args:
-        available: images of real and fake at hand; `names`: their folders, for the message.
+        available: number of real and fake images; `names`: their folders, for the message.
 
     Raises:
         UserError: a class has fewer images than the protocol asks for, or a split would stay empty.

@@ -21,7 +21,7 @@ Entry = dict[str, Any]  # a stage in dvc.lock: cmd, deps, params, outs
 
 
 class NotThere(Exception):
-    """An output of a lock cannot be had, or what lies in its place is another one; the message says which."""
+    """An output of a lock is not available, or another one is in its place; the message says which."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class State:
         try:
             path, _ = self.out(stage, approach)
             if not self.rev and Path(path).is_dir():
-                self.folder(stage, approach, None)  # raises where the model beside the card is not the lock's
+                self.folder(stage, approach, None)  # raises if the model next to the card is not the lock's
             files["card.json"] = self.text(f"{path}/card.json")
             training.card = json.loads(files["card.json"])
             training.figures |= runs.cost(self.text(f"reports/cost/{approach}.json"), training.card)

@@ -150,7 +150,7 @@ def _register(client: Any, experiment: str, tree: State, margin: float) -> str:
 
 
 def _restore(client: Any, experiment: str, tree: State, lost: dict[str, str], copies: Path) -> str:
-    """Registers and crowns a champion anew, from the first lock that has its model; a line, empty where none has."""
+    """Registers a lost champion again, from the first lock that has its model; a line, empty if none has."""
     approach = lost["approach"]
     for state in chain([tree], past_commits(), experiments()):
         try:

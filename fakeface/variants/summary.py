@@ -1,7 +1,7 @@
 """The stage `variants`: the further trainings side by side with the pipeline's own.
 
 What a random split's leak is worth: an approach tested on photos it never saw, and trained and tested where a test image's photo
-may stand in train, mostly with the other label.
+may be in train, mostly with the other label.
 """
 
 import statistics

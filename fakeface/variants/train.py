@@ -1,7 +1,7 @@
-"""The stage `variant`: one approach trained once more under one change, beside the pipeline.
+"""The stage `variant`: one approach trained once more with one change, in addition to the pipeline.
 
 The stages that the change touches run again in a folder of their own, laid out as a project; of what they make, only the scores
-of the test images are kept. An interrupted training goes on: its state lies at the project's root.
+of the test images are kept. An interrupted training continues: its state is at the project's root.
 """
 
 import io
