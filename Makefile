@@ -10,7 +10,7 @@ help:
 	@echo "make ui         compare the runs in the browser; prints the address of their table"
 	@echo "make test       the tests           make test-fast   without the slow ones"
 	@echo "make test-all   with kills, several processes, whole pipelines again and benchmarks, as .ci/run does"
-	@echo "make lint       ruff and mypy       make format      ruff's formatter"
+	@echo "make lint       code and prose      make format      ruff's formatter"
 	@echo "make reference  docs/reference.md from the code"
 
 setup: .venv/.installed
@@ -26,12 +26,12 @@ repro: .venv/.installed
 	@$(BIN)/fakeface check
 	$(BIN)/dvc repro
 	@echo
-	@echo "Read      reports/index.html: which approach, how good, how sure, at what cost"
+	@echo "Read      reports/index.html: the best approach, its accuracy, how certain that is, and the cost"
 	@echo "Tables    reports/evaluate/table.md and the pictures in reports/evaluate/figures/"
-	@echo "Data      reports/audit/index.html: what is in it besides the faces"
+	@echo "Data      reports/audit/index.html: what a detector could learn instead of the faces"
 	@echo "Models    models/, a folder for each approach"
 	@[ -z "$$(git status --porcelain dvc.lock 2> /dev/null)" ] || echo "Lock      dvc.lock changed: commit it with reports/;" \
-		"where you edited nothing, this processor rounds otherwise (docs/track.md, Repeatability)"
+		"if you edited nothing, this processor rounds differently (docs/track.md, Repeatability)"
 	@echo "Compare   $(BIN)/dvc metrics show, $(BIN)/dvc plots show, and MLflow:"
 	-@$(BIN)/fakeface publish
 	@[ -z "$$(git status --porcelain reports/champion.json 2> /dev/null)" ] || echo "Champion  reports/champion.json is new or changed:" \

@@ -185,7 +185,7 @@ def publish(
     all_commits: Annotated[
         bool, typer.Option("--all-commits", help="Include past commits on branches and tags.")
     ] = False,
-    exp: Annotated[bool, typer.Option("--exp", help="DVC's experiments too.")] = False,
+    exp: Annotated[bool, typer.Option("--exp", help="Include DVC's experiments.")] = False,
 ) -> None:
     """Show DVC's results in MLflow: one run per training in dvc.lock. A second call changes nothing."""
     from fakeface.core.load import load_params

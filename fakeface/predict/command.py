@@ -50,9 +50,9 @@ def predict(
     ] = False,
     null: Annotated[bool, typer.Option("--null", "-0", help="The names in the list end with a zero byte.")] = False,
 ) -> None:
-    """Say of each image: real, fake or unsure, with its score, the probability of fake (docs/use.md).
+    """Give each image a verdict (real, fake or unsure) and a score, the probability of fake (docs/use.md).
 
-    Exit code 1: an image could not be read; all others are answered.
+    Exit code 1: an image could not be read; all others get a verdict.
     """
     with importing():
         from tqdm import tqdm

@@ -108,7 +108,7 @@ def markdown(rows: Rows, names: Sequence[str], untested: Mapping[str, str] | Non
         [folder.replace("|", "\\|"), f"{row['images']}", *(row_text(row[name]) for name in names)]
         for folder, row in rows.items()
     ]
-    words = "Images called right at the val threshold; ROC-AUC against all images of the other class."
+    words = "Images classified correctly at the val threshold; ROC-AUC against all images of the other class."
     return f"\n## By sub-folder\n\n{markdown_table(['', 'images', *names], cells)}\n\n{words}\n{without}"
 
 

@@ -82,7 +82,7 @@ def test_of_own_data_it_asks_whose_faces_they_are_and_of_the_sample_it_forbids_p
     assert "To be filled in by whoever trained it" in own
     assert "drawn by code" not in own
     assert "Do not use this model on a photo of a person" in sample
-    assert "To be told" not in sample
+    assert "To be filled in" not in sample
 
 
 def test_what_is_no_better_than_guessing_is_called_so_first(card):

@@ -234,7 +234,7 @@ def test_what_must_be_said_before_any_figure_is(changed, words):
         {"figures", "cards"} & set(changed)
     )
     assert words not in html()
-    assert "First of all." not in html()
+    assert "Read this first." not in html()
 
 
 SHARES = {"recall": 0.75, "recall_low": 0.5, "recall_high": 0.9, "balanced_accuracy": 0.7, "roc_auc": 0.8}
