@@ -1,4 +1,4 @@
-"""Where each photo, its round trip and each fake that is there already go to."""
+"""The target path of each photo, of its round trip and of each existing fake."""
 
 from pathlib import Path
 

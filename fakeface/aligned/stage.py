@@ -1,8 +1,8 @@
 """The stage `aligned`: from a folder with real photos a data folder with a round trip of each in its fake class.
 
 Only the autoencoder's trace should distinguish a photo from its round trip: both have the same person, pose, size, JPEG history
-and container. After Sundara Rajan et al. 2024 (arXiv:2410.11835) and Chen et al. 2025 (arXiv:2505.14359). No detector's code is
-imported here: what changes it must not make the fakes again.
+and container. After Sundara Rajan et al. 2024 (arXiv:2410.11835) and Chen et al. 2025 (arXiv:2505.14359). Nothing of `detector`
+is imported here: a change of it must not make the fakes again.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""Facts about the files behind a manifest, and which of them are copies or twins of others. No pixel is decoded here."""
+"""Facts about the files behind a manifest, and which of them are duplicates or twins of others. No pixel is decoded here."""
 
 import hashlib
 import io

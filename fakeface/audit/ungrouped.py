@@ -1,4 +1,4 @@
-"""Whether names suggest that images belong together which the split takes apart: frames of a video, photos of one person."""
+"""Whether names suggest that the split separates images that belong together: frames of a video, photos of one person."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Looks at a folder, or a list, of faces as people have them: says what there is and writes the lines of params.yaml that fit."""
+"""Looks at a folder or list of faces in any usual layout, reports what it finds and writes the matching values to params.yaml."""
 
 import io
 from collections import Counter

@@ -13,7 +13,7 @@ def one_line(error: Exception) -> str:
 
 
 def require_packages(command: str, *names: str) -> None:
-    """Raises UserError with the remedy if a package that `fakeface <command>` needs is missing; the extra has the command's name."""
+    """Raises UserError if a package that `fakeface <command>` needs is missing; the extra has the command's name."""
     missing = [name for name in names if importlib.util.find_spec(name) is None]
     if missing:
         raise UserError(f"fakeface {command} needs {', '.join(missing)}: run `pip install -e '.[{command}]'`")

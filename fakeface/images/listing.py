@@ -1,4 +1,4 @@
-"""Which files of a folder are data. The one place that decides it, for every command that lists images."""
+"""Which files of a folder are data, decided here for every command that lists images."""
 
 import os
 import unicodedata
@@ -19,7 +19,7 @@ GIVEN = {"train": "train", "training": "train", "val": "val", "valid": "val", "v
 
 
 def is_litter(name: str) -> bool:
-    """Whether a file or folder of this name is never data, nor worth a word: hidden ones (a dot first), and `LITTER`."""
+    """Whether a file or folder of this name is ignored without a note: hidden ones (a dot first), and `LITTER`."""
     return name.startswith(".") or name.lower() in LITTER
 
 

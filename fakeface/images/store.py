@@ -1,6 +1,6 @@
 """The split folder: `manifest.csv` and `pixels.npy`, uint8 [N, 3, S, S], row i of one is row i of the other.
 
-Where pixels are native crops, `whole.npy` in the same folder has the whole pictures, resized, for whatever compares photos."""
+Where pixels are native crops, `whole.npy` in the same folder has the whole pictures, resized, for code that compares photos."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor

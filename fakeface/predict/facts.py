@@ -1,4 +1,4 @@
-"""What a detector was trained on and how often it errs: from its card, and from reports that are about this very model."""
+"""What a detector was trained on and how often it errs: from its card, and from reports about exactly this model."""
 
 import csv
 import re

@@ -1,4 +1,4 @@
-"""Images from outside and what a detector predicts. It goes with the registered model, so it imports only packages that
+"""Images from outside and what a detector predicts. It is shipped with the registered model, so it imports only packages that
 `tracking.package` ships. No image is trusted."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence

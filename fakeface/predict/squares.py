@@ -1,5 +1,5 @@
 """From image files to the squares that are scored. Without torch, so that the first photos are decoded while it is imported. It
-goes with the registered model, as `service` does. No image is trusted."""
+is shipped with the registered model, as `service` is. No image is trusted."""
 
 import base64
 from collections import deque

@@ -119,7 +119,7 @@ def rows_of(entry: Entry, predictions: Sequence[Any], card: dict[str, Any], dete
             row["problem"] = entry.problem or one.problem
         elif detect:
             row |= {"face": face, **dict(zip(FACE_COLUMNS[1:], one.square.box, strict=True))}
-            # any scaling: a face that was cut out or framed may get the other verdict, and never without a word
+            # any scaling: a face that was cut out or framed may get the other verdict, so there is always a note
             notes = size_notes(one.square.width, one.square.width, card, much_larger=1)
         else:
             notes = size_notes(one.square.width, one.square.height, card)

@@ -51,7 +51,7 @@ def weighted_figures(
     labels: np.ndarray, scores: np.ndarray, threshold: float
 ) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
     """A function that gives the figures of `metrics.evaluate` for images that count several times or not at all, by their
-    weights, float64 [r, N]: each float64 [r]. What rests on the scores alone is done once, not in each block of resamples.
+    weights, float64 [r, N]: each float64 [r]. What depends on the scores alone is done once, not in each block of resamples.
 
     NaN where a resample has no image of a class that the figure needs. Without the expected calibration error: resampling adds
     noise to each bin, which only raises it, so its interval would lie too high.

@@ -1,4 +1,4 @@
-"""Who goes into train, val and test: whole groups at random, so that no photo is in two splits."""
+"""Which images go into train, val and test: whole groups at random, so that no photo is in two splits."""
 
 import itertools
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """A detector as MLflow's pyfunc model: its code, its checkpoint and what to install; nothing that is unpickled.
 
-The code goes with the model, since `fakeface` is on no package index: a requirement of that name would be an invitation to
-whoever registers it there.
+The code goes with the model, since `fakeface` is on no package index: somebody could
+register a package of that name.
 """
 
 import shutil

@@ -29,8 +29,8 @@ SHOWN = [
 COLUMNS = [f"metrics.`{name}`" for name in (*SHOWN, "cost/minutes")] + ["tags.`network`"]
 STATE = {"selectedColumns": COLUMNS, "columnOrder": COLUMNS, "columnWidths": dict.fromkeys(COLUMNS, 145)}  # pixels
 EXPERIMENT_TAGS = {
-    "mlflow.note.content": "Real or computer-made faces: a run for each training. val/kept_accuracy chooses, "
-    f"test/{HEADLINE} judges; val/accuracy and val/loss are curves with one step an epoch. docs/track.md names every figure.",
+    "mlflow.note.content": "Real or computer-made faces: one run per training. val/kept_accuracy chooses the approach, "
+    f"test/{HEADLINE} judges it; val/accuracy and val/loss are curves with one step per epoch. See docs/track.md.",
     # What MLflow's page itself writes for a saved view; with the same content at every call the tag is written once.
     f"mlflow.sharedViewState.{VIEW}": json.dumps(
         {"name": "trainings", "createdAt": 0, "updatedAt": 0, "state": json.dumps(STATE)}

@@ -1,4 +1,4 @@
-"""torch.compile for trainings that are long enough to repay it."""
+"""torch.compile for trainings that are long enough to gain from it."""
 
 from collections.abc import Callable
 

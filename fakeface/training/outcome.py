@@ -1,4 +1,4 @@
-"""What a training came to: the figures of the epoch kept, doubts about it, and what it cost."""
+"""The result of a training: the figures of the kept epoch, doubts about it, and its cost."""
 
 import json
 from contextlib import suppress

@@ -1,7 +1,7 @@
 """What an interrupted training needs to continue: one file, replaced after each epoch, removed when the outputs are written.
 
 DVC does not know of it; it is in `.fakeface/resume/` at the project's root: a declared output that persists would switch DVC's
-run cache off, and would be continued after the parameters have changed. The name holds a key of everything that shapes
+run cache off, and the training would resume from it after a change of parameters. The name holds a key of everything that shapes
 the training, so a changed parameter, image, weight or line of code never finds an old state.
 """
 

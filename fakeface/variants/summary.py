@@ -1,7 +1,7 @@
 """The stage `variants`: the further trainings side by side with the pipeline's own.
 
-What a random split's leak is worth: an approach tested on photos it never saw, and trained and tested where a test image's photo
-may be in train, mostly with the other label.
+The effect of a random split's leak: an approach tested on photos it never saw, compared with one trained where a test image's
+photo may be in train, mostly with the other label.
 """
 
 import statistics
