@@ -75,7 +75,7 @@ def page_findings(page: str) -> Iterator[Finding]:
         if (count := len(re.findall(r"\w[\w'-]*", sentence))) > RULES["longest"]:
             yield line_of(text, place), f"a sentence of {count} words; at most {RULES['longest']}"
         place += len(sentence)
-    for match in re.finditer(r"(?<![\w-])(\w*[a-z]\w*)\s+\1(?![\w-])", text):
+    for match in re.finditer(r"(?<![\w-])(\w*[a-z]\w*)(?: +|\n *)\1(?![\w-])", text):
         yield line_of(text, match.start()), f"{match.group(1)!r} twice"
 
 

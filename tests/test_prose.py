@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 LINTER = runpy.run_path(str(Path(__file__).parents[1] / "docs/prose.py"))
-LONG = " ".join(["word"] * 36)
+LONG = " ".join(f"word{n}" for n in range(36))
 
 
 @pytest.mark.parametrize(
@@ -29,14 +29,13 @@ def test_a_finding_has_its_line_and_what_to_write(text, line, said):
     "text",
     [
         "A `color` and a `dataset`.\n\n    beside = color   # code\n\n```sh\necho the the color\n```\n[text](beside.md#color)",
+        "## Training\n\nTraining takes minutes.",
         f"| {LONG[:80]} | {LONG[:80]} |\n|---|---|\n| {LONG[:80]} | {LONG[:80]} |",
         f"- {LONG[:100]}\n- {LONG[:100]}\n\n{LONG[:100]}: {LONG[:100]}. {LONG[:100]}",
     ],
 )
 def test_code_cells_and_items_are_no_sentence(text):
-    assert [
-        found for found in LINTER["page_findings"](text.replace("word word", "one two")) if "twice" not in found[1]
-    ] == []
+    assert list(LINTER["page_findings"](text)) == []
 
 
 @pytest.mark.parametrize(
