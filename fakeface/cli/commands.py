@@ -206,7 +206,7 @@ def publish(
     if result.without_model:
         first, reason = next(iter(result.without_model.items()))
         print(
-            f"note: {len(result.without_model)} runs are without their model ({first}: {reason}); where `dvc pull` brings it, "
+            f"note: {len(result.without_model)} runs are without their model ({first}: {reason}); run `dvc pull`, then "
             "publish again"
         )
     print(f"MLflow: {result.made} runs made, {result.linked} linked to dvc.lock, {result.there} there already")

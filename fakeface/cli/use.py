@@ -112,7 +112,7 @@ def suggestions(found: list[Found], params: Params) -> dict[str, Any]:
     if values.get("protocol") != "folders" and (reason := _refusal(stems, labels, group_by, params)):
         print(
             printable(
-                f"{said}. split.group_by: {as_yaml(group_by)} would keep each on one side, but {reason}: it is not set"
+                f"{said}. split.group_by: {as_yaml(group_by)} would keep each in one split, but {reason}: it is not set"
             )
         )
         group_by = "photo"
