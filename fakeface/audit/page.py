@@ -112,7 +112,7 @@ def _pair(pixels: Any, found: Measured, i: int, j: int) -> dict[str, Any]:
 
 
 def maps(values: np.ndarray, unit: str, *, centred: bool) -> Figure:
-    """Real, fake and fake less real side by side. `values`: float [2, H, W]; `centred`: grey is 0 in the first two as well."""
+    """Real, fake and fake minus real side by side. `values`: float [2, H, W]; `centred`: grey is 0 in the first two as well."""
     figure = Figure(figsize=(10, 3.1), layout="constrained")
     axes = figure.subplots(1, 3)
     if centred:
@@ -124,7 +124,7 @@ def maps(values: np.ndarray, unit: str, *, centred: bool) -> Figure:
     most = max(float(np.percentile(np.abs(difference), 99.8)), 1e-6)
     signed = {"vmin": -most, "vmax": most, "cmap": "RdBu_r"}
     for axis, picture, title, style in zip(
-        axes, (*values, difference), ("real", "fake", "fake less real"), (scale, scale, signed), strict=True
+        axes, (*values, difference), ("real", "fake", "fake minus real"), (scale, scale, signed), strict=True
     ):
         drawn = axis.imshow(picture, interpolation="nearest", **style)
         axis.set(title=title, xticks=[], yticks=[])

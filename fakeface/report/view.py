@@ -164,13 +164,13 @@ def comparison(results: Results) -> dict[str, Any]:
 
 def leak(found: dict[str, Any]) -> list[dict[str, str]]:
     """What a leaky split would have shown; empty where it was not measured."""
-    names = {"grouped": "photos kept whole", "none": "random split"}
+    names = {"grouped": "split by photo", "none": "random split"}
     twins = {"twin_in_train": "... images with a twin in train", "no_twin_in_train": "... images without"}
     rows = []
     for name, of in found.items():
         parts = [(words, of.get(key)) for key, words in names.items()]
         parts += [(words, of.get("none", {}).get(key)) for key, words in twins.items()]
-        parts.append(("difference in points, random split less the other", of.get("difference")))
+        parts.append(("difference in points, random split minus the other", of.get("difference")))
         for words, part in parts:
             if part and part.get(VERDICTS[0]) is not None:
                 span = part.get("interval") or (None, None)

@@ -117,7 +117,7 @@ def test_what_is_missing_is_named(tmp_path, monkeypatch, card):
     folder = tmp_path / "models" / card["approach"]
     folder.mkdir(parents=True)
     (folder / "card.json").write_text(json.dumps(card))
-    with pytest.raises(UserError, match=r"reports/split/summary.json: is not there; run `dvc repro`"):
+    with pytest.raises(UserError, match=r"reports/split/summary.json: is missing; run `dvc repro`"):
         card_of(card["approach"], "data/raw")
     for name in ("split/summary.json", "evaluate/figures.csv", "robustness/metrics.json"):
         (tmp_path / "reports" / name).parent.mkdir(parents=True)
