@@ -10,7 +10,7 @@ help:
 	@echo "make ui         compare the runs in the browser; prints the address of their table"
 	@echo "make test       the tests           make test-fast   without the slow ones"
 	@echo "make test-all   with kills, several processes, whole pipelines again and benchmarks, as .ci/run does"
-	@echo "make lint       ruff and mypy       make format      ruff's formatter"
+	@echo "make lint       code and prose      make format      ruff's formatter"
 	@echo "make reference  docs/reference.md from the code"
 	@echo "make site       README.md and docs/ as a web site in site/"
 
@@ -27,12 +27,12 @@ repro: .venv/.installed
 	@$(BIN)/fakeface check
 	$(BIN)/dvc repro
 	@echo
-	@echo "Read      reports/index.html: which approach, how good, how sure, at what cost"
+	@echo "Read      reports/index.html: the best approach, its accuracy, how certain that is, and the cost"
 	@echo "Tables    reports/evaluate/table.md and the pictures in reports/evaluate/figures/"
-	@echo "Data      reports/audit/index.html: what is in it besides the faces"
+	@echo "Data      reports/audit/index.html: what a detector could learn instead of the faces"
 	@echo "Models    models/, a folder for each approach"
 	@[ -z "$$(git status --porcelain dvc.lock 2> /dev/null)" ] || echo "Lock      dvc.lock changed: commit it with reports/;" \
-		"where you edited nothing, this processor rounds otherwise (docs/track.md, Repeatability)"
+		"if you edited nothing, this processor rounds differently (docs/track.md, Repeatability)"
 	@echo "Compare   $(BIN)/dvc metrics show, $(BIN)/dvc plots show, and MLflow:"
 	-@$(BIN)/fakeface publish
 	@[ -z "$$(git status --porcelain reports/champion.json 2> /dev/null)" ] || echo "Champion  reports/champion.json is new or changed:" \
@@ -53,6 +53,8 @@ lint: .venv/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/codespell $$(git ls-files "*.md" "*.py" "*.html" "*.js" "*.yaml" "*.yml" Makefile)
+	$(BIN)/python docs/prose.py
 
 format: .venv/.installed
 	$(BIN)/ruff check --fix .

@@ -29,10 +29,10 @@ CODES = """## Exit codes
 |---|---|
 | 0 | success; notes and warnings do not change it |
 | 1 | an error, in one line on stderr; also: a shortcut in the audit, an exceeded `robustness.budget`, something to do for \
-`fakeface doctor`, an unreadable image for `fakeface predict` (all others are answered) |
+`fakeface doctor`, an unreadable image for `fakeface predict` (all others get a verdict) |
 | 2 | wrong usage: unknown command or option, or a value that it does not take |
 | 130, 143 | ended by Ctrl-C or SIGTERM; an interrupted training continues with `dvc repro` |
-| 141 | the reader of the output has ended, such as `head` |
+| 141 | the program that reads the output has ended (`fakeface predict ... \\| head`) |
 """
 
 

@@ -5,7 +5,7 @@
     detector = fakeface.load_detector("models/finetune")
     print(detector.predict(["photo.jpg", "folder"]))
 
-What stands in `__all__` is the public API; everything else may change from version to version.
+The names in `__all__` are the public API; everything else may change from version to version.
 """
 
 from contextlib import suppress

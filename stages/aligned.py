@@ -1,8 +1,8 @@
-"""Make aligned fakes, a round trip of each real photo in aligned.sources.NAME through an image autoencoder.
+"""Make aligned fakes: pass each real photo in aligned.sources.NAME through an image autoencoder.
 
-Reads   the folder, the autoencoder (downloaded once where it is taef2) and params.yaml (base, aligned, split)
-Writes  data/aligned/NAME: both classes as PNG files, round trips in the fake class's folder aligned/
-Takes   about 0.25 s a photo of 256 pixels (two free cores, Intel Xeon, 2026-11-26)
+Reads   the folder, the autoencoder (taef2 is downloaded once) and params.yaml (base, aligned, split)
+Writes  data/aligned/NAME: both classes as PNG files, the new fakes in the fake class's sub-folder aligned/
+Takes   about 0.25 s per photo of 256 pixels (two free cores, Intel Xeon, 2026-11-26)
 """
 
 from fakeface.core.load import load_params

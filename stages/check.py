@@ -1,10 +1,10 @@
-"""Check params.yaml: keys, types, ranges, and that the weights, the folders, the generators and the GPU that it names are there.
+"""Check params.yaml: keys, types, ranges, and whether the weights, folders, generators and GPU that it names exist.
 
-Weights that are still to be downloaded are downloaded now, since DVC removes a model before it is trained again.
+Downloads missing weights now, since DVC removes a model before it is trained again.
 
 Reads   params.yaml, the files of weights that it names, and with evaluate.leave_out the names of the images
 Writes  reports/check.txt, always the same; reports/extra/sets.txt, the names of evaluate.extra_sets
-Takes   less than a second, two where weights are read, longer where they are downloaded
+Takes   less than a second, two if weights are read, longer if they are downloaded
 """
 
 from fakeface.core.errors import UserError

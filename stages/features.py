@@ -1,4 +1,4 @@
-"""Compute frozen-backbone features once, so that training another head on them takes seconds.
+"""Compute the features of the frozen backbone once, so that training another head takes seconds.
 
 Reads   data/split and params.yaml (base, features)
 Writes  data/features/train.npy (float32 [views, n_train, F], augmented) and val.npy ([1, n_val, F])

@@ -1,8 +1,8 @@
-"""One page with everything that was found: which approach, how good, how sure, at what cost, and what it does not say.
+"""One page with all results: the best approach, its accuracy, how certain that is, the cost, and the limits.
 
 Reads   the reports of all other stages, models/*/card.json, data/split (pictures of errors) and params.yaml;
-        reports/cost/<approach>.json where it is about this very model
-Writes  reports/index.html: one file, nothing fetched
+        reports/cost/<approach>.json if it is about exactly this model
+Writes  reports/index.html: one file that loads nothing else
 Takes   about 3 s
 """
 

@@ -5,7 +5,7 @@ Writes  reports/robustness/metrics.json, table.csv, table.md and figures/*.png;
         robustness/mean and /worst of the trainings' MLflow runs
 Takes   about 30 s on the sample (64 images, 17 perturbations, three approaches, two cores)
 
-Fails when robustness.budget is broken; what it wrote stays there to be read.
+Fails if robustness.budget is exceeded; the results are written before that.
 """
 
 from fakeface.core.run import run_stage

@@ -1,6 +1,6 @@
 """Fine-tune a pretrained network with a new 2-class head: all of it, or its normalisation layers and the head.
 
-Reads   data/split and params.yaml (base, train_finetune); pretrained weights as train_finetune.weights says
+Reads   data/split and params.yaml (base, train_finetune); the pretrained weights (train_finetune.weights)
 Writes  models/finetune (model.safetensors, card.json), reports/train/finetune (history.csv, metrics.json); one MLflow run
 Takes   about 35 s on the sample (EfficientNet-Lite0, two cores)
 """

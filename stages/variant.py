@@ -1,10 +1,10 @@
-"""Train one approach once more under one change, and score the test images with it.
+"""Train one approach once more with one change, and score the test images with it.
 
 Changes: seed-<n>, leak, without-<generator>, without-all (each generator in turn).
 
-Reads   data/split or the data folder (split.data), data/features' own copy where the approach needs it, and params.yaml
+Reads   data/split or the data folder (split.data), its own copy of data/features if the approach needs it, and params.yaml
 Writes  reports/evaluate/variants/APPROACH/CHANGE/: predictions.csv, metrics.json
-Takes   as long as the approach's training, with the split and the features where they change too
+Takes   as long as the approach's training, plus the split and the features if they change
 """
 
 from fakeface.core.load import load_params

@@ -168,7 +168,7 @@ def jpeg_with(*segments: tuple[int, bytes]) -> bytes:
 
 
 def _no_images() -> Iterator[tuple[str, bytes, str]]:
-    unknown = "in no known image format"
+    unknown = "not in a known image format"
     yield "empty.jpg", b"", "empty"
     yield "one_byte.jpg", b"\xff", unknown
     yield "zeros.jpg", bytes(5000), unknown
@@ -361,7 +361,9 @@ def _no_plain_files(folder: Path, outside: Path) -> Iterator[Case]:
     yield made("link_inside.png", lambda path: path.symlink_to("plain.png"), "")
     yield made("link_out.png", lambda path: path.symlink_to(secret), "", outside=True)
     yield made("link_out_relative.png", lambda path: path.symlink_to(os.path.relpath(secret, folder)), "", outside=True)
-    yield made("link_to_passwd.jpg", lambda path: path.symlink_to("/etc/passwd"), "no known image format", outside=True)
+    yield made(
+        "link_to_passwd.jpg", lambda path: path.symlink_to("/etc/passwd"), "not in a known image format", outside=True
+    )
     yield made("hard_link.png", lambda path: path.hardlink_to(folder / "plain.png"), "")
     yield made("pipe.jpg", os.mkfifo, "regular file")
     yield made("link_to_pipe.jpg", lambda path: path.symlink_to("pipe.jpg"), "regular file")

@@ -72,7 +72,7 @@ def test_every_command_of_the_start_page_runs(tmp_path):
         rows = list(csv.DictReader(file))
     assert len(rows) == 2
     assert all(0 <= float(row["score"]) <= 1 and row["verdict"] in ("real", "fake", "unsure") for row in rows)
-    assert "To be told by whoever trained it" in (project.path / "model_card.md").read_text()
+    assert "To be filled in by whoever trained it" in (project.path / "model_card.md").read_text()
     assert '"run_name": "finetune"' in said[next(text for text in said if text.startswith("mlflow ui"))]
 
 

@@ -1,6 +1,6 @@
 """Image autoencoders for the round trip: the TAESD family, whose weights come from the web or a folder, or a small one.
 
-The layers are those of https://github.com/madebyollin/taesd (MIT), written anew: state dicts of TAEF2, TAESD and TAEF1 fit.
+The layers are those of https://github.com/madebyollin/taesd (MIT), reimplemented: state dicts of TAEF2, TAESD and TAEF1 fit.
 Weights are read as tensors only; nothing is unpickled.
 """
 
@@ -90,7 +90,7 @@ def load(name: str) -> nn.Module:
             network = build(width, latents[0], any(".pool." in key for key in state))
             network.load_state_dict({key: value.float() for key, value in state.items()})
         except (KeyError, IndexError, RuntimeError, TypeError, ValueError) as error:
-            said = f"these weights fit no autoencoder of the TAESD family ({one_line(error)})"
+            said = f"these are not the weights of a TAESD autoencoder ({one_line(error)})"
             raise UserError(f"{path}: {said}; set aligned.autoencoder to taef2, small, or another folder") from None
         parts.append(network)
     return nn.Sequential(*parts).eval().requires_grad_(False)
@@ -162,7 +162,7 @@ def _downloaded(path: Path, digest: str) -> Path:
 def _read(path: Path) -> Mapping[str, Tensor]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds on a file that is none of its own
+    except Exception as error:  # torch raises many kinds on a file in another format
         raise UserError(
             f"{path}: not a readable state dict ({one_line(error)}); give a plain .pth of tensors"
         ) from None

@@ -1,4 +1,4 @@
-"""A photo and what its file went through: cut to a size that the autoencoder takes, compressed again as the file was."""
+"""A photo and the history of its file: cropped to a size that the autoencoder accepts, compressed again as the file was."""
 
 import io
 from dataclasses import dataclass

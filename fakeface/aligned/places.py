@@ -1,4 +1,4 @@
-"""Where each photo, its round trip and each fake that is there already go to."""
+"""The target path of each photo, of its round trip and of each existing fake."""
 
 from pathlib import Path
 
@@ -37,7 +37,7 @@ def find_sources(root: Path, real: str, fake: str) -> tuple[dict[Path, list[Path
                     found[here / path] = [here / place, above / fake / MADE / place]
                     continue
                 if path.parts[0] in (MADE, GIVEN):
-                    said = "the stage needs this name for its own; rename the folder"
+                    said = "the stage uses this name itself; rename the folder"
                     raise UserError(f"{root / here / path.parts[0]}: {said}")
                 found[here / path] = [here / place if len(path.parts) > 1 else here / GIVEN / place]
     return reals, fakes

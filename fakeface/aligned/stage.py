@@ -1,8 +1,8 @@
 """The stage `aligned`: from a folder with real photos a data folder with a round trip of each in its fake class.
 
-Nothing but the autoencoder's trace shall tell a photo from its round trip: both have the same person, pose, size, JPEG history
-and container. After Sundara Rajan et al. 2024 (arXiv:2410.11835) and Chen et al. 2025 (arXiv:2505.14359). No detector's code is
-imported here: what changes it must not make the fakes again.
+Only the autoencoder's trace should distinguish a photo from its round trip: both have the same person, pose, size, JPEG history
+and container. After Sundara Rajan et al. 2024 (arXiv:2410.11835) and Chen et al. 2025 (arXiv:2505.14359). Nothing of `detector`
+is imported here: a change of it must not make the fakes again.
 """
 
 import hashlib
@@ -91,7 +91,7 @@ def make_aligned(params: Params, name: str) -> None:
     for kind, count in sorted(Counter(lossy).items()):
         print(f"note: {count} photos are {kind} files: their compression cannot be reproduced in the aligned fakes")
     seconds = (time.perf_counter() - started) / len(reals)
-    print(f"{len(reals)} photos, {len(fakes)} fakes that were there; {seconds:.2f} s a round trip")
+    print(f"{len(reals)} photos, {len(fakes)} fakes that were there already; {seconds:.2f} s per round trip")
 
 
 def _some(reals: dict[Path, list[Path]], read: Callable[[Path], Photo]) -> list[np.ndarray]:
@@ -110,7 +110,7 @@ def _some(reals: dict[Path, list[Path]], read: Callable[[Path], Photo]) -> list[
 
 
 def _drawn(seed: int, target: Path) -> float:
-    """A number in 0..1 that depends on nothing but the seed and the name, in whatever order the photos come."""
+    """A number in 0..1 that depends only on the seed and the name, not on the order of the photos."""
     key = hashlib.blake2b(os.fsencode(target.as_posix()), digest_size=8).digest()
     return float(np.random.default_rng([seed, int.from_bytes(key)]).random())
 

@@ -1,1 +1,1 @@
-"""What the data would let a detector learn besides the faces."""
+"""What the data would let a detector learn instead of the faces."""

@@ -1,4 +1,4 @@
-"""Facts about the files behind a manifest, and which of them are copies or twins of others. No pixel is decoded here."""
+"""Facts about the files behind a manifest, and which of them are duplicates or twins of others. No pixel is decoded here."""
 
 import hashlib
 import io
@@ -23,7 +23,7 @@ from fakeface.split.protocols import twins_across
 
 FACTS = ["path", "label", "split", "source", "bytes", "format", "mode", "width", "height", "quantization", "quality",
          "subsampling", "traces"]  # fmt: skip
-# What a file carries besides its pixels, by Pillow's names in `Image.info`.
+# What a file contains in addition to its pixels, by Pillow's names in `Image.info`.
 TRACES = {"exif": "EXIF", "icc_profile": "ICC profile", "xmp": "XMP", "comment": "comment", "jfif": "JFIF", "adobe": "Adobe",
           "photoshop": "Photoshop", "progressive": "progressive", "interlace": "interlaced", "dpi": "dpi", "srgb": "sRGB chunk",
           "gamma": "gamma", "transparency": "transparency"}  # fmt: skip
@@ -141,12 +141,12 @@ def stems_of(manifest: pd.DataFrame, folders: tuple[str, str]) -> list[str]:
 
 
 def find_copies(manifest: pd.DataFrame, stems: list[str], hashes: np.ndarray, distance: int) -> Copies:
-    """Exact duplicates, near duplicates, twins across classes and across splits.
+    """Exact duplicates, near-duplicates, twins across classes and across splits.
 
     Args:
         manifest: with path, label, sha256, source and split; stems: from `stems_of`.
         hashes: uint64 [N] perceptual hashes, row by row.
-        distance: bits, 0 to 64: at most this far apart is a near duplicate.
+        distance: bits, 0 to 64: at most this far apart is a near-duplicate.
     """
     label, split = manifest["label"].to_numpy(), manifest["split"].to_numpy()
     digests = manifest["sha256"].tolist()
@@ -187,7 +187,7 @@ def pair_table(manifest: pd.DataFrame, copies: Copies, hashes: np.ndarray) -> pd
 
 
 def _near(hashes: np.ndarray, distance: int, digest: np.ndarray, named: np.ndarray) -> tuple[np.ndarray, int]:
-    """The closest near duplicates, int64 [P, 2], and how many pairs there are in all."""
+    """The closest near-duplicates, int64 [P, 2], and how many pairs there are in all."""
     # Each hash once, as in `pairs.group`; an image whose hash was there before is paired with the first that had it.
     _, first, which, times = np.unique(hashes, return_index=True, return_inverse=True, return_counts=True)
     near = _closest(_strangers(np.stack([first[which], np.arange(len(hashes))], axis=1), digest, named), hashes)

@@ -1,4 +1,4 @@
-"""The audit's page: what the data would let a detector learn besides the faces."""
+"""The audit's page: what the data would let a detector learn instead of the faces."""
 
 from typing import Any
 
@@ -55,7 +55,7 @@ def audit_page(
         tables.append({"title": title, "rows": rows[:ROWS], "more": len(rows[ROWS:])})
     kinds = [
         ("Exact duplicates", copies.exact, copies.counts["exact_duplicates"]),
-        ("Near duplicates", copies.near, copies.counts["near_duplicates"]),
+        ("Near-duplicates", copies.near, copies.counts["near_duplicates"]),
         ("Twins across splits", copies.splits, len(copies.splits)),
         ("Twins across classes", copies.classes, copies.counts["photos_in_both_classes"]),
     ]
@@ -112,7 +112,7 @@ def _pair(pixels: Any, found: Measured, i: int, j: int) -> dict[str, Any]:
 
 
 def maps(values: np.ndarray, unit: str, *, centred: bool) -> Figure:
-    """Real, fake and fake less real side by side. `values`: float [2, H, W]; `centred`: grey is 0 in the first two as well."""
+    """Real, fake and fake minus real side by side. `values`: float [2, H, W]; `centred`: grey is 0 in the first two as well."""
     figure = Figure(figsize=(10, 3.1), layout="constrained")
     axes = figure.subplots(1, 3)
     if centred:
@@ -124,7 +124,7 @@ def maps(values: np.ndarray, unit: str, *, centred: bool) -> Figure:
     most = max(float(np.percentile(np.abs(difference), 99.8)), 1e-6)
     signed = {"vmin": -most, "vmax": most, "cmap": "RdBu_r"}
     for axis, picture, title, style in zip(
-        axes, (*values, difference), ("real", "fake", "fake less real"), (scale, scale, signed), strict=True
+        axes, (*values, difference), ("real", "fake", "fake minus real"), (scale, scale, signed), strict=True
     ):
         drawn = axis.imshow(picture, interpolation="nearest", **style)
         axis.set(title=title, xticks=[], yticks=[])
@@ -143,7 +143,7 @@ def radial(pictures: Pictures, labels: np.ndarray) -> Figure:
         x = np.arange(len(mean)) / size
         axis.plot(x, mean, color=colour, label=name)
         axis.fill_between(x, mean - deviation, mean + deviation, color=colour, alpha=0.15, linewidth=0)
-    axis.set(xlabel="frequency, cycles a pixel (0.5: every other pixel)", ylabel="log10 power", xlim=(0, 0.5))
+    axis.set(xlabel="frequency, cycles per pixel (0.5: every other pixel)", ylabel="log10 power", xlim=(0, 0.5))
     axis.grid(alpha=0.3)
     axis.legend()
     return figure

@@ -1,4 +1,4 @@
-"""The line of split.group_by that keeps persons, or recordings, whole and leaves the images of each generator free."""
+"""The line of split.group_by that keeps persons or recordings together and does not group the images of a generator."""
 
 import os
 import re

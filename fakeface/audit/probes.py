@@ -24,7 +24,7 @@ TREES = 100
 MOST_IMAGES = 10_000  # of a class that are probed: more of them take time, and tell the same to half a point
 LEAST_FAKES, MOST_GENERATORS = 20, 10  # images of a generator, and generators, that are probed one by one
 LEAST_IMAGES = 5  # with one value of a fact, for it to become a feature; and in a leaf of a tree
-# What the file's header says. The exact tables stand beside the quality, which two tables may share.
+# What the file's header says. The exact tables are listed in addition to the quality, which two tables may share.
 CATEGORIES = ("format", "mode", "size", "quantization", "subsampling")
 
 
@@ -155,7 +155,7 @@ def shares(facts: pd.DataFrame, name: str) -> pd.DataFrame:
 
 def widest_gap(facts: pd.DataFrame) -> str:
     """Where the classes differ most, in words: `format (JPEG: 100 % of the reals, 0 % of the fakes)`."""
-    best, gap = "nothing that stands out", 0.0
+    best, gap = "no single property", 0.0
     for name in (*CATEGORIES, "quality", "traces"):
         table = shares(facts, name)
         for value, (real, fake) in zip(table.index, table.to_numpy().tolist(), strict=True):

@@ -38,13 +38,13 @@ def audit(params: Params) -> None:
     for name, probe in found.probes.items():
         print(f"{name:12} {in_words(probe)}")
     if found.apart:
-        print(f"the same of each generator by itself ({printable(', '.join(found.apart))}): reports/audit/audit.json")
+        print(f"the same probes for each generator ({printable(', '.join(found.apart))}): reports/audit/audit.json")
     for finding in verdict.findings:
         if finding.status == "fail":  # the first one; the page holds them all, and stays for the user to read
             remedy = finding.remedy.rstrip(".")
             raise UserError(
                 f"{split.data}: {finding.text}. {remedy[0].upper()}{remedy[1:]}, or set audit.on_shortcut: warn in "
-                "params.yaml; all of it in reports/audit/index.html"
+                "params.yaml; details: reports/audit/index.html"
             )
         print(f"warning: {finding.text}; {finding.remedy.rstrip('.')}")
     print(f"{verdict.status}: reports/audit/index.html")
@@ -90,7 +90,7 @@ def measure(dataset: Dataset, seed: int, split: Split, p: Audit) -> tuple[Measur
         }
 
     measured = probed(np.arange(len(rows)))
-    # among the fakes of others those of one generator may be given away unseen
+    # a generator whose files reveal the class may go unnoticed among the fakes of others
     apart = {name: probed(mine) for name, mine in probes.apart(dataset.generators[rows], classes)}
     limits = dict.fromkeys(inputs, p.max_picture) | {"metadata": p.max_metadata, "file_size": p.max_file_size}
     found = Measured(facts, copies, pictures, measured, limits, apart)
@@ -105,4 +105,4 @@ def _unused(path: str) -> dict[str, int]:
     try:
         return dict(read_json(path)["left_out"])
     except (OSError, ValueError, LookupError, TypeError) as error:
-        raise UserError(f"{path}: no whole summary there ({one_line(error)}); run `dvc repro -f split`") from None
+        raise UserError(f"{path}: is missing or incomplete ({one_line(error)}); run `dvc repro -f split`") from None

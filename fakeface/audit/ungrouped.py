@@ -1,4 +1,4 @@
-"""Whether names suggest that images belong together which the split takes apart: frames of a video, photos of one person."""
+"""Whether names suggest that the split separates images that belong together: frames of a video, photos of one person."""
 
 from collections.abc import Sequence
 
@@ -31,13 +31,11 @@ def ungrouped(
     def finding(what: str, found: list[str], group_by: str) -> list[Finding]:
         value = without_generators(stems, labels ^ label, group_by)
         some = ", ".join(found[:3]) + (", ..." if len(found) > 3 else "")
-        text = f"{what} ({some}) stand in several splits: if each is one person or one recording, faces of train are in test"
+        text = f"{what} ({some}) are in several splits: if each is one person or recording, test has faces that are also in train"
         line = f"split.group_by: {as_yaml(value)}"
-        remedy = f"set {line} in params.yaml; leave it if they are only sources or numbers."
+        remedy = f"set {line} in params.yaml, unless they are only sources or numbers."
         if reason := refusal(stems, labels, source, value, sizes, rest, seed):
-            remedy = (
-                f"add faces of others, since with {line} {reason}; or leave it, if they are only sources or numbers."
-            )
+            remedy = f"add faces of other people, since with {line} {reason}; ignore this if they are only sources or numbers."
         return [Finding("warn", text, remedy)]
 
     for label, kind in enumerate(("real", "fake")):

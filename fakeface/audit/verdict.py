@@ -69,7 +69,7 @@ def reach_verdict(found: Measured, on_shortcut: str, more: Sequence[Finding] = (
             if name != "spectrum" and of[name].above(limit) and not found.probes[name].above(limit):
                 text = (
                     f"a classifier on {TITLES[name]} tells the fakes in {printable(generator)} from the reals with balanced "
-                    f"accuracy {in_words(of[name])}, above {limit}, though not all fakes together: their figures may be too good"
+                    f"accuracy {in_words(of[name])}, above {limit} (all fakes together: below): its figures may be too good"
                 )
                 findings.append(Finding("warn", text, _remedy(name)))
     if counts["exact_duplicates_across_classes"]:
@@ -78,7 +78,7 @@ def reach_verdict(found: Measured, on_shortcut: str, more: Sequence[Finding] = (
         findings.append(Finding("warn", text, "remove them from the class where they do not belong."))
     if counts["photos_in_several_splits"]:
         text = (
-            f"{counts['photos_in_several_splits']} photos stand in several splits, "
+            f"{counts['photos_in_several_splits']} photos are in several splits, "
             f"{counts['test_images_with_twin_in_train']} test images have their twin in train: figures on test are biased"
         )
         findings.append(
@@ -93,9 +93,9 @@ def reach_verdict(found: Measured, on_shortcut: str, more: Sequence[Finding] = (
     findings.sort(key=lambda finding: finding.status != "fail")
     status = findings[0].status if findings else "pass"
     summary = {
-        "pass": "No shortcut found in the files, and no photo stands on two sides of the split.",
-        "warn": "Nothing stops the training, but read this first.",
-        "fail": "The files give the answer away: a detector trained on them would learn that and fail on other pictures.",
+        "pass": "No shortcut was found in the files, and no photo is in more than one split.",
+        "warn": "Training can start, but read this first.",
+        "fail": "The files reveal the class: a detector trained on them would learn that and fail on other pictures.",
     }[status]
     return Verdict(status, summary, findings)
 
@@ -110,7 +110,7 @@ def _remedy(name: str) -> str:
         )
     if name == "spectrum":
         return (
-            "if both classes went through the same cameras, scaling and compression, this is the generator's trace, which a "
+            "if both classes had the same cameras, scaling and compression, this is the generator's trace, which a "
             "detector may use; look at the spectra below. Otherwise give both classes the same processing."
         )
     return (

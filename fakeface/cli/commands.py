@@ -191,7 +191,7 @@ def publish(
     all_commits: Annotated[
         bool, typer.Option("--all-commits", help="Include past commits on branches and tags.")
     ] = False,
-    exp: Annotated[bool, typer.Option("--exp", help="DVC's experiments too.")] = False,
+    exp: Annotated[bool, typer.Option("--exp", help="Include DVC's experiments.")] = False,
 ) -> None:
     """Show DVC's results in MLflow: one run per training in dvc.lock. A second call changes nothing."""
     from fakeface.core.load import load_params
@@ -212,7 +212,7 @@ def publish(
     if result.without_model:
         first, reason = next(iter(result.without_model.items()))
         print(
-            f"note: {len(result.without_model)} runs are without their model ({first}: {reason}); where `dvc pull` brings it, "
+            f"note: {len(result.without_model)} runs are without their model ({first}: {reason}); run `dvc pull`, then "
             "publish again"
         )
     print(f"MLflow: {result.made} runs made, {result.linked} linked to dvc.lock, {result.there} there already")

@@ -1,4 +1,4 @@
-"""Faces by a list (CSV, TSV, JSON, JSON lines) or in folders that lie apart, brought together in one folder for the pipeline."""
+"""Faces by a list (CSV, TSV, JSON, JSON lines) or in folders in different places, collected in one folder for the pipeline."""
 
 import hashlib
 import io
@@ -103,7 +103,7 @@ def read_list(path: Path, real: str | None, fake: str | None) -> list[Row]:
         split = GIVEN.get(values[found["split"]].strip().casefold(), "") if "split" in found else ""
         rows.append(Row(file, is_fake, _folder_name(generator), group, split))
     if hidden:
-        print(f"note: {path}: {len(hidden)} hidden files, such as {printable(hidden[0])}, are never data: left out")
+        print(f"note: {path}: {len(hidden)} hidden files, such as {printable(hidden[0])}, are ignored")
     if {row.fake for row in rows} != {False, True}:
         raise UserError(f"{path}: all {len(rows)} files have the same label; a list needs both classes")
     splits = {row.split for row in rows}

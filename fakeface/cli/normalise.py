@@ -12,8 +12,8 @@ from fakeface.core.files import whole
 from fakeface.images.decode import BadImage, opened, quiet, read_file, square_pixels
 from fakeface.images.listing import is_image, renamed, walk
 
-SAID = """What this takes away: format, size, quality, metadata; most of the difference in file size.
-What it cannot take away: traces of earlier JPEG compression, of scaling from another size, and of other sharpness or colours.
+SAID = """Made equal: format, size, quality and metadata, and most of the difference in file size.
+Not made equal: traces of earlier JPEG compression and scaling, sharpness and colours.
 Read the audit (`dvc repro audit`) before you trust a figure."""
 
 
@@ -69,9 +69,9 @@ def normalise(source: Path, target: Path, size: int, quality: int | None, max_me
             raise UserError(f"{source}: none of its {len(bad)} images can be read; the first: {bad[0]}")
     for reason in bad:
         print(reason)
-    others = f"; {len(files) - len(images)} files of other kinds left out" if len(files) > len(images) else ""
+    others = f"; {len(files) - len(images)} files of other types ignored" if len(files) > len(images) else ""
     if enlarged := sum(side < size for side in sides):
-        remedy = f"--size {min(sides)} enlarges none"
+        remedy = f"with --size {min(sides)}, none is enlarged"
         print(f"note: {enlarged} of {len(sides)} images were smaller than {size} pixels and were enlarged; {remedy}")
     print(f"{target}: {len(images) - len(bad)} images of {size} x {size} pixels{others}\n{SAID}")
     return len(bad)

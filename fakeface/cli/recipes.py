@@ -34,7 +34,7 @@ def write_values(values: dict[str, Any], root: Path = Path("."), *, drop_others:
     """Writes values, section -> key -> value, into `params.yaml`, all or none of them; comments and layout stay.
 
     Args:
-        drop_others: a key that is not among them is a leftover or a slip, and goes.
+        drop_others: a key that is not among them is a leftover or an error, and is removed.
 
     Raises:
         UserError: params.yaml is not readable.

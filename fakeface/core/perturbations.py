@@ -30,5 +30,5 @@ CELLS = (
 
 
 def of_kind(kind: str) -> tuple[Cell, ...]:
-    """The clean cell and those that are nothing but this kind, weakest first."""
+    """The clean cell and those of this kind alone, weakest first."""
     return tuple(cell for cell in CELLS if all(step == kind for step, _ in cell.steps) and len(cell.steps) < 2)

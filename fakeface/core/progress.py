@@ -1,4 +1,4 @@
-"""How far a stage is: tqdm's bar in a terminal, where there is none a line at least every 30 seconds, as a training has."""
+"""How far a stage is: tqdm's bar in a terminal, otherwise a line at least every 30 seconds, as in a training."""
 
 import sys
 import time

@@ -1,4 +1,4 @@
-"""Runs a stage or a command: what the user did wrong becomes one line and an exit code, and it ends promptly when DVC is gone."""
+"""Runs a stage or a command: an error of the user becomes one line and an exit code, and it ends soon after DVC has ended."""
 
 import atexit
 import errno

@@ -1,1 +1,1 @@
-"""Networks and all that it takes to compute with them: batches, device, checkpoints, scores."""
+"""Networks and everything needed to compute with them: batches, device, checkpoints, scores."""

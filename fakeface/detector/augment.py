@@ -1,7 +1,7 @@
 """Augmentation of whole batches: boxes and flips are drawn for an epoch at once, then applied.
 
 On a CPU each box goes through torchvision's uint8 kernel (0.6 ms an image of 256 pixels; the matrices below take 4.4 ms).
-On a GPU one launch an image is what costs: there a crop with antialiased resizing, linear in rows and in columns, is
+On a GPU one launch per image is too slow: there a crop with antialiased resizing, linear in rows and in columns, is
 `R @ image @ C^T` for the whole batch, the triangle filter of Pillow and torchvision inside the matrices.
 """
 

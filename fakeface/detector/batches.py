@@ -62,7 +62,7 @@ def in_pieces(places: Sequence[Tensor], images: int, make: Callable[[Tensor], Ba
 class PixelBatches(Batches):
     """Rows of a pixel store as normalised batches: float32 [B, 3, crop, crop] and labels int64 [B].
 
-    On a GPU the rows lie in its memory as uint8 and many batches are made at once; on a CPU one is read at a time.
+    On a GPU the rows are in its memory as uint8 and many batches are made at once; on a CPU one is read at a time.
 
     Args:
         pixels: uint8 [N, 3, S, S], an array or a store's `PixelFile`.

@@ -74,7 +74,7 @@ def fit_temperature(labels: np.ndarray, logits: np.ndarray) -> float:
 def best_threshold(labels: np.ndarray, scores: np.ndarray) -> float:
     """The threshold with the best balanced accuracy (fake where score >= threshold); of equally good ones the nearest to 0.5.
 
-    A threshold between two scores stands in the middle between them, so it is not tied to one image's score.
+    A threshold between two scores is their mean, so it is not tied to one image's score.
     """
     reals, fakes = np.sort(scores[labels == 0]), np.sort(scores[labels == 1])
     distinct = np.unique(scores)[::-1]
@@ -93,7 +93,7 @@ def best_threshold(labels: np.ndarray, scores: np.ndarray) -> float:
 
 
 def doubts(labels: np.ndarray, scores: np.ndarray, threshold: float, source: np.ndarray) -> dict[str, Any]:
-    """What a card must say of a detector beside its figures, from val; empty where there is nothing.
+    """What a card must state in addition to the figures, from val; empty if there is nothing.
 
     `constant`: "real" or "fake", the one answer that it gives to all images. `guessing`: True where it cannot be told from
     guessing: one answer for all, or a ROC-AUC whose 95 % interval reaches down to 0.5. The interval is DeLong's (1988), summed by

@@ -48,7 +48,7 @@ class Card(BaseModel):
     @model_validator(mode="after")
     def _check_network(self) -> "Card":
         if self.network not in NETWORKS:
-            raise ValueError(f"network is none of {', '.join(NETWORKS)}")
+            raise ValueError(f"network is not one of {', '.join(NETWORKS)}")
         if not MIN_CROP[self.network] <= self.crop_size <= self.image_size:
             raise ValueError(f"crop_size {self.crop_size} of image_size {self.image_size} is impossible")
         network = NETWORKS[self.network]
@@ -63,7 +63,7 @@ def save(folder: Path | str, model: "nn.Module", card: dict[str, Any]) -> None:
     network, size = NETWORKS[card["network"]], card["image_size"]
     means = ["centre and corner crops"] * (card.get("score_crops") == 5)
     means += ["the image and its mirror image"] * card.get("with_mirrored", False)
-    own = f"of a larger photo {size} x {size} of its own pixels around the face; of another " * (
+    own = f"from a larger photo {size} x {size} original pixels around the face; from another " * (
         card.get("pixels") == "native"
     )
     with whole(folder) as partial:

@@ -54,7 +54,7 @@ def degradations_for(augment: str, n: int, generator: torch.Generator) -> Degrad
 def degraded(pixels: Tensor, what: Degradations, rows: Tensor, threads: int) -> Tensor:
     """Each image after its own steps, whole grey levels after each as in a file.
 
-    On the CPU: pixels that lie on a GPU come to the host for it and go back.
+    On the CPU: pixels on a GPU are copied to the host and back.
 
     Args:
         pixels: uint8 [B, 3, S, S], whole images.

@@ -38,8 +38,8 @@ def launch(processes: int, module: str) -> bool:
         main([*here, "--module", module])
     except ChildFailedError as error:
         rank, first = error.get_first_failure()
-        if first.exitcode < 0:  # by the system, for want of memory perhaps: it could not say so itself
-            print(f"error: process {rank} was ended by signal {-first.exitcode}", file=sys.stderr)
+        if first.exitcode < 0:  # by the system, perhaps for lack of memory: it could not report that itself
+            print(f"error: process {rank} was terminated by signal {-first.exitcode}", file=sys.stderr)
         sys.exit(first.exitcode if first.exitcode > 0 else 128 - first.exitcode)
     except SignalException as error:
         sys.exit(128 + error.sigval)
@@ -57,7 +57,7 @@ def join(device: torch.device) -> None:
             gpus, here = torch.cuda.device_count(), int(os.environ.get("LOCAL_WORLD_SIZE", 1))
             if here > gpus:
                 raise UserError(
-                    f"params.yaml: base.processes = {here}, but there are {gpus} GPUs; one process takes one"
+                    f"params.yaml: base.processes = {here}, but there are {gpus} GPUs; use at most one process per GPU"
                 )
             torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
         torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")

@@ -34,7 +34,7 @@ class Views:
         return cls(card["crop_size"], card.get("score_crops", 1), card.get("with_mirrored", False))
 
     def facts(self) -> dict[str, Any]:
-        """What a card says of it beside the crop size."""
+        """What a card states of it in addition to the crop size."""
         return {"with_mirrored": self.mirrored} | ({"score_crops": self.crops} if self.crops > 1 else {})
 
     def __call__(self, images: Tensor) -> list[Tensor]:

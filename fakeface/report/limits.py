@@ -34,7 +34,7 @@ def limits(
         ("Other trainings", _seeds(seeds)),
     ]
     if params["split"]["group_by"] == "none":
-        text = "split.group_by is none: images of one photo stand in train and test, so figures on test are biased."
+        text = "split.group_by is none: images of one photo are in both train and test, so figures on test are biased."
         found.insert(0, ("Leaky split", text))
     return [(title, text) for title, text in found if text]
 
@@ -49,7 +49,7 @@ def _images(approach: str, drawings: bool, data: str, split: dict[str, Any], fig
         )
     figure = verdicts_of(figures, approach)
     if figure[0] == 1 and figure[1] is not None:
-        text += f" {approach} gets all of them right; with so few images that only says that its accuracy is likely"
+        text += f" {approach} classifies all of them correctly; with so few images, its accuracy is only shown to be"
         text += f" above {100 * figure[1]:.1f} %."
     return text
 
@@ -79,7 +79,7 @@ def _fragile(approach: str, cells: pd.DataFrame) -> str:
 
 def _score(approach: str, figures: pd.DataFrame) -> str:
     text = (
-        "A score of 0.8 means: where half of all pictures are fake, about eight of ten pictures with that score are. "
+        "A score of 0.8 means: if half of all pictures are fake, about eight in ten pictures with that score are fake. "
         "It is not evidence about one picture, and never about a person."
     )
     figure = figure_of(figures, approach, "accuracy_real_at_threshold")
@@ -88,9 +88,9 @@ def _score(approach: str, figures: pd.DataFrame) -> str:
     value, low, _ = figure
     alarms = 1 - (value if low is None else low)
     return (
-        f"{text} On test up to {100 * alarms:.1f} % of the reals may be called fake by {approach} (95 % interval). Where "
-        f"1 picture in 100 is fake, 1000 pictures hold 10 fakes, and up to {round(990 * alarms)} reals "
-        "would be called fake beside them."
+        f"{text} On test, {approach} may call up to {100 * alarms:.1f} % of the reals fake (95 % interval). If 1 picture in "
+        f"100 is fake, 1000 pictures contain 10 fakes, and up to {round(990 * alarms)} of the reals would "
+        "also be called fake."
     )
 
 
@@ -110,7 +110,7 @@ def _calibration(approach: str, images: int, figures: pd.DataFrame) -> str:
     change = "more than" if after[0] > before[0] else "less than" if after[0] < before[0] else "the same as"
     return (
         f"{approach}'s scores are off by {100 * after[0]:.1f} points on average (expected calibration error on test), {change} "
-        f"the {100 * before[0]:.1f} without the temperature, which {images} val images decided. That holds on "
+        f"the {100 * before[0]:.1f} without the temperature, which was fitted on {images} val images. This holds for "
         "pictures like these."
     )
 
@@ -119,6 +119,6 @@ def _seeds(count: int) -> str:
     if count < 2:
         return (
             "Each approach was trained once. Another seed gives other weights and other figures, and the intervals do not "
-            "contain that; evaluate.seeds in params.yaml repeats the trainings."
+            "include that; evaluate.seeds in params.yaml repeats the trainings."
         )
     return f"Each approach was trained {count} times, with other seeds but on one split; the models here are the first ones."

@@ -72,7 +72,7 @@ def card_of(approach: str | None, data: str) -> str:
     try:
         split, figures, robustness = (Path("reports", name).read_text(encoding="utf-8") for name in names)
     except FileNotFoundError as error:
-        raise UserError(f"{error.filename}: is not there; run `dvc repro` first") from None
+        raise UserError(f"{error.filename}: is missing; run `dvc repro` first") from None
     table = pd.read_csv(io.StringIO(figures))
     return model_card(cards[approach or best_on_val(cards)], data, json.loads(split), table, json.loads(robustness))
 

@@ -15,7 +15,7 @@ from fakeface.scoring.markdown import Figure, figure_text
 
 STEPS = {"jpeg": "JPEG quality {:g}", "blur": "blur, sigma {:g}", "resize": "scaled to {:.0%} and back",
          "noise": "noise, sigma {:g}"}  # fmt: skip
-FRAGILE = 0.1  # accuracy lost in a cell that is told
+FRAGILE = 0.1  # loss of accuracy in a cell that is reported
 # What verdicts are worth; of reports by an older version, or of a test set with one class, what comes next.
 VERDICTS = ("balanced_accuracy_at_threshold", "accuracy_at_threshold", "accuracy")
 

@@ -33,7 +33,7 @@ def report(params: Params) -> None:
             if path.suffix in (".png", ".jpg")
         }
     except FileNotFoundError as error:
-        raise UserError(f"{error.filename}: is not there; run `dvc repro report`, which makes it first") from None
+        raise UserError(f"{error.filename}: is missing; run `dvc repro report`, which makes it first") from None
 
     answer = view.answer(found)
     drawings = bool(found.cards[answer["best"]].get("drawings"))

@@ -63,7 +63,11 @@ def answer(results: Results) -> dict[str, Any]:
         "guessing": guessing(all_figures(results.figures, best)) or _guesses(results.cards[best]),
         "cautions": warnings(results, best),
         "verdict": _sentence("; ".join(verdicts)),
-        "standing": "val misled" if of["worse"] else f"level with {_and(of['even'])}" if of["even"] else "ahead of all",
+        "standing": "val chose wrongly"
+        if of["worse"]
+        else f"level with {_and(of['even'])}"
+        if of["even"]
+        else "better than all",
         "fragile": fragile(best, results.cells),
         "sentences": sentences,
         "minutes": minutes(results.costs[best]),
@@ -160,13 +164,13 @@ def comparison(results: Results) -> dict[str, Any]:
 
 def leak(found: dict[str, Any]) -> list[dict[str, str]]:
     """What a leaky split would have shown; empty where it was not measured."""
-    names = {"grouped": "photos kept whole", "none": "random split"}
+    names = {"grouped": "split by photo", "none": "random split"}
     twins = {"twin_in_train": "... images with a twin in train", "no_twin_in_train": "... images without"}
     rows = []
     for name, of in found.items():
         parts = [(words, of.get(key)) for key, words in names.items()]
         parts += [(words, of.get("none", {}).get(key)) for key, words in twins.items()]
-        parts.append(("difference in points, random split less the other", of.get("difference")))
+        parts.append(("difference in points, random split minus the other", of.get("difference")))
         for words, part in parts:
             if part and part.get(VERDICTS[0]) is not None:
                 span = part.get("interval") or (None, None)
@@ -202,7 +206,7 @@ def robustness(results: Results) -> dict[str, Any]:
 def audit(results: Results) -> dict[str, Any]:
     """The probes of the audit against their limits, which are above, and its warnings in words.
 
-    `overridden`: a probe that stops a run is above, and audit.on_shortcut let it go on.
+    `overridden`: a probe that stops a run is above, and audit.on_shortcut let it continue.
     """
     rows = []
     for name, accuracy in results.audit["balanced_accuracy"].items():

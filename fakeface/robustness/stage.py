@@ -91,7 +91,7 @@ def perturb(pixels: np.ndarray, cell: Cell, keys: Sequence[str], seed: int, thre
     """All images of both classes through one cell.
 
     Args:
-        pixels: uint8 [N, 3, S, S], whole images as they lie in the store, before any crop.
+        pixels: uint8 [N, 3, S, S], whole images as they are in the store, before any crop.
         keys: a name for each image, such as its sha256: with `seed` and the cell it fixes the noise.
 
     Returns:

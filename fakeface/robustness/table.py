@@ -1,7 +1,7 @@
-"""The robustness table: which images it rests on, its mean and worst case, its budget, and how it reads as Markdown.
+"""The robustness table: which images it uses, its mean and worst case, its budget, and the Markdown version.
 
 A table is tidy: a row for each approach and cell, with the columns `approach`, `cell`, FIGURES, and where they are known `low`
-and `high`, the 95 % interval of VERDICTS by photo, and `images`, how many it rests on.
+and `high`, the 95 % interval of VERDICTS by photo, and `images`, their number.
 """
 
 from collections.abc import Mapping

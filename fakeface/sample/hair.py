@@ -1,4 +1,4 @@
-"""The hair of a portrait: what falls behind the head, and what lies on it."""
+"""The hair of a portrait: the part behind the head, and the part on it."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def pink_noise(rng: np.random.Generator, steepness: float = 1.0) -> NDArray[np.f
     """A (256, 256) float32 field of mean 0 and variance 1, of amplitude about 1 / frequency (or steeper).
 
     Starting from 2 x 2 the field is doubled by linear interpolation and noise is added, until it is large enough;
-    `steepness` is how much the coarser field counts beside the noise.
+    `steepness` is the weight of the coarser field relative to the noise.
     """
     field = bell(rng, 2, 2)
     while len(field) < SIZE:
@@ -129,7 +129,7 @@ def stroke(line: Array, width: float, start: float = 0.15, end: float = 0.15) ->
 
 
 def coverage(shapes: Sequence[Array], window: Window) -> NDArray[np.float32]:
-    """How much of each pixel of the window lies in one of the polygons (n, 2): (h, w) float32, of 3 x 3 points a pixel.
+    """How much of each pixel of the window is in one of the polygons (n, 2): (h, w) float32, of 3 x 3 points a pixel.
 
     Pillow's polygons would do, but for the C compiler's freedom to round their edges. Coordinates are integers here, in
     eighths of the points' distance; each edge adds 1 or -1 to the points on its right, so that inside it is not 0.

@@ -1,4 +1,4 @@
-"""Is one approach better than another on the same images, or may it be luck? One test, and a plain sentence."""
+"""Is one approach better than another on the same images, or may it be chance? One test, and a plain sentence."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

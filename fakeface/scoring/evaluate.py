@@ -17,7 +17,7 @@ from fakeface.scoring.folders import not_in_test, sub_folders
 from fakeface.scoring.summary import summarise
 
 GRID = 32  # test images in each prediction grid
-POINTS = 2000  # of a ROC curve in roc.csv, at most: it lies in git
+POINTS = 2000  # of a ROC curve in roc.csv, at most: the file is in git
 
 
 def evaluate(params: Params) -> None:

@@ -177,7 +177,7 @@ def perturbation_curves(table: pd.DataFrame, kind: str) -> Figure:
     for i, (name, rows) in enumerate(table.set_index("cell").groupby("approach", sort=False)):
         rows = rows.loc[[cell.name for cell in cells]]
         places, colour = range(len(cells)), COLOURS.get(str(name))
-        # thinner one after the other: where curves lie on each other, all of them are seen
+        # thinner one after the other: if curves coincide, all of them are visible
         style: dict[str, Any] = {
             "marker": "osD^v"[i % 5],
             "markersize": max(4, 10 - 3 * i),

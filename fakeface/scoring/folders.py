@@ -1,4 +1,4 @@
-"""Figures by sub-folder of a class, such as one for each generator; a class that lies in one folder has none."""
+"""Figures by sub-folder of a class, such as one for each generator; a class without sub-folders has none."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ Rows = dict[str, dict[str, Any]]
 
 
 def sub_folders(paths: Sequence[str], labels: np.ndarray) -> np.ndarray:
-    """str [N], the class and the sub-folder that each image lies in, such as `fake: 1_fake/stargan`; empty in a class without.
+    """str [N], the class and the sub-folder of each image, such as `fake: 1_fake/stargan`; empty in a class without.
 
     Args:
         paths: POSIX, relative; labels: int [N]. Give all there are, not one split: what all of a class share is its own folder.
@@ -70,7 +70,7 @@ def by_folder(
     that does: so many would be called right by chance too, which few images cannot exclude.
 
     Args:
-        balanced: also the balanced accuracy, beside the images of the other class.
+        balanced: also the balanced accuracy, with the images of the other class.
     """
     rows: Rows = {}
     for folder in sorted(set(folders[folders != ""])):
@@ -108,7 +108,7 @@ def markdown(rows: Rows, names: Sequence[str], untested: Mapping[str, str] | Non
         [folder.replace("|", "\\|"), f"{row['images']}", *(row_text(row[name]) for name in names)]
         for folder, row in rows.items()
     ]
-    words = "Images called right at the val threshold; ROC-AUC against all images of the other class."
+    words = "Images classified correctly at the val threshold; ROC-AUC against all images of the other class."
     return f"\n## By sub-folder\n\n{markdown_table(['', 'images', *names], cells)}\n\n{words}\n{without}"
 
 

@@ -1,4 +1,4 @@
-"""95 % intervals by the percentile bootstrap, clustered by photo: photos are drawn anew, with all images made from them.
+"""95 % intervals by the percentile bootstrap, clustered by photo: photos are resampled, with all images made from them.
 
 An image and its fake, or several edits of one photo, are right or wrong together more often than by chance. Drawing single
 images would take them for independent and give intervals that are too narrow (Field & Welsh 2007; a test shows it).
@@ -51,7 +51,7 @@ def weighted_figures(
     labels: np.ndarray, scores: np.ndarray, threshold: float
 ) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
     """A function that gives the figures of `metrics.evaluate` for images that count several times or not at all, by their
-    weights, float64 [r, N]: each float64 [r]. What rests on the scores alone is done once, not in each block of resamples.
+    weights, float64 [r, N]: each float64 [r]. What depends on the scores alone is done once, not in each block of resamples.
 
     NaN where a resample has no image of a class that the figure needs. Without the expected calibration error: resampling adds
     noise to each bin, which only raises it, so its interval would lie too high.

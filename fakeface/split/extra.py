@@ -1,4 +1,4 @@
-"""Further test folders: images that no split knows, from other generators perhaps, or of one class alone."""
+"""Further test folders: images outside the split, perhaps from other generators or of one class only."""
 
 from pathlib import Path
 

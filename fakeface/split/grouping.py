@@ -31,7 +31,7 @@ def group_names(stems: Sequence[str], group_by: str) -> list[str]:
         return [stem.rpartition("/")[0] for stem in stems]
 
     def stop(*_: object) -> None:
-        remedy = "it has repeats inside of repeats, such as (a+)+; write it without"
+        remedy = "it has nested repeats, such as (a+)+; write it without them"
         raise UserError(
             f"params.yaml: split.group_by = {group_by!r}: the pattern takes more than {SECONDS} seconds; {remedy}"
         )
@@ -49,7 +49,7 @@ def group_names(stems: Sequence[str], group_by: str) -> list[str]:
 def check_names(names: Sequence[str], group_by: str) -> None:
     """Raises UserError when groups are asked for and no image is in any."""
     if group_by not in ("photo", "none") and not any(names):
-        what = "no image lies in a sub-folder of its class" if group_by == "folder" else "matches no path"
+        what = "no image is in a sub-folder of its class" if group_by == "folder" else "matches no path"
         remedy = "a pattern is searched in the path below the class folder, such as anna/0001"
         raise UserError(f"params.yaml: split.group_by = {group_by!r}: {what}; {remedy}; or set photo")
 

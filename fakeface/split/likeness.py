@@ -2,7 +2,7 @@
 
 A picture becomes 32x32 grey levels, less their mean nearby and divided by their contrast nearby (local contrast
 normalisation): neither light nor colour counts, nor the layout that all portraits share. What is compared is the correlation of
-two such fields. docs/data.md says how well that tells twins from strangers.
+two such fields. docs/data.md says how well that tells twins from other pairs.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,7 +14,7 @@ from scipy.ndimage import correlate1d
 from fakeface.core.progress import progress
 
 SIDE = 32  # pixels
-LENGTH = 1000.0  # of a descriptor; its whole numbers lie in -127 to 127, mostly within 100
+LENGTH = 1000.0  # of a descriptor; its whole numbers are from -127 to 127, mostly within 100
 # Correlations from which on two pictures are of one photo: where their names say so too, and where nothing else does.
 NAMED, UNNAMED = 0.4, 0.65
 MIRROR = np.float32(

@@ -31,7 +31,7 @@ def proposals(stems: Sequence[str], labels: np.ndarray) -> tuple[np.ndarray, lis
 
     Returns:
         int64 [P, 2] rows (real, fake), by fake; for each pair in which way the names go together: the fake's folder, and what
-        its name has besides the photo's.
+        its name has in addition to the photo's.
     """
     split = [_split(stem) for stem in stems]
     for label in (0, 1):

@@ -1,4 +1,4 @@
-"""Which images come from one photo. A fake made from a real photo is its twin: both belong on one side of a split."""
+"""Which images come from one photo. A fake made from a real photo is its twin: both belong in the same split."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Who goes into train, val and test: whole groups at random, so that no photo stands on two sides."""
+"""Which images go into train, val and test: whole groups at random, so that no photo is in two splits."""
 
 import itertools
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ def class_sizes(
     train, all others to test. In the last two, `val` is the fraction cut off the training images. `folders`: 0, they say.
 
     Args:
-        available: images of real and fake at hand; `names`: their folders, for the message.
+        available: number of real and fake images; `names`: their folders, for the message.
 
     Raises:
         UserError: a class has fewer images than the protocol asks for, or a split would stay empty.
@@ -102,13 +102,13 @@ def keep_given(stems: Sequence[str], labels: np.ndarray, groups: np.ndarray, val
     """The split that folders called train, val and test say: str [N]. Without val that fraction of train becomes it, by groups.
 
     Raises:
-        UserError: an image lies in none of them, or train or test is missing.
+        UserError: an image is in none of them, or train or test is missing.
     """
     split = np.array([given_split(stem)[0] for stem in stems], dtype=object)
     outside = [stem for stem, name in zip(stems, split, strict=True) if not name]
     missing = {"train", "test"} - set(split)
     if outside or missing:
-        what = f"{outside[0]} lies in none of them" if outside else f"there is no {' and no '.join(sorted(missing))}"
+        what = f"{outside[0]} is in none of them" if outside else f"there is no {' and no '.join(sorted(missing))}"
         raise UserError(
             f"split.protocol folders needs folders train and test, perhaps val, above or below the class folders: {what}"
         )
@@ -140,7 +140,7 @@ def check_filled(labels: np.ndarray, split: np.ndarray, sizes: np.ndarray, large
         if min(got) == 0:
             raise UserError(
                 f"{name} would have {got[0]} real and {got[1]} fake images: groups stay whole, the largest has {largest} images; "
-                "add faces of others, or change split.train, val, test, group_by or hash_distance in params.yaml"
+                "add faces of other people, or change split.train, val, test, group_by or hash_distance in params.yaml"
             )
         if got != row.tolist():
             notes.append(
@@ -164,7 +164,7 @@ def thin(stems: Sequence[str], labels: np.ndarray, splits: np.ndarray, source: n
     val = min(len(np.unique(source[(splits == "val") & (labels == label)])) for label in (0, 1))
     if 0 < val < ENOUGH_GROUPS:
         notes.append(
-            f"val has {val} photos or groups of a class, and {ENOUGH_GROUPS} are needed to tell a detector from guessing: every "
+            f"val has {val} photos or groups of a class, but {ENOUGH_GROUPS} are needed to tell a detector from guessing: every "
             "verdict will be unsure; add images, raise split.val, or set split.group_by: photo if they are not persons"
         )
     first = np.array([given_split(stem)[1].partition("/")[0] if "/" in given_split(stem)[1] else "" for stem in stems])
@@ -177,6 +177,6 @@ def thin(stems: Sequence[str], labels: np.ndarray, splits: np.ndarray, source: n
     if missing:
         notes.append(
             f"no test image of these sub-folders of the fakes: {', '.join(map(printable, missing))}; if they are generators, "
-            "nothing will be known of them: set split.group_by: photo"
+            "they will not be measured: set split.group_by: photo"
         )
     return notes

@@ -1,7 +1,7 @@
 """Logging while a stage runs. MLflow is a view of what DVC owns: no stage fails because of it, and none waits long for it.
 
-mlflow is imported and called by one thread beside the stage, in the order of the calls; the stage waits at its end alone. What
-could not be logged until then `fakeface publish` logs.
+mlflow is imported and called by a second thread, in the order of the calls; the stage waits only at its end. `fakeface publish`
+logs what could not be logged until then.
 """
 
 import json
@@ -21,12 +21,12 @@ from fakeface.tracking.store import import_mlflow, open_store, over_network, pro
 
 SERVER = 6.0  # seconds that the stage waits at its end for a store that is open, or for a server
 LOCAL = 120.0  # and for the import and a SQLite file that is being made: never endless, but slow on a busy machine
-PATIENCE = 60.0  # seconds in which a store that cannot be opened is tried again, while the stage goes on
+PATIENCE = 60.0  # seconds in which a store that cannot be opened is tried again, while the stage continues
 Action = Callable[[Any, str], Any]  # gets the client and the experiment
 
 
 class Worker:
-    """One thread that does what it is given, in order; the first error is said once, and ends it."""
+    """One thread that does what it is given, in order; the first error is reported once, and ends it."""
 
     def __init__(self) -> None:
         self.actions: SimpleQueue[Action | None] = SimpleQueue()
@@ -34,7 +34,7 @@ class Worker:
         self.said = False
         # `ready`: what is this machine's own work at the start, see LOCAL, is over
         self.ready, self.closing, self.done = threading.Event(), threading.Event(), threading.Event()
-        set_environment()  # not in the thread: the environment is not safe to change beside other threads
+        set_environment()  # not in the thread: the environment is not safe to change while other threads run
         # a daemon: Python does not wait at its end for a server that never answers
         threading.Thread(target=self._work, name="mlflow", daemon=True).start()
 
@@ -92,7 +92,7 @@ class Worker:
         if not self.said:
             self.said = True
             print(
-                f"note: MLflow tracking stopped ({' '.join(reason.split())[:200]}); the stage goes on, "
+                f"note: MLflow tracking stopped ({' '.join(reason.split())[:200]}); the stage continues, "
                 "and `fakeface publish` logs what is missing",
                 file=sys.stderr,
             )
@@ -104,7 +104,7 @@ class TrainingRun:
     Without `base.tracking` mlflow is not imported.
 
     Args:
-        sections: of params.yaml that it shows, beside `base` and `split`.
+        sections: of params.yaml that it shows, in addition to `base` and `split`.
     """
 
     def __init__(self, approach: str, params: Params, sections: tuple[str, ...]) -> None:
@@ -116,7 +116,7 @@ class TrainingRun:
         self.known: set[int] = set()  # epochs that the run has from before an interruption
 
     def start(self, key: str, facts: dict[str, Any]) -> None:
-        """Begins the run, or goes on with the one that carries this key: a training is one run, however often it is killed."""
+        """Begins the run, or continues the one that has this key: a training is one run, however often it is killed."""
         if not self.enabled:
             return
         self.worker = Worker()
@@ -187,7 +187,7 @@ def scoring(stage: str, params: Params) -> Iterator[None]:
 
 def _log_scores(client: Any, experiment: str, stage: str) -> None:
     metrics = read_json(Path(runs.FOUND[stage]))
-    for approach in APPROACHES:  # figures of sub-folders stand beside them
+    for approach in APPROACHES:  # the file also has figures of sub-folders
         model = metrics[approach]["model_sha256"]
         for run in client.search_runs([experiment], f"tags.model_sha256 = '{model}'"):
             if runs.log_figures(client, run, runs.figures(stage, approach, metrics)):

@@ -1,7 +1,7 @@
 """What DVC knows of trainings that are done: the stages in dvc.lock of the working tree, of past commits and of experiments.
 
-Nothing is believed that dvc.lock does not vouch for: a file or folder of the working tree counts only with the lock's hash, and
-figures count only where they name this lock's model.
+Only what dvc.lock confirms is used: a file or folder of the working tree counts only with the lock's hash, and figures count only
+if they name this lock's model.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ Entry = dict[str, Any]  # a stage in dvc.lock: cmd, deps, params, outs
 
 
 class NotThere(Exception):
-    """An output of a lock cannot be had, or what lies in its place is another one; the message says which."""
+    """An output of a lock is not available, or another one is in its place; the message says which."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class State:
         try:
             path, _ = self.out(stage, approach)
             if not self.rev and Path(path).is_dir():
-                self.folder(stage, approach, None)  # raises where the model beside the card is not the lock's
+                self.folder(stage, approach, None)  # raises if the model next to the card is not the lock's
             files["card.json"] = self.text(f"{path}/card.json")
             training.card = json.loads(files["card.json"])
             training.figures |= runs.cost(self.text(f"reports/cost/{approach}.json"), training.card)
@@ -132,7 +132,7 @@ class State:
 
 
 def training_key(entry: Entry) -> str:
-    """32 hex digits of a training: what it rests on (dependencies, parameters) and what it made, by their hashes."""
+    """32 hex digits of a training: what it depends on (dependencies, parameters) and what it made, by their hashes."""
     rests_on = {side: {one["path"]: one["md5"] for one in entry.get(side, [])} for side in ("deps", "outs")}
     known = {**rests_on, "params": entry.get("params", {})}
     return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:32]

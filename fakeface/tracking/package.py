@@ -1,7 +1,7 @@
 """A detector as MLflow's pyfunc model: its code, its checkpoint and what to install; nothing that is unpickled.
 
-The code goes with the model, since `fakeface` is on no package index: a requirement of that name would be an invitation to
-whoever registers it there.
+The code goes with the model, since `fakeface` is on no package index: somebody could
+register a package of that name.
 """
 
 import shutil
@@ -24,7 +24,7 @@ def save_detector(folder: Path, checkpoint: Path, card: dict[str, Any]) -> None:
     """Writes the model's folder, as MLflow loads and serves it, from a checkpoint folder and its card."""
     import mlflow
 
-    # without warnings: MLflow wants an example beside the signature
+    # without warnings: MLflow wants an example in addition to the signature
     with TemporaryDirectory() as temporary, warnings.catch_warnings(action="ignore"):
         code = Path(temporary, PACKAGE.name)
         shutil.copytree(PACKAGE, code, ignore=_left_out)
@@ -42,7 +42,9 @@ def save_detector(folder: Path, checkpoint: Path, card: dict[str, Any]) -> None:
 def requirements(network: str, faces: bool = False) -> list[str]:
     """What pip must install to score with a network, in the versions that are installed here. `faces`: and to find faces."""
     names = [*REQUIRED, *BUILT_BY.get(network, []), *FINDER * faces]
-    return [f"{name}=={version(name).partition('+')[0]}" for name in names]  # +cu128 and the like are on no index
+    return [
+        f"{name}=={version(name).partition('+')[0]}" for name in names
+    ]  # local versions such as +cu128 are on no index
 
 
 def _left_out(folder: str, names: list[str]) -> Collection[str]:

@@ -1,9 +1,9 @@
 """Rebuilds MLflow's view from what DVC keeps: every training in a dvc.lock becomes one run, also where the stage came from
-DVC's cache, from another machine, or logged to a store that is gone.
+DVC's cache, from another machine, or logged to a store that was deleted.
 
-A run is found by its tag `training_key`, the hash of what the training rests on and made. A run that was logged live gets the
-tag here, by its model and parameters. Nothing is locked, for a server knows no clone's locks: whoever makes a run or a version
-looks again afterwards, and of two the older one stays.
+A run is found by its tag `training_key`, the hash of what the training depends on and made. A run that was logged live gets the
+tag here, by its model and parameters. Nothing is locked, since a server knows no clone's locks: after making a run or a
+version, each process looks again, and of two the older one stays.
 """
 
 from collections.abc import Iterable
@@ -150,7 +150,7 @@ def _register(client: Any, experiment: str, tree: State, margin: float) -> str:
 
 
 def _restore(client: Any, experiment: str, tree: State, lost: dict[str, str], copies: Path) -> str:
-    """Registers and crowns a champion anew, from the first lock that has its model; a line, empty where none has."""
+    """Registers a lost champion again, from the first lock that has its model; a line, empty if none has."""
     approach = lost["approach"]
     for state in chain([tree], past_commits(), experiments()):
         try:

@@ -1,7 +1,7 @@
 """The registered model `fakeface`: its versions are detectors of this project, its alias `champion` the one to use.
 
 Val alone decides. A version comes from the working tree's dvc.lock only, never from an experiment or a past commit: what a sweep
-tried becomes a version when somebody applies it and publishes. Who the champion is stands in git too (`KEPT`), so that a store
+tried becomes a version when somebody applies it and publishes. The champion's name is in git too (`KEPT`), so that a store
 that is made again has the same one; version numbers and other versions are the store's own.
 """
 
@@ -157,7 +157,7 @@ def fetched(uri: str) -> Iterator[Path]:
     The store is the one that `store.open_store` would open; none is made.
 
     Raises:
-        UserError: there is no store, no such version, or it is none of fakeface's.
+        UserError: there is no store, no such version, or it is not from fakeface.
     """
     require_store(uri)
     store = address()

@@ -36,7 +36,7 @@ BATCH = 900  # metrics; MLflow takes 1000 at once
 
 @dataclass
 class Training:
-    """What is known of one training; what is not, as long as it runs or where the model is not at hand, is empty.
+    """What is known of one training; what is not known, while it runs or without its model, is empty.
 
     Attributes:
         params: by dotted name.

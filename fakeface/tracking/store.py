@@ -29,8 +29,8 @@ SHOWN = [
 COLUMNS = [f"metrics.`{name}`" for name in (*SHOWN, "cost/minutes")] + ["tags.`network`"]
 STATE = {"selectedColumns": COLUMNS, "columnOrder": COLUMNS, "columnWidths": dict.fromkeys(COLUMNS, 145)}  # pixels
 EXPERIMENT_TAGS = {
-    "mlflow.note.content": "Real or computer-made faces: a run for each training. val/kept_accuracy chooses, "
-    f"test/{HEADLINE} judges; val/accuracy and val/loss are curves with one step an epoch. docs/track.md names every figure.",
+    "mlflow.note.content": "Real or computer-made faces: one run per training. val/kept_accuracy chooses the approach, "
+    f"test/{HEADLINE} judges it; val/accuracy and val/loss are curves with one step per epoch. See docs/track.md.",
     # What MLflow's page itself writes for a saved view; with the same content at every call the tag is written once.
     f"mlflow.sharedViewState.{VIEW}": json.dumps(
         {"name": "trainings", "createdAt": 0, "updatedAt": 0, "state": json.dumps(STATE)}
@@ -83,7 +83,7 @@ def over_network() -> bool:
 
 
 def import_mlflow() -> None:
-    """Imports it, and keeps its libraries from printing what is said in one line elsewhere."""
+    """Imports it, and keeps its libraries from printing what is reported in one line elsewhere."""
     import logging
 
     set_environment()
@@ -124,7 +124,7 @@ def open_store() -> tuple[Any, str]:
         client = mlflow.MlflowClient(uri)
         experiment: Any = client.get_experiment_by_name(EXPERIMENT)
         if experiment is None:
-            # A server knows where its artifacts go; beside a SQLite file they go to the root, not to the working folder,
+            # A server knows where its artifacts go; with a SQLite file they go to the root, not to the working folder,
             # which a temporary experiment deletes.
             location = (root() / "mlruns").as_uri() if uri.startswith("sqlite:") else None
             with suppress(MlflowException):  # somebody else has just made it on the server
@@ -166,7 +166,7 @@ def _create_sqlite(uri: str) -> None:
     path = Path(url.database or "")
     if url.get_backend_name() != "sqlite" or not path.name or (path.exists() and path.stat().st_size):
         return
-    partial = path.with_name(path.name + ".partial")  # a folder, for SQLite keeps its journal beside the file
+    partial = path.with_name(path.name + ".partial")  # a folder, for SQLite keeps its journal next to the file
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     MlflowClient(f"sqlite:///{partial / path.name}")
@@ -188,7 +188,7 @@ def _check_sqlite(uri: str) -> None:
 
 def _bring_home(uri: str, old: str) -> None:
     """Makes the root's own store point into the root's `mlruns/`: MLflow keeps absolute paths, and the store of a project that
-    was moved or copied would go on writing where the original is, or was. MLflow's client cannot change them."""
+    was moved or copied would continue to write where the original is, or was. MLflow's client cannot change them."""
     new = (root() / "mlruns").as_uri()
     if old == new:
         return

@@ -1,4 +1,4 @@
-"""What all training stages share: set up, train or go on training, and write checkpoint, history, metrics and cost."""
+"""What all training stages share: set up, train or resume, and write checkpoint, history, metrics and cost."""
 
 import time
 from collections.abc import Callable
@@ -34,7 +34,7 @@ class Task:
         train, val: its batches.
         section: of params.yaml, that names network, crop size and weights.
         assemble: makes the whole network of the trained model.
-        inputs: further files that the training rests on, beside the split.
+        inputs: further files that the training depends on, in addition to the split.
         views: of what an image's score is the mean, on val and ever after; needed where `val` holds whole images.
     """
 
@@ -51,7 +51,7 @@ class Tracker(Protocol):
     """Shows a training while it runs; none of its methods raises or waits."""
 
     def start(self, key: str, facts: dict[str, Any]) -> None:
-        """`key`: the same when an interrupted training goes on; `facts`: what the card says already."""
+        """`key`: the same when an interrupted training continues; `facts`: what the card says already."""
 
     def epoch(self, row: dict[str, float]) -> None:
         """A row of the history; after an interruption all rows come again."""
@@ -67,12 +67,12 @@ def train_approach(
     """Trains one approach and writes `models/<approach>/`, history.csv and metrics.json in `reports/train/<approach>/`, and
     `reports/cost/<approach>.json`.
 
-    No time or machine stands in the first three: the same parameters and data give the same bytes. The minutes go to the last one
-    (`keep_cost`). A training that was interrupted goes on after its last finished epoch. Of several processes the first writes.
+    The first three contain no time or machine: the same parameters and data give the same bytes. The minutes go to the last one
+    (`keep_cost`). An interrupted training continues after its last finished epoch. Of several processes the first writes.
 
     Args:
         prepare: makes the task, after the seeds are set.
-        sections: names of the params.yaml sections that shape the result, beside `base`.
+        sections: names of the params.yaml sections that shape the result, in addition to `base`.
 
     Raises:
         UserError: the loss is no longer finite, or something cannot be written.

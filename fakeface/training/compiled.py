@@ -1,4 +1,4 @@
-"""torch.compile for trainings that are long enough to repay it."""
+"""torch.compile for trainings that are long enough to gain from it."""
 
 from collections.abc import Callable
 
@@ -18,8 +18,8 @@ def compiled(
 ) -> Callable[[Tensor], Tensor]:
     """What computes the network's forward pass on a batch [B, ...] of `train`.
 
-    The compiler makes few kernels of what lies between convolutions, so numbers round otherwise; it chooses none by timing it, so
-    they are the same each time, also in a training that goes on. An epoch's last batch, if smaller, takes the plain network.
+    The compiler makes few kernels of what is between convolutions, so numbers round differently. It chooses none by timing it, so
+    they are the same each time, also in a resumed training. An epoch's last batch, if smaller, takes the plain network.
 
     Args:
         choice: `on`, `off`, or `auto`: on a GPU where one process has `REPAID` steps to go, counted from the first epoch.

@@ -18,7 +18,7 @@ WARM_UP = 3  # cuDNN and cuBLAS choose and allocate in their first calls
 
 
 def record(work: Callable[[], Outputs]) -> tuple[Outputs, Callable[[], None]]:
-    """Records what `work` starts on the GPU: its outputs, in memory that stays theirs, and a function that fills them anew."""
+    """Records what `work` starts on the GPU: its outputs, in memory that stays theirs, and a function that fills them again."""
     aside = torch.cuda.Stream()
     aside.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(aside):
@@ -35,7 +35,7 @@ class GraphedPasses:
     """`passes` for batches of the shape that comes first, recorded with it; another shape, as an epoch's last, runs as it is.
 
     Recording leaves no trace: buffers (BatchNorm's statistics) and random numbers are as before. What cannot be recorded
-    is said once and runs as it is.
+    is reported once and runs as it is.
 
     Args:
         passes: (x, y, images in the batch) -> tensors on the device; leaves gradients in the model's parameters and
@@ -86,6 +86,6 @@ class GraphedPasses:
                 buffer.copy_(value)
 
     def _clear(self) -> None:
-        """Gradients are made anew in each backward pass; a recorded one finds its own memory for them."""
+        """Gradients are allocated again in each backward pass; a recorded one finds its own memory for them."""
         for parameter in self.parameters:
             parameter.grad = None

@@ -58,7 +58,7 @@ def fit(
 
     Raises:
         NotFinite: the loss is no longer finite; the state after the epoch before stays in `resume`.
-        UserError: the processes would not go on from the same epoch.
+        UserError: the processes would not continue from the same epoch.
     """
     optimizer = make_optimizer([p for p in model.parameters() if p.requires_grad], section)
     optimizer.zero_grad(set_to_none=True)  # what a caller left there

@@ -1,4 +1,4 @@
-"""What a training came to: the figures of the epoch kept, doubts about it, and what it cost."""
+"""The result of a training: the figures of the kept epoch, doubts about it, and its cost."""
 
 import json
 from contextlib import suppress
@@ -10,7 +10,7 @@ from fakeface.detector.calibration import best_threshold, doubts, fit_temperatur
 from fakeface.images.store import Dataset
 from fakeface.training.resume import Progress
 
-EARLIER = 20  # models whose cost is remembered beside the last one's
+EARLIER = 20  # models whose cost is kept in addition to the last one's
 
 
 def final_metrics(result: Progress, dataset: Dataset) -> tuple[dict[str, float], dict[str, Any]]:

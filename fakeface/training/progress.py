@@ -1,4 +1,4 @@
-"""How far a training is: a bar in a terminal, a plain line now and then where there is none."""
+"""How far a training is: a bar in a terminal, otherwise a plain line now and then."""
 
 import sys
 import time

@@ -1,7 +1,7 @@
-"""What an interrupted training needs to go on: one file, written whole after each epoch, gone when the outputs stand.
+"""What an interrupted training needs to continue: one file, replaced after each epoch, removed when the outputs are written.
 
-It lies outside DVC's sight, in `.fakeface/resume/` at the project's root: a declared output that persists would switch DVC's
-run cache off, and would be continued after the parameters have changed. The name holds a key of everything that shapes
+DVC does not know of it; it is in `.fakeface/resume/` at the project's root: a declared output that persists would switch DVC's
+run cache off, and the training would resume from it after a change of parameters. The name holds a key of everything that shapes
 the training, so a changed parameter, image, weight or line of code never finds an old state.
 """
 
@@ -26,7 +26,7 @@ from torch.optim.lr_scheduler import LRScheduler
 import fakeface
 from fakeface.detector.checkpoints import save_tensors
 
-KEEP_DAYS = 14  # states of trainings that nobody went on with
+KEEP_DAYS = 14  # states of trainings that nobody continued
 Row = dict[str, float]
 
 
@@ -91,7 +91,7 @@ class ResumeFile:
     def save(self, progress: Progress, model: nn.Module, optimizer: Optimizer, schedule: LRScheduler) -> None:
         """Writes the state after an epoch; the one of the epoch before stays until this one is whole.
 
-        A GPU goes on with the next epoch meanwhile (`wait`); what cannot be written is said in the next call.
+        A GPU continues with the next epoch meanwhile (`wait`); what cannot be written is reported in the next call.
         """
         self.wait()
         tensors = {f"model.{name}": value for name, value in model.state_dict().items()}

@@ -1,6 +1,6 @@
 """Features of mean 0 and deviation 1 for the head that is trained on them, as for every linear probe.
 
-Gradient steps then change what comes of each feature at the same pace. Traces of generators lie in features that vary little:
+Gradient steps then change what comes of each feature at the same pace. Traces of generators are in features that vary little:
 without this, heads on CLIP did worse on generators that they had not seen (docs/results.md#how-recipe-clip-works).
 """
 

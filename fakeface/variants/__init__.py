@@ -1,1 +1,1 @@
-"""Trainings under another seed or split, beside the pipeline's own."""
+"""Trainings with another seed or split, in addition to the pipeline's own."""

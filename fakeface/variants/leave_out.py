@@ -1,4 +1,4 @@
-"""Detectors trained without one generator: their figures beside those of the full training."""
+"""Detectors trained without one generator: their figures next to those of the full training."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -25,7 +25,7 @@ def leave_out_figures(
     """
     keys = {
         generator: f"without {generator}" for generator in trainings
-    }  # beside `images`, as a generator may be called
+    }  # in addition to `images`, which may also be the name of a generator
     labels, source = test["label"].to_numpy(), test["source"].to_numpy(dtype=str)
     scores = {keys[name]: values for name, (values, _) in trainings.items()}
     thresholds = {keys[name]: threshold for name, (_, threshold) in trainings.items()}

@@ -1,7 +1,7 @@
 """The stage `variants`: the further trainings side by side with the pipeline's own.
 
-What a random split's leak is worth: an approach tested on photos it never saw, and trained and tested where a test image's photo
-may stand in train, mostly with the other label.
+The effect of a random split's leak: an approach tested on photos it never saw, compared with one trained where a test image's
+photo may be in train, mostly with the other label.
 """
 
 import statistics
@@ -37,7 +37,7 @@ def variants(params: Params) -> None:
     for folder in sorted(Path("reports/evaluate/variants").glob("*/*/")):
         if folder.relative_to("reports/evaluate/variants").as_posix() not in wanted:
             print(
-                f"note: {folder} belongs to a variant that params.yaml does not list; delete it, or your dvc.lock differs"
+                f"note: {folder} belongs to a variant that params.yaml does not list; delete it, otherwise dvc.lock will differ"
             )
     try:
         own = read_json("reports/evaluate/metrics.json")

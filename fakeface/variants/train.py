@@ -1,7 +1,7 @@
-"""The stage `variant`: one approach trained once more under one change, beside the pipeline.
+"""The stage `variant`: one approach trained once more with one change, in addition to the pipeline.
 
 The stages that the change touches run again in a folder of their own, laid out as a project; of what they make, only the scores
-of the test images are kept. An interrupted training goes on: its state lies at the project's root.
+of the test images are kept. An interrupted training continues: its state is at the project's root.
 """
 
 import io
@@ -189,6 +189,6 @@ def _run_stage(name: str, folder: Path, what: str) -> None:
     environ = os.environ | {"DVC_ROOT": str(root()), "DVC_STAGE": name, "PYTHONPATH": os.pathsep.join(code)}
     ended = subprocess.run([sys.executable, "-m", f"stages.{name}"], cwd=folder, env=environ).returncode
     if ended < 0:
-        raise UserError(f"{name}, {what}: was ended by signal {-ended}")
+        raise UserError(f"{name}, {what}: was terminated by signal {-ended}")
     if ended:
         sys.exit(ended)

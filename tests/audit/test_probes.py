@@ -183,7 +183,7 @@ def test_shares_and_the_widest_gap_name_the_difference():
         "PNG": {"real": 0, "fake": 0.75},
     }
     assert widest_gap(table).startswith("format (JPEG: 100 % of the reals, 25 % of the fakes)")
-    assert widest_gap(facts(JPEG, JPEG)) == "nothing that stands out"
+    assert widest_gap(facts(JPEG, JPEG)) == "no single property"
 
 
 def test_generators_are_probed_one_by_one_against_all_reals():

@@ -76,7 +76,7 @@ def test_persons_are_grouped_and_generators_are_not(folder, below):
     reals = [f"{below}{person}/{f}" for person in persons for f in FRAMES]
     fakes = [f"{below}{gan}/img_{k}" for gan in ("sfhq", "style-gan") for k in range(40)]
     (found,) = findings(reals, fakes)
-    value = re.fullmatch(r"set split\.group_by: '(.*)' in params\.yaml; leave .*", found.remedy)[1].replace("''", "'")
+    value = re.fullmatch(r"set split\.group_by: '(.*)' in params\.yaml, unless .*", found.remedy)[1].replace("''", "'")
     assert value == PEOPLE[folder]
     assert group_names([*reals, *fakes], value) == [person for person in persons for _ in FRAMES] + [""] * len(fakes)
 
@@ -110,4 +110,4 @@ def test_the_numbers_of_a_generator_are_no_recording_and_what_the_split_refuses_
     value = re.search("group_by: '(.*)' in", found.remedy)[1]
     assert group_names(["vid3_1", "fake_1"], value) == ["vid3_", ""]
     (found,) = findings([f"p{p}/{f}" for p in range(2) for f in range(30)], [str(k) for k in range(60)])
-    assert found.remedy.startswith("add faces of others, since with split.group_by: folder ")
+    assert found.remedy.startswith("add faces of other people, since with split.group_by: folder ")

@@ -292,7 +292,7 @@ def test_groups_that_the_split_would_refuse_are_said_and_not_set(faces):
         (faces / "1_fake/p1").mkdir(exist_ok=True)
         file.rename(faces / "1_fake/p1" / file.name)
     said = run("a")
-    assert "split.group_by: folder would keep each on one side, but " in said
+    assert "split.group_by: folder would keep each in one split, but " in said
     assert "images: groups stay whole, the largest has " in said
     assert setting("group_by") == "photo"
 
@@ -380,7 +380,7 @@ def test_hidden_files_of_a_list_are_left_out_and_said(faces):
     write_table("", lambda kind, i: "")
     with Path("a/list.csv").open("a") as file:
         file.write("\n0_real/._0001.jpg,real\n./__MACOSX/1.jpg,fake\n1_fake/.ipynb_checkpoints/1.jpg,fake\n")
-    assert "3 hidden files, such as 0_real/._0001.jpg, are never data: left out" in run("a/list.csv")
+    assert "3 hidden files, such as 0_real/._0001.jpg, are ignored" in run("a/list.csv")
     assert len(find_images("data/raw", "0_real", "1_fake")) == 8
 
 
@@ -455,8 +455,8 @@ LOST = {
     ),
     "one named": (
         ["ffhq-real/1.jpg", "sfhq/1.jpg", "stylegan/1.jpg"],
-        "ffhq-real is named real, but no folder beside it is named fake (found: ffhq-real, sfhq, stylegan); use --real ffhq-real "
-        "--fake sfhq, or another folder; if there are several, make them sub-folders of one folder named fake",
+        "ffhq-real is named real, but no folder next to it is named fake (found: ffhq-real, sfhq, stylegan); use --real "
+        "ffhq-real --fake sfhq, or another folder; if there are several, make them sub-folders of one folder named fake",
     ),
     "the other named": (["ai-fakes/1.jpg", "ffhq/1.jpg"], "(found: ai-fakes, ffhq); use --fake ai-fakes --real ffhq"),
     "two named": (

@@ -370,10 +370,10 @@ def test_the_remedy_for_a_whole_number_is_one_that_is_accepted(value):
 @pytest.mark.parametrize(
     ("budget", "answer"),
     [
-        ({"finetun": {}}, "'finetun' is no approach; did you mean finetune?"),
+        ({"finetun": {}}, "'finetun' is not a known approach; did you mean finetune?"),
         ({"all": {}}, "allowed here: scratch, extractor, finetune"),
-        ({"finetune": {"jpeg_66": 0.1}}, "'jpeg_66' is no perturbation; did you mean jpeg_65?"),
-        ({"finetune": {"clean": 0.1}}, "'clean' is no perturbation; "),
+        ({"finetune": {"jpeg_66": 0.1}}, "'jpeg_66' is not a known perturbation; did you mean jpeg_65?"),
+        ({"finetune": {"clean": 0.1}}, "'clean' is not a known perturbation; "),
     ],
 )
 def test_a_budget_for_what_does_not_exist_names_what_does(budget, answer):
@@ -391,8 +391,12 @@ def test_budgets_that_are_accepted(budget):
 @pytest.mark.parametrize(
     ("key", "value", "answer"),
     [
-        ("leak", ["finetun"], "leak.0: 'finetun' is no approach; did you mean finetune?"),
-        ("leak", ["finetune", "all"], "leak.1: 'all' is no approach; allowed here: scratch, extractor, finetune"),
+        ("leak", ["finetun"], "leak.0: 'finetun' is not a known approach; did you mean finetune?"),
+        (
+            "leak",
+            ["finetune", "all"],
+            "leak.1: 'all' is not a known approach; allowed here: scratch, extractor, finetune",
+        ),
         ("leak", ["scratch", "scratch"], "leak: 'scratch' is listed twice"),
         ("leave_out", ["all", "sg2"], "leave_out: all means every generator: list it alone"),
         ("leave_out", ["sg2", "sg2"], "leave_out: 'sg2' is listed twice"),
@@ -491,13 +495,13 @@ def test_five_crops_of_the_whole_image_are_refused():
             "features",
             "network",
             "clip_vit_b16",
-            "features.weights = imagenet: there are none for clip_vit_b16; set openai",
+            "features.weights = imagenet: not available for clip_vit_b16; set openai",
         ),
         (
             "train_finetune",
             "weights",
             "openai",
-            "weights = openai: there are none for efficientnet_lite0; set imagenet",
+            "weights = openai: not available for efficientnet_lite0; set imagenet",
         ),
         ("train_finetune", "tune", "layernorm", "train_finetune.tune = 'layernorm': must be 'all', 'norm' or 'head'"),
     ],

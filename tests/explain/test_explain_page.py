@@ -96,7 +96,7 @@ def test_what_all_get_wrong_comes_first_and_is_marked():
     assert not any(path in first for path in PATHS[[0, 2, 6]])
     assert f"<strong>{half[1]:.3f}</strong>" in first
     assert text.count("wrong in every approach") == 2 * 4
-    assert "None: at least one approach is right about each image" in html(RIGHT, 1 - RIGHT)
+    assert "None: at least one approach classifies each image correctly" in html(RIGHT, 1 - RIGHT)
 
 
 def test_errors_beyond_the_limit_are_counted_and_their_file_is_named():

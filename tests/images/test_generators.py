@@ -50,7 +50,7 @@ def test_the_first_level_at_which_fakes_differ_is_their_generator(paths, wanted)
         (
             ["sg2", "stra"],
             ["star", "sg2"],
-            "evaluate.leave_out: 'stra' is no generator of data/raw; did you mean star?",
+            "evaluate.leave_out: 'stra' is not a generator in data/raw; did you mean star?",
         ),
         (["x"], ["a\x1b", "b"], "allowed here: a\\x1b, b"),
     ],

@@ -78,7 +78,7 @@ def test_each_file_of_a_data_folder_is_decoded_or_named_with_its_reason(corpus):
     for case in corpus:
         result = results[case.name]
         reason = str(result) if isinstance(result, BadImage) else ""
-        words = "outside" if case.outside else case.words if case.text else "no manifest can hold"
+        words = "outside" if case.outside else case.words if case.text else "a manifest cannot hold"
         assert words in reason, case.name
         assert bool(words) == bool(reason), f"{case.name}: {reason}"
         assert printable(reason) == reason
@@ -288,7 +288,7 @@ def test_the_data_folder_may_be_a_link_but_no_class_folder_may_lead_out_of_it(tm
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "0_real").symlink_to("../there/0_real")
     (tmp_path / "other" / "1_fake").mkdir()
-    with pytest.raises(UserError, match=r"is a link out of the data folder; set split\.data"):
+    with pytest.raises(UserError, match=r"is a link to a place outside the data folder; set split\.data"):
         find_images(tmp_path / "other", "0_real", "1_fake")
 
 

@@ -320,7 +320,7 @@ def rewrite(folder, column, value):
 @pytest.mark.parametrize(("column", "value"), [("label", 2), ("label", "real"), ("label", ""), ("split", "tset")])
 def test_manifest_with_a_label_or_split_that_there_is_not_is_refused(folder, column, value):
     rewrite(folder, column, value)
-    with pytest.raises(UserError, match=r"manifest\.csv: has a label or a split"):
+    with pytest.raises(UserError, match=r"manifest\.csv: has an unknown label or split"):
         Dataset.open(folder)
 
 
@@ -392,7 +392,7 @@ def test_memory_for_features_stays_flat_however_many_there_are(tmp_path):
         (np.ones((4, 2, 6), np.float32), "does not fit the split"),
         (np.ones((4, 2, 5), np.float64), "is not float32"),
         (np.ones((2, 5), np.float32), "is not float32"),
-        (np.array([[[{}]]], dtype=object), "no whole features"),
+        (np.array([[[{}]]], dtype=object), "the features are missing or incomplete"),
     ],
 )
 def test_features_that_were_tampered_with_are_refused(folder, features, train, words):
@@ -406,8 +406,8 @@ def test_features_that_were_tampered_with_are_refused(folder, features, train, w
 def test_features_that_are_gone_or_cut_short_are_refused(folder, features, name):
     data = (features / name).read_bytes()
     (features / name).write_bytes(data[: len(data) // 2])
-    with pytest.raises(UserError, match=r"no whole features|another split|does not fit"):
+    with pytest.raises(UserError, match=r"the features are missing or incomplete|another split|does not fit"):
         Dataset.open(folder).features(features)
     (features / name).unlink()
-    with pytest.raises(UserError, match="no whole features"):
+    with pytest.raises(UserError, match="the features are missing or incomplete"):
         Dataset.open(folder).features(features)

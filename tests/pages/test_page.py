@@ -48,7 +48,7 @@ def test_the_page_begins_with_the_verdict_and_shows_the_copies(found, words):
     text = html(probes(**found))
     body = text[text.index("<body>") :]
     assert words in body[: body.index("<h2>")]
-    assert "beside 1_fake/1.jpg" in body
+    assert "next to 1_fake/1.jpg" in body
 
 
 @pytest.mark.parametrize("name", ["metadata", "file_size"])
@@ -118,7 +118,7 @@ def test_pictures_are_images_in_the_text():
 
 def test_maps_show_both_classes_and_their_difference():
     figure = maps(np.random.default_rng(0).normal(size=(2, 8, 8)), "levels", centred=True)
-    assert [axis.get_title() for axis in figure.axes[:3]] == ["real", "fake", "fake less real"]
+    assert [axis.get_title() for axis in figure.axes[:3]] == ["real", "fake", "fake minus real"]
 
 
 def test_one_generator_that_its_files_give_away_is_named_among_others():

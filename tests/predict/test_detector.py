@@ -50,7 +50,7 @@ def test_another_approach_never_answers_for_a_missing_one(root):
     (root / "models" / "extractor").rename(root / "elsewhere")
     open_detector()  # no project here that says what there should be
     (root / "params.yaml").touch()
-    with pytest.raises(UserError, match=r"models/extractor: not there.*--model scratch"):
+    with pytest.raises(UserError, match=r"models/extractor: missing.*--model scratch"):
         open_detector()
     open_detector("scratch")
 

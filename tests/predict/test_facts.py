@@ -42,16 +42,16 @@ def root(tmp_path):
 
 def test_of_this_very_model_all_is_said(root):
     found = facts(CARD, root)
-    assert found.short == "Judged by scratch, which called 93.0 % of 100 test pictures right."
+    assert found.short == "Judged by scratch, which classified 93.0 % of 100 test pictures correctly."
     assert "70 real and 80 computer-made pictures from data/raw." in found.trained
-    assert "93.0 % right (95 % interval 88.0 to 95.0 %)" in found.errors[0]
-    assert found.errors[1] == "It called 4 of 40 real ones fake and 3 of 60 fake ones real."
+    assert "93.0 % correctly (95 % interval 88.0 to 95.0 %)" in found.errors[0]
+    assert found.errors[1] == "It called 4 of 40 real pictures fake and 3 of 60 fake ones real."
     assert found.warning == ""
 
 
 def test_what_it_sees_of_a_photo_is_said(root):
     assert "sees the middle 96 x 96 pixels of a photo scaled to 128." in facts(CARD, root).trained
-    own = "of 128 x 128 that are cut out of a larger photo around the face, not scaled."
+    own = "of 128 x 128 cut from a larger photo around the face, without scaling."
     assert own in facts(CARD | {"pixels": "native"}, root).trained
     assert "sees the middle and the four corners, each 96 x 96 pixels" in facts(CARD | {"score_crops": 5}, root).trained
 
@@ -84,7 +84,7 @@ def test_another_checkpoint_of_the_same_split_has_no_figures_here(root):
 
 def test_of_another_split_not_even_the_training_images_are_said(root):
     found = facts(CARD | {"data_hash": "other"}, root)
-    assert found.trained.endswith("On which pictures it was trained is not known here.")
+    assert found.trained.endswith("Which pictures it was trained on is not known here.")
 
 
 @pytest.mark.parametrize("data_hash", ["abc", "other"])

@@ -104,12 +104,12 @@ def test_a_pictures_name_is_safe_on_any_disk(name, number, face):
 )
 def test_an_address_is_said_to_be_one(tree, name):
     (entry,) = entries([name])
-    assert entry.problem == "is an address, and none is fetched; save the picture, and name its file"
+    assert entry.problem == "is an address, and nothing is downloaded; save the picture, and give its path"
 
 
 @pytest.mark.parametrize("name", ["file:///tmp/a.jpg", "File:a.jpg"])
 def test_an_address_of_a_file_has_a_path(tree, name):
-    assert next(entries([name])).problem.endswith("write its path alone")
+    assert next(entries([name])).problem.endswith("give its path alone")
 
 
 @pytest.mark.parametrize("name", ["data:1.jpg", "a:b.jpg", "C:\\a.jpg", "x/https://y.jpg"])

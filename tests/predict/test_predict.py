@@ -126,7 +126,7 @@ def test_what_cannot_be_read_is_named_and_the_others_are_answered(root, capsys):
     ):
         assert words in line
     assert ask("faces") == 1
-    assert "note: faces: 1 files of other kinds left out" in capsys.readouterr().err
+    assert "note: faces: 1 files of other types ignored" in capsys.readouterr().err
 
 
 def test_output_is_written_whole_in_the_format_of_its_suffix(root, capsys):
@@ -297,11 +297,11 @@ def test_max_megapixels_of_params_yaml_is_obeyed(root, capsys):
     [
         (100, 100, ""),
         (140, 120, ""),
-        (160, 101, "cut to its middle square"),
+        (160, 101, "cropped to the middle square"),
         (99, 100, "enlarged to 100"),
         (250, 210, "reduced to 100"),
-        (900, 300, "cut to its middle square, reduced to 100"),
-        (50, 200, "cut to its middle square, enlarged to 100"),
+        (900, 300, "cropped to the middle square, reduced to 100"),
+        (50, 200, "cropped to the middle square, enlarged to 100"),
     ],
 )
 def test_a_picture_that_is_no_square_of_the_detectors_size_is_told_so(width, height, words):
@@ -315,7 +315,7 @@ def test_a_picture_that_is_no_square_of_the_detectors_size_is_told_so(width, hei
     ("width", "height", "words"),
     [
         (150, 120, []),
-        (900, 300, ["900 x 300 pixels: cut to 100 x 100 of them"]),
+        (900, 300, ["900 x 300 pixels: cropped to 100 x 100"]),
         (90, 90, ["90 x 90 pixels: enlarged to 100"]),
     ],
 )

@@ -49,7 +49,7 @@ def test_what_cannot_be_read_is_said_and_the_rest_is_answered():
     assert [score is None for score in table["score"]] == [True, False, True, True, True, True, True]
     for problem, words in zip(
         table["problem"],
-        ["empty", "", "NoneType", "float", "no base64", "damaged", "no base64"],
+        ["empty", "", "NoneType", "float", "not base64", "damaged", "not base64"],
         strict=True,
     ):
         assert words in problem

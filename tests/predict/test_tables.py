@@ -113,7 +113,7 @@ def test_a_table_reads_like_this():
 
 def test_a_narrow_terminal_gets_a_block_a_row(monkeypatch):
     monkeypatch.setenv("COLUMNS", "40")
-    note = "1200 x 800 pixels: cut to its middle square, reduced to 256; as JPEG 75: real"
+    note = "1200 x 800 pixels: cropped to the middle square, reduced to 256; as JPEG 75: real"
     rows = [{"path": "face.jpg", "score": 0.98765, "verdict": "unsure", "problem": "", "note": note}]
     rows += [{"path": "x", "score": None, "verdict": "", "problem": "is empty", "note": ""}]
     text = written("table", rows, Terminal()).split("\n")

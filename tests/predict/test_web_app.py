@@ -78,7 +78,7 @@ def test_the_answers_are_those_of_judge_and_have_both_pictures(predictor):
 
 def test_a_doubt_is_said_with_its_reason_and_a_strip_with_its_cut(predictor, monkeypatch):
     (one,) = answers(predictor, [("a.png", photo(1, size=(300, 100)))])
-    assert one.note == "300 x 100 pixels: cut to its middle square"
+    assert one.note == "300 x 100 pixels: cropped to the middle square"
     monkeypatch.setattr(predictor, "card", predictor.card | {"threshold": one.score})
     (doubtful,) = answers(predictor, [("a.png", photo(1))])
     assert doubtful.verdict == "unsure"
@@ -90,7 +90,7 @@ def test_what_a_file_says_of_itself_is_shown_as_text_and_is_no_proof(app):
     info.add_text("parameters", "<script>alert(1)</script>")
     Image.new("RGB", (100, 100)).save(file, "PNG", pnginfo=info)
     page = send(app, ("a.png", file.getvalue())).text
-    assert "says of itself: PNG text parameters: &lt;script&gt;alert(1)&lt;/script&gt;. That is no proof" in page
+    assert "metadata says: PNG text parameters: &lt;script&gt;alert(1)&lt;/script&gt;. That is no proof" in page
     assert "of itself" not in send(app, ("a.png", photo(1))).text
 
 

@@ -35,11 +35,11 @@ def test_it_answers_on_this_machine_until_ctrl_c(folder):
     )  # fmt: skip
     line = process.stdout.readline()
     url = line.split()[2]
-    assert line == f"scratch at {url} (Ctrl-C ends it)\n"
+    assert line == f"scratch at {url} (Ctrl-C stops it)\n"
     assert url.startswith("http://127.0.0.1:")
     with urllib.request.urlopen(url, timeout=60) as page:  # noqa: S310
         text = page.read().decode()
-    assert "how often it errs is not known here" in text
+    assert "its error rates are not known here" in text
     process.send_signal(signal.SIGINT)
     assert process.wait(60) == 0
     assert process.stderr.read() == ""

@@ -69,20 +69,20 @@ def test_false_alarms_are_those_of_the_interval_by_hand(card):
     figures.loc[mask, ["value", "low", "high"]] = [0.95, 0.9, 0.98]
     text = model_card(card, "data/raw", split, figures, robustness)
     # 1000 pictures, 10 of them fake: one in ten of the 990 others
-    assert "Up to 10.0 % of the reals" in text
-    assert "up to 99 reals would be called fake" in text
-    assert "| reals called real, there | 0.950 (0.900 to 0.980) |" in text
+    assert "up to 10.0 % of the reals" in text
+    assert "up to 99 of the reals would also be called fake" in text
+    assert "| reals called real at the val threshold | 0.950 (0.900 to 0.980) |" in text
     figures.loc[mask, ["low", "high"]] = float("nan")
-    assert "Up to 5.0 % of the reals" in model_card(card, "data/raw", split, figures, robustness)
+    assert "up to 5.0 % of the reals" in model_card(card, "data/raw", split, figures, robustness)
 
 
 def test_of_own_data_it_asks_whose_faces_they_are_and_of_the_sample_it_forbids_photos(card):
     split, *rest = reports()
     own, sample = (model_card(card | {"drawings": drawn}, "data/raw", split, *rest) for drawn in (False, True))
-    assert "To be told by whoever trained it" in own
+    assert "To be filled in by whoever trained it" in own
     assert "drawn by code" not in own
-    assert "Do not point this model at a photo of a person" in sample
-    assert "To be told" not in sample
+    assert "Do not use this model on a photo of a person" in sample
+    assert "To be filled in" not in sample
 
 
 def test_what_is_no_better_than_guessing_is_called_so_first(card):
@@ -117,7 +117,7 @@ def test_what_is_missing_is_named(tmp_path, monkeypatch, card):
     folder = tmp_path / "models" / card["approach"]
     folder.mkdir(parents=True)
     (folder / "card.json").write_text(json.dumps(card))
-    with pytest.raises(UserError, match=r"reports/split/summary.json: is not there; run `dvc repro`"):
+    with pytest.raises(UserError, match=r"reports/split/summary.json: is missing; run `dvc repro`"):
         card_of(card["approach"], "data/raw")
     for name in ("split/summary.json", "evaluate/figures.csv", "robustness/metrics.json"):
         (tmp_path / "reports" / name).parent.mkdir(parents=True)

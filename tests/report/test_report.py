@@ -144,7 +144,7 @@ def test_val_chooses_and_test_has_no_say():
     assert best_on_val({"a": all_fake, "b": uneven}) == "b"
     told = answer(results(cards={"scratch": card(0.9), "extractor": card(0.97), "finetune": card(0.95)}))
     assert told["best"] == "extractor"
-    assert told["standing"] == "val misled"
+    assert told["standing"] == "val chose wrongly"
     assert told["verdict"].startswith("on the test set finetune and scratch did better") or told["verdict"].startswith(
         "on the test set scratch and finetune did better"
     )
@@ -164,7 +164,7 @@ def test_what_cannot_be_told_apart_is_said_plainly():
 def test_a_tie_on_val_is_said():
     cards = {"scratch": card(0.97, 0.1), "extractor": card(0.9), "finetune": card(0.97, 0.2)}
     assert answer(results(cards=cards))["ties"] == "finetune"
-    assert "level with finetune; the lower val loss decides" in html(cards=cards)
+    assert "equal to finetune; the lower val loss decides" in html(cards=cards)
 
 
 @pytest.mark.parametrize(
@@ -234,7 +234,7 @@ def test_what_must_be_said_before_any_figure_is(changed, words):
         {"figures", "cards"} & set(changed)
     )
     assert words not in html()
-    assert "First of all." not in html()
+    assert "Read this first." not in html()
 
 
 SHARES = {"recall": 0.75, "recall_low": 0.5, "recall_high": 0.9, "balanced_accuracy": 0.7, "roc_auc": 0.8}
@@ -312,7 +312,7 @@ def test_what_was_trained_without_a_generator_is_beside_what_was_trained_on_all(
     assert [cell["auc"]["value"] for cell in table["rows"][1]["cells"]] == ["0.800", "0.400"]
     assert table["rows"][1]["cells"][1]["share"]["value"] == "70.0"
     text = html(leave_out=found)
-    assert "AUC 0.400 on average, 0.400 at worst" in text
+    assert "AUC on what was left out 0.400 on average, 0.400 at worst" in text
     assert '<th class="number">&lt;b&gt;</th>' in text
     assert "Trained without a generator" not in html()
 
@@ -337,13 +337,13 @@ def test_a_detector_that_guesses_cannot_fall():
 
 def test_false_alarms_are_counted_where_fakes_are_rare():
     # at least 86 % of the reals are right: 0.14 of 990 reals
-    assert "up to 139 reals would be called fake" in limit("A score is not proof")
+    assert "up to 139 of the reals would also be called fake" in limit("A score is not proof")
 
 
 def test_calibration_is_compared_with_none():
     text = limit("Calibration")
     assert "off by 5.0 points" in text
-    assert "more than the 2.0 without the temperature, which 80 val images decided" in text
+    assert "more than the 2.0 without the temperature, which was fitted on 80 val images" in text
 
 
 def test_one_training_says_nothing_about_seeds():
@@ -416,7 +416,7 @@ def test_the_stage_starts_without_torch_or_mlflow():
     assert done.stdout == "[]\n"
 
 
-LOOSE = "30 sub-folders of the real images (a, b, c, ...) stand in several splits: faces of train are in test"
+LOOSE = "30 sub-folders of the real images (a, b, c, ...) are in several splits: faces of train are in test"
 
 
 @pytest.mark.parametrize(
@@ -426,7 +426,7 @@ LOOSE = "30 sub-folders of the real images (a, b, c, ...) stand in several split
         ("warn", "warn", 0.9, 0, [], ["failed, and was overridden by <code>audit.on_shortcut", "file size"], ["data warns"]),
         ("warn", "warn", 0.5, 0, [], ["The audit of the data warns"], ["overridden"]),
         ("pass", "warn", 0.5, 0, [], ["found no shortcut", "none of which was seen in training"], ["overridden", "warns"]),
-        ("warn", "fail", 0.5, 4, ["4 photos stand in several splits"], ["4 photos stand"], ["none of which was seen"]),
+        ("warn", "fail", 0.5, 4, ["4 photos are in several splits"], ["4 photos are in"], ["none of which was seen"]),
     ],
 )  # fmt: skip
 def test_the_first_boxes_say_all_that_the_audit_warned_of(verdict, on_shortcut, size, torn, findings, said, unsaid):

@@ -56,7 +56,7 @@ def test_without_val_a_part_of_train_becomes_it_by_whole_groups():
 
 @pytest.mark.parametrize(
     ("stems", "words"),
-    [(["train/1", "2"], "2 lies in none"), (["train/1"], "no test"), (["val/1"], "no test and no train")],
+    [(["train/1", "2"], "2 is in none"), (["train/1"], "no test"), (["val/1"], "no test and no train")],
 )
 def test_what_a_given_split_lacks_is_said(stems, words):
     with pytest.raises(UserError, match=words):

@@ -222,7 +222,7 @@ def test_a_val_set_that_cannot_tell_and_a_generator_that_is_not_tested_are_named
     splits = np.array(["train"] * 70 + ["val"] * 20 + ["test"] * 10 + ["train"] * 50 + ["val"] * 10 + ["train"] * 5)
     notes = thin(stems, labels, splits, source)
     assert len(notes) == 2
-    assert "val has 2 photos or groups of a class, and 6 are needed" in notes[0]
+    assert "val has 2 photos or groups of a class, but 6 are needed" in notes[0]
     assert "no test image of these sub-folders of the fakes: gan (60);" in notes[1]
     source[:100] = np.arange(100)  # each a person of its own
     splits[100:103] = "test"

@@ -33,7 +33,7 @@ def usable(case: Case) -> bool:
 
 
 def expected_reason(case: Case) -> str:
-    return "outside" if case.outside else case.words if case.text else "no manifest can hold"
+    return "outside" if case.outside else case.words if case.text else "a manifest cannot hold"
 
 
 def folder_of(corpus):

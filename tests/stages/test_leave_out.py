@@ -61,7 +61,9 @@ def test_figures_are_those_of_the_scores_on_the_generators_fakes_and_all_reals(b
 def test_another_name_trains_only_itself_and_all_is_each_in_turn(built):
     built.set(evaluate={"leave_out": ["b", "c"]})
     result = built.run("dvc", "repro", "variants", check=False)
-    assert "params.yaml: evaluate.leave_out: 'c' is no generator of data/raw; allowed here: b, gan a" in result.stderr
+    assert (
+        "params.yaml: evaluate.leave_out: 'c' is not a generator in data/raw; allowed here: b, gan a" in result.stderr
+    )
     (built.path / "data/raw/1_fake/gan a").rename(built.path / "data/raw/1_fake/c")
     dry = built.run("dvc", "repro", "--dry", "--single-item", "variant_without").stdout
     (built.path / "data/raw/1_fake/c").rename(built.path / "data/raw/1_fake/gan a")

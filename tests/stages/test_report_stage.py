@@ -106,7 +106,6 @@ def test_what_is_missing_is_named(filled):
     result = filled.run("python", "-m", "stages.report", check=False)
     assert result.returncode == 1
     assert (
-        result.stderr
-        == "error: reports/explain/errors.csv: is not there; run `dvc repro report`, which makes it first\n"
+        result.stderr == "error: reports/explain/errors.csv: is missing; run `dvc repro report`, which makes it first\n"
     )
     assert not (filled.path / "reports/index.html").exists()

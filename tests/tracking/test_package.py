@@ -97,7 +97,7 @@ def test_without_this_checkout_every_form_of_request_is_answered_in_json(model, 
     assert len(found["files"]) > 10
     assert all(Path(file).is_relative_to(model / "code") for file in found["files"])
     answers = [strictly(text)["predictions"] for text in found["answers"]]
-    problem = "the image is no base64 text; send the bytes of its file, as they are or as base64 text"
+    problem = "the image is not base64 text; send the bytes of its file, as they are or as base64 text"
     unread = {"score": None, "label": -1, "verdict": "", "problem": problem, "note": "", "says": ""}
     for answer in answers[: len(requests)]:
         assert [row["score"] for row in answer[:2]] == pytest.approx(scores.tolist(), abs=1e-6)

@@ -1,7 +1,7 @@
 """The image encoder of CLIP ViT-B/16 (Radford et al. 2021), timm's, with a head on the tokens of four of its blocks.
 
-The last block knows what a picture shows; traces of a generator are stronger in the middle ones (Koutlis and Papadopoulos 2024,
-arXiv:2402.19091, "Leveraging representations from intermediate encoder-blocks for synthetic image detection").
+The last block represents what a picture shows; traces of a generator are stronger in the middle ones (Koutlis and Papadopoulos
+2024, arXiv:2402.19091, "Leveraging representations from intermediate encoder-blocks for synthetic image detection").
 
 Importing this module takes 2.5 s (timm); `networks.build_1000` does so when the network is asked for. Tensors have timm's
 names, so its state dicts fit.

@@ -1,6 +1,6 @@
-"""Networks as they score fastest on a CPU: what follows a convolution is computed with it, not in passes over memory of its own.
+"""Networks for fast scoring on a CPU: what follows a convolution is computed with it, not in a separate pass over memory.
 
-BatchNorm goes into the weights (its statistics stand still), ReLU, ReLU6 and the addition of ResNet's blocks into oneDNN's
+BatchNorm goes into the weights (its statistics are fixed), ReLU, ReLU6 and the addition of ResNet's blocks into oneDNN's
 convolution. These operators are what torch's own compiler calls, here without its half minute; torch does not document them, so
 networks stay as they are where it lacks them. Nothing here has a gradient.
 """

@@ -1,4 +1,4 @@
-"""From uploaded files to what the page says of each: verdict, score, the picture beside its heat map."""
+"""From uploaded files to what the page says of each: verdict, score, the picture next to its heat map."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class Answer:
     """`score`: probability of fake, None where the file cannot be read or shows no face; `why`: the reason, or that of a doubt.
 
     `note`: what was done to a photo that is far from square or from the detector's size. `picture`: data URI of what the
-    detector sees, the heat map beside it. `says`: what the file says about itself.
+    detector sees, next to the heat map. `says`: what the file says about itself.
     """
 
     name: str

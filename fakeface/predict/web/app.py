@@ -1,7 +1,7 @@
 """The page as a Flask application: what may be sent, who may send it, and what it shows.
 
 Bound to this machine alone, and still careful: another site in the same browser can send requests here too. So the Host header
-must name this machine (DNS rebinding), a post must come from this page (Origin), and the page may load nothing but its own style
+must name this machine (DNS rebinding), a post must come from this page (Origin), and the page may load only its own style
 and script (Content-Security-Policy). Uploads stay in memory until they are answered.
 """
 

@@ -39,7 +39,7 @@ def serve(model: str | None, port: int, browser: bool) -> None:
         # Threads, because browsers open connections in advance and leave them idle.
         server = make_server(HOST, port, app, threaded=True, fd=opened.fileno())
         url = f"http://{HOST}:{opened.getsockname()[1]}"
-        print(f"{predictor.card['approach']} at {url} (Ctrl-C ends it)", flush=True)
+        print(f"{predictor.card['approach']} at {url} (Ctrl-C stops it)", flush=True)
         if browser:
             threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
         try:

@@ -29,7 +29,7 @@ addEventListener("drop", (event) => {
   form.classList.remove("over");
   const items = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry && item.webkitGetAsEntry());
   if (items.some((entry) => entry && entry.isDirectory)) {
-    says.textContent = "That is a folder: drop the photos in it.";
+    says.textContent = "This is a folder: drop the photos that it contains.";
   } else if (event.dataTransfer.files.length) {
     input.files = event.dataTransfer.files;
     send();
