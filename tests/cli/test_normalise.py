@@ -33,7 +33,10 @@ def faces(tmp_path, monkeypatch):
 
 
 def test_images_that_are_enlarged_are_counted(faces):
-    sides = [min(Image.open(path).size) for path in faces.rglob("*.*")]
+    sides = []
+    for path in faces.rglob("*.*"):
+        with Image.open(path) as image:
+            sides.append(min(image.size))
     assert f"note: {sum(side < 120 for side in sides)} of 8 images were smaller than 120 pixels" in run(
         faces, "b", "--size", 120
     )

@@ -140,4 +140,4 @@ def test_predictions_that_do_not_fit_are_refused_in_one_line(split):
     with pytest.raises(UserError, match="cannot be read"):
         read_test_scores(path, dataset, ("scratch",))
     with pytest.raises(UserError, match="not between"):
-        read(split, table.assign(score_scratch=[0, 0, 0.5, float("nan"), 1]).fillna("nan"))
+        read(split, table.assign(score_scratch=["0", "0", "0.5", "nan", "1"]))

@@ -191,7 +191,8 @@ def test_no_file_is_reached_but_style_and_script(app, path):
 def test_every_answer_forbids_other_sources(app):
     client = app.test_client()
     for path in ("/", "/page.css", "/page.js", "/nothing"):
-        headers = client.get(path, base_url="http://127.0.0.1").headers
+        with client.get(path, base_url="http://127.0.0.1") as answer:
+            headers = answer.headers
         assert headers["Content-Security-Policy"].startswith("default-src 'none'; style-src 'self'; script-src 'self'")
         assert headers["Cache-Control"] == "no-store"
     assert client.get("/", headers={"Host": "x"}).headers["X-Content-Type-Options"] == "nosniff"

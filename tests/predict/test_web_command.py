@@ -29,20 +29,20 @@ def folder(tmp_path_factory):
 @pytest.mark.slow
 def test_it_answers_on_this_machine_until_ctrl_c(folder):
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [*COMMAND, "--model", "model", "--port", "0"],
         cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    line = process.stdout.readline()
-    url = line.split()[2]
-    assert line == f"scratch at {url} (Ctrl-C stops it)\n"
-    assert url.startswith("http://127.0.0.1:")
-    with urllib.request.urlopen(url, timeout=60) as page:  # noqa: S310
-        text = page.read().decode()
-    assert "its error rates are not known here" in text
-    process.send_signal(signal.SIGINT)
-    assert process.wait(60) == 0
-    assert process.stderr.read() == ""
+    ) as process:  # fmt: skip
+        line = process.stdout.readline()
+        url = line.split()[2]
+        assert line == f"scratch at {url} (Ctrl-C stops it)\n"
+        assert url.startswith("http://127.0.0.1:")
+        with urllib.request.urlopen(url, timeout=60) as page:  # noqa: S310
+            text = page.read().decode()
+        assert "its error rates are not known here" in text
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+        assert process.stderr.read() == ""
     with pytest.raises(OSError, match="refused"):
         urllib.request.urlopen(url, timeout=5)  # noqa: S310
 
