@@ -51,7 +51,7 @@ def audit(params: Params) -> None:
 
 
 def measure(dataset: Dataset, seed: int, split: Split, p: Audit) -> tuple[Measured, Verdict]:
-    """What the files of a split give away, and what to say about it.
+    """What the files of a split reveal, and what to say about it.
 
     Raises:
         UserError: a file is not the one that the split read.

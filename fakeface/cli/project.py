@@ -1,4 +1,4 @@
-"""`fakeface new`: a project of one's own outside the clone; and what such a project consists of."""
+"""`fakeface new`: your own project outside the clone; and what such a project consists of."""
 
 import re
 import shlex

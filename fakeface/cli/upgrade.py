@@ -17,7 +17,7 @@ PARAMS = Path("params.yaml")
 def upgrade() -> None:
     """Bring a project made with `fakeface new` to the installed version of fakeface. Run it in the project's root.
 
-    Your edits stay; the new version of a file that you edited is written beside it.
+    Your edits stay; the new version of an edited file is written to NAME.new.
     """
     before, packages, written = code.read_code()
     for line in [*_parameters(), *_files(written)]:

@@ -1,4 +1,4 @@
-"""A folder of real and fake faces for programs: how the pipeline would split it, and what its files give away."""
+"""A folder of real and fake faces for programs: how the pipeline would split it, and what its files reveal."""
 
 import os
 import re
@@ -101,7 +101,7 @@ def found_rows(found: "list[Found]", skipped: list[tuple[str, str]]) -> "pd.Data
 
 @dataclass(frozen=True, repr=False)
 class Audit:
-    """What the files of a folder give away, made by `audit`. `print` shows status and findings.
+    """What the files of a folder reveal, made by `audit`. `print` shows status and findings.
 
     status: `pass`, `warn`, or `fail`: the pipeline would stop.
     findings: a row for each thing that is wrong, the worst first: status, text, remedy.
