@@ -1,7 +1,7 @@
-"""Prints docs/reference.md: parameters, commands and exit codes as the code has them. `make reference` writes the page."""
+"""Prints docs/reference.md: parameters, commands, Python API and exit codes, from the code. `make reference` writes it."""
 
 import re
-from inspect import Parameter, signature
+from inspect import Parameter, Signature, isclass, isfunction, signature
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -9,6 +9,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from ruamel.yaml import YAML
 from typer.models import ArgumentInfo
 
+import fakeface
 from fakeface.cli.commands import app
 from fakeface.core.params import Params
 
@@ -137,8 +138,27 @@ def commands() -> list[str]:
     return lines
 
 
+def api() -> list[str]:
+    lines = ["\n## Python", "\n`help(fakeface.split)` and the like give arguments, columns and errors in full.\n"]
+    lines += ["| name | meaning |", "|---|---|"]
+    for name in fakeface.__all__:
+        one = getattr(fakeface, name)
+        members = [(f"{name}.{key}", value) for key, value in vars(one).items() if key[0] != "_" and isfunction(value)]
+        for path, value in [(name, one), *(members if isclass(one) else [])]:
+            written = "" if isclass(value) else call(value)
+            said = " ".join((value.__doc__ or "").partition("\n\n")[0].split())
+            lines.append(f"| `fakeface.{path}{written}` | {cell(said)} |")
+    return lines
+
+
+def call(function: Any) -> str:
+    """Names and defaults of its arguments."""
+    given = [one.replace(annotation=Parameter.empty) for one in signature(function).parameters.values()]
+    return str(signature(function).replace(parameters=given, return_annotation=Signature.empty)).replace("(self, ", "(")
+
+
 def page() -> str:
-    return "\n".join([HEAD.rstrip(), *parameters(), *commands(), "", CODES])
+    return "\n".join([HEAD.rstrip(), *parameters(), *commands(), *api(), "", CODES])
 
 
 if __name__ == "__main__":

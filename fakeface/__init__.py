@@ -8,19 +8,34 @@
 What stands in `__all__` is the public API; everything else may change from version to version.
 """
 
+from contextlib import suppress
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fakeface.core.errors import UserError
+    from fakeface.library.comparison import Comparison, compare
+    from fakeface.library.data import Audit, audit, split
     from fakeface.library.detector import Detector, load_detector
 
-__all__ = ["Detector", "UserError", "load_detector"]
+__all__ = ["Audit", "Comparison", "Detector", "UserError", "audit", "compare", "load_detector", "split"]
+
+_MODULES = {
+    "UserError": "core.errors",
+    **dict.fromkeys(("Audit", "audit", "split"), "library.data"),
+    **dict.fromkeys(("Comparison", "compare"), "library.comparison"),
+    **dict.fromkeys(("Detector", "load_detector"), "library.detector"),
+}
+
+# Two packages have the names of functions. The first import of a package sets its name here, so it is done now, and undone.
+for _name in ("audit", "split"):
+    with suppress(ModuleNotFoundError):  # a served model's code is without them
+        import_module(f"fakeface.{_name}")
+        del globals()[_name]
 
 
 def __getattr__(name: str) -> Any:
     """Imported when it is asked for: torch takes a second, and stages import this package first."""
-    if name not in __all__:
+    if name not in _MODULES:
         raise AttributeError(f"module 'fakeface' has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module("fakeface.library.detector"), name)
+    return getattr(import_module(f"fakeface.{_MODULES[name]}"), name)

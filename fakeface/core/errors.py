@@ -2,6 +2,8 @@
 
 import importlib.util
 
+NO_PROJECT = "run this in the project's root, or make one with `fakeface new DIR`"
+
 
 class UserError(Exception):
     """A mistake in data, parameters or files; the message names the file, the key and the remedy."""
@@ -16,7 +18,7 @@ def require_packages(command: str, *names: str) -> None:
     """Raises UserError with the remedy when a package is missing that `fakeface <command>` needs, whose extra has its name."""
     missing = [name for name in names if importlib.util.find_spec(name) is None]
     if missing:
-        raise UserError(f"fakeface {command} needs {', '.join(missing)}: run `pip install -e '.[{command}]'`")
+        raise UserError(f"fakeface {command} needs {', '.join(missing)}: run `pip install 'fakeface[{command}]'`")
 
 
 def readable(name: str) -> str:

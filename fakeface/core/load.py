@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from fakeface.core.errors import UserError
+from fakeface.core.errors import NO_PROJECT, UserError
 from fakeface.core.params import NAMED_WEIGHTS, Params, nearest
 
 WORDS = {
@@ -40,7 +40,7 @@ def read_yaml(path: Path | str, yaml: Any = None) -> Any:
     try:
         return yaml.load(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run this from the project's root, or `git checkout {path}`") from None
+        raise UserError(f"{path}: no such file; {NO_PROJECT}; `git checkout {path}` restores it") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
     # ruamel's constructors raise ValueError on an impossible date or integer, and recurse as deep as the brackets
@@ -57,11 +57,16 @@ def check_params(values: Any, path: Path | str) -> Params:
     try:
         return Params.model_validate(values)
     except ValidationError as error:
-        # A misspelt key is also a missing one: the slip is what helps.
-        first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
-        more = error.error_count() - 1
-        rest = f" (and {more} more)" if more else ""
-        raise UserError(f"{path}: {_explain(first)}{rest}") from None
+        raise UserError(f"{path}: {in_words(error)}") from None
+
+
+def in_words(error: ValidationError) -> str:
+    """What is wrong with the values of a section or of all, in one line: key, value and what is allowed."""
+    # A misspelt key is also a missing one: the slip is what helps.
+    first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
+    more = error.error_count() - 1
+    rest = f" (and {more} more)" if more else ""
+    return f"{_explain(first)}{rest}"
 
 
 def check_machine(params: Params) -> None:
@@ -77,7 +82,9 @@ def check_machine(params: Params) -> None:
                 f"params.yaml: {name}.weights = {weights!r}: no such file; set it to imagenet, openai, none, or a state dict"
             )
         if getattr(section, "network", "") == "clip_vit_b16" and not find_spec("timm"):
-            raise UserError(f"params.yaml: {name}.network = clip_vit_b16 needs timm: run `pip install -e '.[clip]'`")
+            raise UserError(
+                f"params.yaml: {name}.network = clip_vit_b16 needs timm: run `pip install 'fakeface[clip]'`"
+            )
     aligned = params.aligned
     if aligned.sources and aligned.autoencoder not in ("taef2", "small") and not Path(aligned.autoencoder).is_dir():
         said = f"aligned.autoencoder = {aligned.autoencoder!r}: no such folder; set it to taef2, small, or a folder"

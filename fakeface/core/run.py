@@ -11,8 +11,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
+from functools import wraps
 from typing import Any
 
+from fakeface.core.code import check_code
 from fakeface.core.errors import UserError, printable
 
 OTHERS_SECONDS = 20
@@ -22,12 +24,20 @@ REMEDIES = dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "free disk s
 
 
 def run(stage: Callable[..., None], description: str | None) -> None:
-    """Runs a stage as a Typer program; `description` (its module's docstring) is the --help, line by line."""
+    """Runs a stage as a Typer program; `description` (its module's docstring) is the --help, line by line.
+
+    Outside a clone the stage starts only if code.yaml is that of the installed version.
+    """
     import typer
+
+    @wraps(stage)
+    def checked(*args: Any, **kwargs: Any) -> None:
+        check_code()
+        stage(*args, **kwargs)
 
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
     # \b keeps a paragraph's lines as they are
-    app.command(help=(description or "").replace("\n\n", "\n\n\b\n"))(stage)
+    app.command(help=(description or "").replace("\n\n", "\n\n\b\n"))(checked)
     run_app(app)
 
 
@@ -93,7 +103,7 @@ def run_app(app: Callable[[], Any]) -> None:
         package = (error.name or "fakeface").partition(".")[0]
         if package in ("fakeface", "stages"):
             raise
-        sys.exit(f"error: this needs the package {package}: run `pip install -e '.[pipeline]'` in fakeface's folder")
+        sys.exit(f"error: this needs the package {package}: run `pip install 'fakeface[pipeline]'`")
     except OSError as error:
         if error.errno not in REMEDIES:
             raise

@@ -62,7 +62,7 @@ def build_1000(name: str) -> nn.Module:
         try:
             from fakeface.detector.backbones.clip import ClipViT
         except ModuleNotFoundError as error:
-            raise UserError(f"{name} needs timm ({error}): run `pip install -e '.[clip]'`") from None
+            raise UserError(f"{name} needs timm ({error}): run `pip install 'fakeface[clip]'`") from None
         return ClipViT()
     import torchvision
 

@@ -27,7 +27,7 @@ def score_extra_set(params: Params, name: str) -> None:
     scratch = Path(".fakeface")  # ignored by git and DVC; the pixels are too many for the memory, and no output
     scratch.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=scratch, prefix="extra") as temporary:
-        images, bad = read_extra(Path(folder), found, Path(temporary, "pixels.npy"), params)
+        images, bad = read_extra(Path(folder), found, Path(temporary, "pixels.npy"), base, split)
         photos = seen_in_training(images, dataset)
         rows = np.arange(len(images.manifest))
         predictors = load_all(APPROACHES, dataset.data_hash, compute)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from fakeface.core.errors import UserError
-from fakeface.core.params import Params
+from fakeface.core.params import Base, Split
 from fakeface.core.progress import progress
 from fakeface.images.decode import Found, class_images
 from fakeface.images.listing import check_apart
@@ -36,12 +36,14 @@ def find_extra(name: str, folder: str, real: str, fake: str) -> list[Found]:
     return [image for label, kind in present for image in class_images(root, kind, label)]
 
 
-def read_extra(folder: Path, found: list[Found], pixels: Path, params: Params) -> tuple[Dataset, list[tuple[str, str]]]:
+def read_extra(
+    folder: Path, found: list[Found], pixels: Path, base: Base, split: Split
+) -> tuple[Dataset, list[tuple[str, str]]]:
     """`read_images`, grouped as the split stage does: column `source`, int64, of the manifest."""
-    table, looks, bad = read_images(folder, found, pixels, params)
-    groups = group_images(table, looks, params.split.hash_distance)
-    source = together(groups.source, group_names(table["stem"].tolist(), params.split.group_by))
-    whole = PixelFile(pixels.with_name(WHOLE)) if params.split.store == "native" else None
+    table, looks, bad = read_images(folder, found, pixels, base, split)
+    groups = group_images(table, looks, split.hash_distance)
+    source = together(groups.source, group_names(table["stem"].tolist(), split.group_by))
+    whole = PixelFile(pixels.with_name(WHOLE)) if split.store == "native" else None
     return Dataset(folder, table.assign(source=source), PixelFile(pixels), whole), bad
 
 

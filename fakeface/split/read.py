@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from fakeface.core.errors import UserError
-from fakeface.core.params import Params
+from fakeface.core.params import Base, Split
 from fakeface.core.progress import progress
 from fakeface.images.decode import Decoded, Found
 from fakeface.images.store import decode_all, write_pixels
@@ -17,7 +17,7 @@ COLUMNS = ["path", "stem", "label", "sha256", "width", "height", "format", "face
 
 
 def read_images(
-    folder: Path, found: list[Found], pixels: Path, params: Params
+    folder: Path, found: list[Found], pixels: Path, base: Base, split: Split
 ) -> tuple[pd.DataFrame, np.ndarray, list[tuple[str, str]]]:
     """Decodes the images `found` in `folder` into the file `pixels`, in order.
 
@@ -28,7 +28,6 @@ def read_images(
     Raises:
         UserError: an image cannot be used and split.on_bad_image is `fail`, or none can.
     """
-    base, split = params.base, params.split
     rows: list[tuple[str, str, int, str, int, int, str, bool, int]] = []
     looks = np.empty((len(found), SIDE * SIDE), dtype=np.int8)
 

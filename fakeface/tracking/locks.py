@@ -148,7 +148,7 @@ def workspace(root: Path = Path(".")) -> State:
 
 def commit(rev: str, name: str = "") -> State:
     """The lock of a commit, without stages where it has none."""
-    return State(rev, name, _stages(git("show", f"{rev}:dvc.lock")))
+    return State(rev, name, _stages(git("show", f"{rev}:./dvc.lock")))
 
 
 def past_commits() -> Iterator[State]:

@@ -147,7 +147,7 @@ def test_clips_weights_need_timm_and_a_first_download(root, monkeypatch):
     assert not todo(root)
     found = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "timm" else found(name))
-    assert "pip install -e '.[clip]'" in todo(root)["features.weights"]
+    assert "pip install 'fakeface[clip]'" in todo(root)["features.weights"]
 
 
 def test_where_dvc_is_not_on_the_path_its_queue_needs_the_environment(root, monkeypatch):

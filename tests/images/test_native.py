@@ -108,13 +108,12 @@ def write_portraits(folder, n=6, sizes=(256, 256)):
 def test_twins_are_found_also_in_two_sizes_and_the_crops_are_counted(tmp_path, sizes):
     write_portraits(tmp_path, sizes=sizes)
     found = find_images(tmp_path, "0_real", "1_fake")
-    table, looks, bad = read_images(tmp_path, found, tmp_path / "pixels.npy", PARAMS)
+    table, looks, bad = read_images(tmp_path, found, tmp_path / "pixels.npy", PARAMS.base, PARAMS.split)
     groups = group_images(table, looks, 4)
     assert groups.confirmed == groups.named == 6
     assert groups.source[:6].tolist() == groups.source[6:].tolist() == list(range(6))
     # what shows the twins is what resizing shows, whatever the crops are
-    resized = PARAMS.model_copy(update={"split": DEFAULT.split})
-    plain, plain_looks, _ = read_images(tmp_path, found, tmp_path / "resized.npy", resized)
+    plain, plain_looks, _ = read_images(tmp_path, found, tmp_path / "resized.npy", PARAMS.base, DEFAULT.split)
     assert np.array_equal(looks, plain_looks)
     assert table["hash"].equals(plain["hash"])
     assert np.array_equal(PixelFile(tmp_path / WHOLE)[:], PixelFile(tmp_path / "resized.npy")[:])
@@ -130,7 +129,8 @@ def test_a_training_photo_in_another_size_is_known_in_an_extra_set(tmp_path):
     parts = []
     for name in "ab":
         found = find_images(tmp_path / name, "0_real", "1_fake")
-        parts.append(read_extra(tmp_path / name, found[:5], tmp_path / name / "pixels.npy", PARAMS)[0])
+        pixels = tmp_path / name / "pixels.npy"
+        parts.append(read_extra(tmp_path / name, found[:5], pixels, PARAMS.base, PARAMS.split)[0])
     learnt, other = parts
     learnt.manifest["split"] = "train"
     assert learnt.native

@@ -141,5 +141,5 @@ def test_a_place_where_nothing_can_be_written_is_said(tmp_path):
 def test_a_missing_package_is_named_with_the_remedy(monkeypatch):
     found = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "onnxruntime" else found(name))
-    with pytest.raises(UserError, match=r"needs onnxruntime: run `pip install -e '\.\[export\]'`"):
+    with pytest.raises(UserError, match=r"needs onnxruntime: run `pip install 'fakeface\[export\]'`"):
         require_packages("export", "onnx", "onnxruntime")

@@ -428,6 +428,4 @@ def test_without_any_extra_photos_are_answered_and_other_commands_name_what_they
     assert (answered.returncode, len(rows(answered.stdout))) == (0, 1), answered.stderr
     lacking = run("experiments")
     assert lacking.returncode == 1
-    assert lacking.stderr == (
-        "error: this needs the package dvc: run `pip install -e '.[pipeline]'` in fakeface's folder\n"
-    )
+    assert lacking.stderr == "error: this needs the package dvc: run `pip install 'fakeface[pipeline]'`\n"

@@ -95,5 +95,5 @@ def test_a_port_that_is_taken_is_said_with_the_remedy():
 
 def test_without_flask_the_remedy_is_said(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"fakeface web needs flask: run `pip install -e '\.\[web\]'`"):
+    with pytest.raises(UserError, match=r"fakeface web needs flask: run `pip install 'fakeface\[web\]'`"):
         serve.serve(None, 0, False)

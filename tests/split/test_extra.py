@@ -22,7 +22,7 @@ def read(folder, tmp_path, on_bad_image="fail"):
     found = find_extra("other", str(folder), "0_real", "1_fake")
     base = PARAMS.base.model_copy(update={"image_size": 64})
     split = PARAMS.split.model_copy(update={"on_bad_image": on_bad_image})
-    return read_extra(folder, found, tmp_path / "pixels.npy", PARAMS.model_copy(update={"base": base, "split": split}))
+    return read_extra(folder, found, tmp_path / "pixels.npy", base, split)
 
 
 def refusal(function, *arguments, **named):

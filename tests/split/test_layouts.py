@@ -34,7 +34,7 @@ def split_of(folder, tmp_path):
     """sha256 -> split."""
     base = PARAMS.base.model_copy(update={"image_size": 64})
     found = find_images(folder, "0_real", "1_fake")
-    table, looks, _ = read_images(folder, found, tmp_path / "pixels.npy", PARAMS.model_copy(update={"base": base}))
+    table, looks, _ = read_images(folder, found, tmp_path / "pixels.npy", base, PARAMS.split)
     groups = group_images(table, looks, 4)
     labels = table["label"].to_numpy()
     sizes = class_sizes("fractions", 0.5, 0.25, 0.25, [24, 24], ["real", "fake"])

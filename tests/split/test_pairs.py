@@ -209,7 +209,7 @@ def test_alike_pairs_are_those_of_brute_force_each_once(rows, block, many):
     wanted = [[i, j] for j in range(len(rows)) for i in range(j) if exact[i, j] >= UNNAMED * LENGTH**2]
     with pytest.MonkeyPatch.context() as patch, threadpool_limits(1):  # threads of small work wait for each other
         for name, value in {"ROWS": block[0], "COLUMNS": block[1], "MANY": many}.items():
-            patch.setattr(f"fakeface.split.likeness.{name}", value)
+            patch.setattr(likenesses, name, value)
         found = [pair for b in alike_pairs(looks) for pair in b.tolist()]
     assert sorted(found) == sorted(wanted)
 

@@ -112,11 +112,15 @@ def declared(name: str) -> set[str]:
 
 
 def read(script: str) -> tuple[set[str], set[str]]:
-    """The sections that the script's files take from `params`, and section.key for each key of them used as an attribute."""
+    """The sections that the script's files take from `params`, or as arguments, and section.key for each key of them used as an
+    attribute."""
     sections, keys = set(), set()
+    kinds = {field.annotation.__name__: name for name, field in Params.model_fields.items()}
     for file in reached(script):
-        attributes = [node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Attribute)]
+        nodes = list(ast.walk(ast.parse(file.read_text())))
+        attributes = [node for node in nodes if isinstance(node, ast.Attribute)]
         here = {a.attr for a in attributes if isinstance(a.value, ast.Name) and a.value.id == "params"}
+        here |= {kinds.get(getattr(node.annotation, "id", None)) for node in nodes if isinstance(node, ast.arg)}
         here &= set(Params.model_fields)
         names = {a.attr for a in attributes}
         sections |= here

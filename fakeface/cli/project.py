@@ -1,0 +1,134 @@
+"""`fakeface new`: a project of one's own outside the clone; and what such a project consists of."""
+
+import re
+import shlex
+import shutil
+import subprocess
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fakeface.core import code
+from fakeface.core.errors import UserError, printable
+from fakeface.core.files import sha256, whole, write_text
+
+TEMPLATES = Path(__file__).with_name("templates")
+# Files of the installed version as they are; the first ones `fakeface upgrade` brings up to date.
+MANAGED = ("stages/*", "recipes/*.yaml", ".dvc/plots/*.json")
+WRITTEN_ONCE = ("params.yaml", ".dvc/.gitignore", ".dvcignore", ".gitignore")
+TESTS = "tests/test_project.py"
+DVC_CONFIG = "[core]\n    analytics = false\n    check_update = false\n"  # a clone's own may name a remote
+MAY_BE_THERE = {".git", ".venv"}
+NOTE = """\
+# Of a project outside fakeface's repository: in place of its packages, stages depend on their digests in code.yaml.
+"""
+
+
+def new(folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to create.")]) -> None:
+    """Write a project of your own (pipeline, parameters, recipes), in which fakeface itself is an installed package."""
+    if shutil.which("git") is None:
+        raise UserError("git is not installed, and DVC needs it: install git, then run this again")
+    folder = folder.expanduser().absolute()
+    there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if there - MAY_BE_THERE or (folder.exists() and not folder.is_dir()):
+        raise UserError(f"{folder}: exists and is not empty; choose a new folder")
+    if not folder.exists():
+        with whole(folder) as partial:
+            _write(partial, folder.name)
+    else:  # it may be the shell's own working folder, or hold .venv: it stays
+        with whole(folder / "new") as partial:
+            _write(partial, folder.name)
+        for path in (folder / "new").iterdir():
+            path.rename(folder / path.name)
+        (folder / "new").rmdir()
+    if subprocess.run(["git", "rev-parse", "--is-inside-work-tree"], cwd=folder, capture_output=True).returncode:
+        subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
+    print(f"{printable(folder)}: a project of fakeface {code.version()}; next:")
+    print(f"  cd {shlex.quote(printable(folder))}")
+    if find_spec("dvc") is None:
+        print("  pip install 'fakeface[pipeline]'")
+    print("  fakeface use FOLDER     your faces; without it the drawn sample is taken")
+    print("  fakeface check")
+    print("  dvc repro               then open reports/index.html")
+
+
+def managed() -> dict[str, str]:
+    """Name -> text of the files that an upgrade brings up to date."""
+    home = code.home()
+    paths = [path for pattern in MANAGED for path in sorted(home.glob(pattern)) if path.is_file()]
+    files = {path.relative_to(home).as_posix(): path.read_text(encoding="utf-8") for path in paths}
+    files[TESTS] = (TEMPLATES / Path(TESTS).name).read_text(encoding="utf-8")
+    return {"dvc.yaml": outside((home / "dvc.yaml").read_text(encoding="utf-8")), **files}
+
+
+def outside(pipeline: str) -> str:
+    """dvc.yaml with digests in code.yaml as parameters, in place of the packages' folders in `deps`; layout and comments stay."""
+    blocks = re.split(r"^(?=  \w+:\n)", pipeline, flags=re.MULTILINE)
+    return NOTE + "".join(map(_block, blocks))
+
+
+def _block(text: str) -> str:
+    """A stage's part of dvc.yaml."""
+    packages = ", ".join(re.findall(r"[ \[]fakeface/(\w+)[,\]]", text))
+    if not packages:
+        return text
+    text = re.sub(r",\s+fakeface/\w+", "", text)
+    text = re.sub(
+        r"^( +)(params: \[[^\]]*)\]", rf"\1\2,\n\1         {{code.yaml: [{packages}]}}]", text, flags=re.MULTILINE
+    )
+    return re.sub(r"^( +)(- params\.yaml:.*\n)", rf"\1\2\1- code.yaml: [{packages}]\n", text, flags=re.MULTILINE)
+
+
+def code_yaml(files: dict[str, str]) -> str:
+    """The text of code.yaml; `files`: sha256 of each managed file as it was written."""
+    packages = sorted(
+        set(re.findall(r"[ \[]fakeface/(\w+)[,\]]", (code.home() / "dvc.yaml").read_text(encoding="utf-8")))
+    )
+    lines = ["# Written by `fakeface new` and `fakeface upgrade`: which code the results rest on. Keep it in git."]
+    lines += [
+        f"fakeface: {code.version()}",
+        "",
+        "# digests of its packages; a stage of dvc.yaml depends on those that it uses",
+    ]
+    lines += [f"{name}: {code.digest(name)}" for name in packages]
+    lines += [
+        "",
+        "# sha256 of files as they were written; one that differs is edited, and an upgrade keeps it",
+        "files:",
+    ]
+    return "\n".join([*lines, *(f"  {name}: {digest}" for name, digest in files.items())]) + "\n"
+
+
+def write_managed(path: Path, text: str) -> None:
+    """Writes a file of `managed`."""
+    write_text(path, text)
+    if path.name == "run":
+        path.chmod(0o755)
+
+
+def _write(folder: Path, name: str) -> None:
+    """All files of a new project."""
+    from fakeface.cli.recipes import apply_recipe  # ruamel, which most commands do without
+
+    files = managed()
+    for file, text in files.items():
+        write_managed(folder / file, text)
+    for file in WRITTEN_ONCE:
+        write_text(folder / file, (code.home() / file).read_text(encoding="utf-8"))
+    apply_recipe("default", None, root=folder)  # a clone's params.yaml may be edited
+    package = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "faces"
+    for file, template in (
+        ("README.md", "project.md"),
+        ("pyproject.toml", "project.toml"),
+        ("data/README.md", "data.md"),
+    ):
+        text = (TEMPLATES / template).read_text(encoding="utf-8")
+        values = {"{name}": printable(name), "{package}": package, "{version}": code.version()}
+        for key, value in values.items():
+            text = text.replace(key, value)
+        write_text(folder / file, text)
+    write_text(folder / "data" / ".gitignore", "/raw\n")
+    write_text(folder / ".dvc" / "config", DVC_CONFIG)
+    write_text(folder / code.FILE, code_yaml({file: sha256(folder / file) for file in files}))

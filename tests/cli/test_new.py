@@ -1,0 +1,262 @@
+"""`fakeface new` and `fakeface upgrade`: a project outside the clone, and its way to another version (whole runs: test_wheel)."""
+
+import re
+import shutil
+import subprocess
+import time
+
+import pytest
+from conftest import BIN, ROOT, Project, environment
+from ruamel.yaml import YAML
+
+from fakeface.cli import project as module
+from fakeface.cli.project import new, outside
+from fakeface.core import code
+from fakeface.core.errors import UserError
+from fakeface.core.load import load_params
+
+COMMAND = str(BIN / "fakeface")
+
+
+def load(path):
+    return YAML(typ="safe").load(path.read_text())
+
+
+def run(folder, *command, **env):
+    return subprocess.run(command, cwd=folder, env=environment(**env), capture_output=True, text=True, timeout=120)
+
+
+@pytest.fixture
+def made(tmp_path, monkeypatch):
+    """A new project, which is the working folder."""
+    new(tmp_path / "faces")
+    monkeypatch.chdir(tmp_path / "faces")
+    return Project(tmp_path / "faces")
+
+
+def other_version(tmp_path, **edits):
+    """A copy of this repository as version 9.0.0; `edits`: file -> a function of its text."""
+    for name in ("fakeface", "stages", "recipes", ".dvc/plots"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("dvc.yaml", "params.yaml", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    edits["pyproject.toml"] = lambda text: re.sub('^version = ".*"$', 'version = "9.0.0"', text, flags=re.MULTILINE)
+    for name, edit in edits.items():
+        before = (tmp_path / name).read_text()
+        (tmp_path / name).write_text(edit(before))
+        assert (tmp_path / name).read_text() != before
+    return tmp_path
+
+
+def test_a_new_project_has_its_files_and_is_ready(tmp_path):
+    answer = run(tmp_path, COMMAND, "new", "My faces")
+    assert answer.returncode == 0, answer.stderr
+    assert "fakeface check" in answer.stdout
+    folder = tmp_path / "My faces"
+    wanted = (
+        "code.yaml data/README.md dvc.yaml params.yaml pyproject.toml README.md recipes/default.yaml stages/split.py"
+    )
+    files = [
+        *wanted.split(),
+        "tests/test_project.py",
+        ".dvc/config",
+        ".dvcignore",
+        ".gitignore",
+        ".dvc/plots/curves.json",
+    ]
+    assert all((folder / name).is_file() for name in files)
+    assert list(tmp_path.iterdir()) == [folder]  # nothing temporary
+    assert (folder / ".git").is_dir()
+    assert load_params(folder / "params.yaml") == load_params(ROOT / "recipes" / "default.yaml")
+    assert 'name = "my-faces"' in (folder / "pyproject.toml").read_text()
+    assert f'"fakeface[pipeline]~={code.version()}"' in (folder / "pyproject.toml").read_text()
+    python = 'requires-python = "' + re.search(r'requires-python = "(.*)"', (ROOT / "pyproject.toml").read_text())[1]
+    assert python in (folder / "pyproject.toml").read_text()
+    assert (folder / ".dvc/config").read_text() == (ROOT / ".dvc/config").read_text()
+    assert not re.search(r"\{\w+\}", (folder / "pyproject.toml").read_text() + (folder / "README.md").read_text())
+    assert "valid; data: 300 real" in run(folder, COMMAND, "check").stdout
+    (folder / "data/raw").mkdir()
+    (folder / "data/raw/face.jpg").touch()
+    assert "raw" not in run(folder, "git", "status", "--porcelain", "-uall").stdout  # faces never get into git
+
+
+def test_its_own_tests_pass(made):
+    answer = run(made.path, "python", "-m", "pytest", "-q", "-p", "no:cacheprovider")
+    assert answer.returncode == 0, answer.stdout
+    (made.path / "params.yaml").write_text(
+        (made.path / "params.yaml").read_text().replace("threads: 2", "threads: two")
+    )
+    (made.path / "code.yaml").write_text((made.path / "code.yaml").read_text().replace("detector: ", "detector: 0"))
+    assert "2 failed" in run(made.path, "python", "-m", "pytest", "-q", "-p", "no:cacheprovider").stdout
+
+
+def test_dvc_yaml_has_digests_for_packages_and_is_otherwise_the_repositorys(made):
+    text, ours = (made.path / "dvc.yaml").read_text(), (ROOT / "dvc.yaml").read_text()
+    theirs, pipeline, digests = load(made.path / "dvc.yaml"), load(ROOT / "dvc.yaml"), load(made.path / "code.yaml")
+    for name, stage in pipeline["stages"].items():
+        stage, other = (part.get("do", part) for part in (stage, theirs["stages"][name]))
+        packages = [dep.removeprefix("fakeface/") for dep in stage["deps"] if dep.startswith("fakeface/")]
+        assert other["params"].pop() == {"code.yaml": packages}
+        assert packages
+        assert set(packages) <= set(digests)
+        stage["deps"] = [dep for dep in stage["deps"] if not dep.startswith("fakeface/")]
+    assert theirs == pipeline
+    assert re.findall("#.*", text)[1:] == re.findall("#.*", ours)  # after the note at the top
+    assert outside("vars: []\n").endswith("vars: []\n")
+    assert run(made.path, "dvc", "stage", "list", "--name-only").stdout.split()[:3] == ["check", "sample", "split"]
+
+
+@pytest.mark.parametrize("there", ["file", "folder/file", ".venv/bin"])
+def test_a_folder_that_is_in_use_is_refused_and_stays(tmp_path, there):
+    target = tmp_path / "x"
+    (target / there).mkdir(parents=True)
+    if there == ".venv/bin":  # an environment may be there before the project
+        new(target)
+        assert (target / ".venv/bin").is_dir()
+        assert load_params(target / "params.yaml")
+        return
+    with pytest.raises(UserError, match="x: exists and is not empty; choose a new folder"):
+        new(target)
+    assert [path.name for path in target.iterdir()] == [there.split("/")[0]]
+
+
+def test_it_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module, "code_yaml", full)
+    (tmp_path / "empty").mkdir()
+    for name in ("x", "empty"):
+        with pytest.raises(OSError, match="No space"):
+            new(tmp_path / name)
+    assert [path.name for path in tmp_path.rglob("*")] == ["empty"]
+
+
+def test_in_a_folder_of_a_git_repository_no_other_one_is_made(tmp_path):
+    run(tmp_path, "git", "init", "-q")
+    new(tmp_path / "inside")
+    assert not (tmp_path / "inside/.git").exists()
+
+
+def test_code_yaml_is_compared_with_the_code_that_runs(made):
+    path, text = made.path / "code.yaml", (made.path / "code.yaml").read_text()
+    code.check_code()
+    seconds = []
+    for _ in range(5):
+        start = time.perf_counter()
+        code.check_code()
+        seconds.append(time.perf_counter() - start)
+    assert min(seconds) < 0.05
+    installed = code.version()
+    faults = {
+        text.replace(
+            f"fakeface: {installed}", "fakeface: 0.0.1"
+        ): f"written for fakeface 0.0.1, but {installed} is installed; run `fakeface upgrade`",
+        text.replace(
+            "images: ", "images: 0"
+        ): f"the code of fakeface {installed} has changed since it was written (images); run `fakeface upgrade`",
+        "": "names no version or no packages of fakeface; run `git checkout code.yaml`",
+    }
+    for content, said in faults.items():
+        path.write_text(content)
+        with pytest.raises(UserError, match=f"^{re.escape('code.yaml: ' + said)}$"):
+            code.check_code()
+    path.write_text(text.replace(f"fakeface: {installed}", "fakeface: 0.0.1"))
+    said = f"code.yaml: written for fakeface 0.0.1, but {installed} is installed; run `fakeface upgrade`"
+    for command in (["python", "-m", "stages.split"], [COMMAND, "check"]):
+        answer = run(made.path, *command)
+        assert (answer.returncode, answer.stderr) == (1, f"error: {said}\n")
+    assert said in run(made.path, COMMAND, "doctor").stdout
+    assert run(made.path, "python", "-m", "stages.split", "--help").returncode == 0
+    path.unlink()
+    code.check_code()  # a clone has none
+
+
+def test_an_upgrade_brings_what_was_not_edited_and_keeps_what_was(made, tmp_path):
+    added = "  # a key\n  shuffles: 3                 # that is new\n                              # in this version\n"
+    last = "  keep: true                  # as well, at the end\n"
+
+    def parameters(text):
+        return re.sub(
+            r"^(  margin: .*\n)", rf"\1{last}", text.replace("  folds:", f"{added}  folds:"), flags=re.MULTILINE
+        )
+
+    def types(text):
+        text = text.replace("    folds: Annotated", "    shuffles: int\n    folds: Annotated")
+        text = text.replace("    hash_distance: Annotated[int, Field(ge=0, le=16)]\n", "")
+        return text.replace("class Registry(Section):\n", "class Registry(Section):\n    keep: bool\n")
+
+    def without_distance(text):
+        return re.sub(r"^  hash_distance: .*\n", "", parameters(text), flags=re.MULTILINE)
+
+    version = other_version(
+        tmp_path / "other",
+        **{
+            "params.yaml": without_distance,
+            "recipes/default.yaml": without_distance,
+            "fakeface/core/params.py": types,
+            "fakeface/explain/stage.py": lambda text: f"# new\n{text}",
+            "stages/split.py": lambda text: text.replace('"""', '"""New. ', 1),
+            "stages/explain.py": lambda text: text.replace('"""', '"""New. ', 1),
+            "dvc.yaml": lambda text: text.replace("desc: Score", "desc: New. Score"),
+        },
+    )
+    made.set(base={"seed": 7})
+    mine = made.path / "stages/explain.py"
+    mine.write_text(mine.read_text() + "# mine\n")
+    kept, before = mine.read_text(), (made.path / "params.yaml").read_text()
+    answer = run(made.path, COMMAND, "upgrade", PYTHONPATH=str(version))
+    assert answer.stdout.splitlines() == [
+        "note: params.yaml: added with default values: audit.shuffles, registry.keep",
+        "note: params.yaml: no longer known, remove: split.hash_distance",
+        "note: stages/explain.py: was edited and stays; the new version is in stages/explain.py.new",
+        f"fakeface {code.version()} -> 9.0.0; packages that changed: explain",
+        "next: fakeface check, then dvc repro",
+    ]
+    assert mine.read_text() == kept
+    assert (made.path / "stages/explain.py.new").read_text() == (version / "stages/explain.py").read_text()
+    assert (made.path / "stages/split.py").read_text() == (version / "stages/split.py").read_text()
+    assert "desc: New. Score" in (made.path / "dvc.yaml").read_text()
+    assert (made.path / "params.yaml").read_text() == parameters(before)
+    assert '"fakeface[pipeline]~=9.0.0"' in (made.path / "pyproject.toml").read_text()
+    files = made.files(".")
+    again = run(made.path, COMMAND, "upgrade", PYTHONPATH=str(version)).stdout.splitlines()
+    assert again == [
+        "note: params.yaml: no longer known, remove: split.hash_distance",
+        "nothing to upgrade: this project is of fakeface 9.0.0",
+    ]
+    assert made.files(".") == files
+    path = made.path / "params.yaml"
+    path.write_text(re.sub(r"^  hash_distance: .*\n", "", path.read_text(), flags=re.MULTILINE))
+    assert run(made.path, COMMAND, "check", PYTHONPATH=str(version)).returncode == 0
+
+
+def test_a_new_section_and_one_written_with_braces_get_their_keys_too(made):
+    path = made.path / "params.yaml"
+    text = path.read_text()
+    path.write_text(re.sub(r"^registry:\n(?:  .*\n)+", "", text, flags=re.MULTILINE))
+    answer = run(made.path, COMMAND, "upgrade")
+    assert "added with default values: registry.margin" in answer.stdout
+    assert load_params(path) == load_params(ROOT / "recipes/default.yaml")
+    assert len(path.read_text().splitlines()) >= len(text.splitlines())  # its comments are back
+    path.write_text(
+        re.sub(r"^base:\n(?:  .*\n)+", "base: {seed: 7, threads: 1, image_size: 256}\n", text, flags=re.MULTILINE)
+    )
+    assert "base.device, base.precision" in run(made.path, COMMAND, "upgrade").stdout
+    assert load_params(path).base.seed == 7
+
+
+def test_what_is_no_project_is_told_so_in_one_line(tmp_path):
+    (tmp_path / "x").mkdir()
+    commands = ["check", "use .", "publish", "experiments", "diff HEAD", "recipe default", "card"]
+    for command in commands:
+        answer = run(tmp_path, COMMAND, *command.split())
+        assert answer.returncode == 1
+        assert answer.stderr.count("\n") == 1
+        assert "no such" in answer.stderr
+        assert "make one with `fakeface new DIR`" in answer.stderr
+    answer = run(tmp_path, COMMAND, "doctor")
+    assert answer.stdout.count("make one with `fakeface new DIR`") == 2  # parameters, dvc
+    for folder in (tmp_path, ROOT):
+        answer = run(folder, COMMAND, "upgrade")
+        assert answer.stderr.startswith("error: code.yaml: no such file; this is for projects made with `fakeface new`")
