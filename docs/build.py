@@ -29,10 +29,9 @@ def text_of(cell: dict[str, Any]) -> str:
     parts = [f"```python\n{source}\n```"]
     for output in cell["outputs"]:
         data = output.get("data", {"text/plain": output.get("text", "")})
-        if "image/png" in data:
-            parts.append(
-                f'<img alt="Output of the cell above" src="data:image/png;base64,{"".join(data["image/png"]).strip()}">'
-            )
+        if picture := next((kind for kind in data if kind in ("image/jpeg", "image/png")), None):
+            source = f"data:{picture};base64,{''.join(data[picture]).strip()}"
+            parts.append(f'<img alt="Output of the cell above" src="{source}">')
         elif "text/html" in data:
             parts.append("".join(data["text/html"]))
         else:

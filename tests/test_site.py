@@ -38,6 +38,7 @@ def test_pages_of_two_folders_become_one(tmp_path):
         {"output_type": "stream", "text": ["two\n", "lines\n"]},
         {"output_type": "execute_result", "data": {"text/plain": ["x"], "text/html": ["<table></table>"]}},
         {"output_type": "display_data", "data": {"text/plain": ["y"], "image/png": "iVBO\n"}},
+        {"output_type": "display_data", "data": {"text/plain": ["y"], "image/jpeg": "/9j/\n"}},
     ]
     cells = [
         {"cell_type": "markdown", "source": ["# Note\n", "text"]},
@@ -57,6 +58,7 @@ def test_pages_of_two_folders_become_one(tmp_path):
         "# Note\ntext\n\n```python\n1 + 1\n```\n\n```text\ntwo\nlines\n```\n\n<table></table>\n\n<img "
     )
     assert 'src="data:image/png;base64,iVBO"' in note
+    assert 'src="data:image/jpeg;base64,/9j/"' in note
     assert set(pages) == {"b.md"}
     assert (tmp_path / "out/images/a.png").read_bytes() == b"png"
     assert (tmp_path / "out/LICENSE").read_text() == "MIT"
