@@ -29,12 +29,14 @@ def text_of(cell: dict[str, Any]) -> str:
     parts = [f"```python\n{source}\n```"]
     for output in cell["outputs"]:
         data = output.get("data", {"text/plain": output.get("text", "")})
-        if "image/png" in data:
+        picture = next((kind for kind in data if kind in ("image/png", "image/jpeg")), None)
+        if picture:
             parts.append(
-                f'<img alt="Output of the cell above" src="data:image/png;base64,{"".join(data["image/png"]).strip()}">'
+                f'<img alt="Output of the code above" src="data:{picture};base64,{"".join(data[picture]).strip()}">'
             )
-        elif "text/html" in data:
-            parts.append("".join(data["text/html"]))
+        elif "text/html" in data:  # a table of pandas; the site has a style of its own
+            html = re.sub(r"<style.*?</style>", "", "".join(data["text/html"]), flags=re.DOTALL)
+            parts.append(re.sub(r"<table[^>]*>", "<table>", html))
         else:
             parts.append(f"```text\n{''.join(data['text/plain']).rstrip()}\n```")
     return "\n\n".join(parts)

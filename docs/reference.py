@@ -32,7 +32,7 @@ CODES = """## Exit codes
 `fakeface doctor`, an unreadable image for `fakeface predict` (all others get a verdict) |
 | 2 | wrong usage: unknown command or option, or a value that it does not take |
 | 130, 143 | ended by Ctrl-C or SIGTERM; an interrupted training continues with `dvc repro` |
-| 141 | the program that reads the output has ended (`fakeface predict ... \\| head`) |
+| 141 | the program that reads the output has ended, such as `head` |
 """
 
 

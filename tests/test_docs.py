@@ -86,6 +86,7 @@ def test_every_picture_is_shown_and_described():
     assert all(len(described) > 20 for described, _ in shown)
 
 
+@pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")  # from pygtrie, as DVC uses it
 def test_the_picture_of_the_pipeline_is_that_of_dvc():
     """Its arrows are DVC's, without those that others imply."""
     text = (ROOT / "docs/images/pipeline.svg").read_text()

@@ -36,8 +36,11 @@ def test_pages_of_two_folders_become_one(tmp_path):
     (tmp_path / "docs/b.md").write_text("# B\n![a](images/a.png)\n")
     outputs = [
         {"output_type": "stream", "text": ["two\n", "lines\n"]},
-        {"output_type": "execute_result", "data": {"text/plain": ["x"], "text/html": ["<table></table>"]}},
-        {"output_type": "display_data", "data": {"text/plain": ["y"], "image/png": "iVBO\n"}},
+        {
+            "output_type": "execute_result",
+            "data": {"text/plain": ["x"], "text/html": ["<style>\n</style>", '<table border="1"></table>']},
+        },
+        {"output_type": "display_data", "data": {"text/plain": ["y"], "image/jpeg": "iVBO\n"}},
     ]
     cells = [
         {"cell_type": "markdown", "source": ["# Note\n", "text"]},
@@ -56,7 +59,7 @@ def test_pages_of_two_folders_become_one(tmp_path):
     assert note.startswith(
         "# Note\ntext\n\n```python\n1 + 1\n```\n\n```text\ntwo\nlines\n```\n\n<table></table>\n\n<img "
     )
-    assert 'src="data:image/png;base64,iVBO"' in note
+    assert 'src="data:image/jpeg;base64,iVBO"' in note
     assert set(pages) == {"b.md"}
     assert (tmp_path / "out/images/a.png").read_bytes() == b"png"
     assert (tmp_path / "out/LICENSE").read_text() == "MIT"
@@ -86,12 +89,12 @@ def url(site):
         def log_message(self, *parts):
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=site))
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/"
-    server.shutdown()
-    thread.join()
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=site)) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+        thread.join()
 
 
 def test_every_page_is_in_the_site_and_names_no_foreign_host(site):

@@ -9,7 +9,6 @@ from fakeface.cli.project import code_yaml, managed, write_managed
 from fakeface.core import code
 from fakeface.core.errors import UserError, printable
 from fakeface.core.files import sha256, write_text
-from fakeface.core.load import load_params, read_yaml
 
 PARAMS = Path("params.yaml")
 
@@ -58,6 +57,8 @@ def _files(written: dict[str, str]) -> list[str]:
 
 def _parameters() -> list[str]:
     """Adds to params.yaml what it lacks, with defaults and comments; says what was added, and what is wrong now."""
+    from fakeface.core.load import load_params, read_yaml  # pydantic, which other commands do without
+
     values, defaults = read_yaml(PARAMS), read_yaml(code.home() / PARAMS)
     if not isinstance(values, dict) or not all(isinstance(keys, dict) for keys in values.values()):
         raise UserError(f"{PARAMS}: must hold sections such as 'base:' with keys; correct it, then run this again")

