@@ -34,6 +34,10 @@ for _name in ("audit", "split"):
         del globals()[_name]
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 def __getattr__(name: str) -> Any:
     """Imported when it is asked for: torch takes a second, and stages import this package first."""
     if name not in _MODULES:

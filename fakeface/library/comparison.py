@@ -125,6 +125,12 @@ def compare(
     summary = summarise(images.labels, scores, cards, source, mine, resamples=RESAMPLES, seed=seed)
 
     notes, markdown = cautions(summary.found(), *summary.images, summary.photos), summary.markdown(printable(folder))
+    if unreadable := int((rows["problem"] != "").sum()):
+        notes.insert(
+            0, f"{unreadable} of {len(rows)} images are missing or cannot be read, and are not in the figures."
+        )
+        markdown += f"\n**{notes[0]}**\n"
+        warnings.warn(notes[0], stacklevel=2)
     if seen is not None and (count := int((seen != "").sum())):
         notes.insert(0, f"{count} of the images show photos of train or val: figures are too optimistic.")
         markdown += f"\n**{notes[0]}**\n"
@@ -164,6 +170,8 @@ def _read(
     folder: Path, pixels: Path, base: Base, p: Split, table: "pd.DataFrame | None"
 ) -> tuple["Dataset", "pd.DataFrame"]:
     """The images to score, grouped; and of all that are there path, label, and why they cannot be read: problem."""
+    import pandas as pd
+
     from fakeface.images.decode import Found
     from fakeface.images.rows import PixelFile
     from fakeface.images.store import WHOLE, Dataset
@@ -180,11 +188,17 @@ def _read(
         check_names(group_names([image.stem for image in found], p.group_by), p.group_by)
         images, bad = read_extra(folder, found, pixels, base, p)
     else:
+        if not isinstance(table, pd.DataFrame):
+            raise UserError(f"split: {type(table).__name__}; give the table of fakeface.split")
         if missing := {"path", "label", "group", "set"} - set(table.columns):
             raise UserError(f"split: has no {', '.join(sorted(missing))}; give the table of fakeface.split")
         rows = table[table["set"] == "test"]
         if rows.empty:
             raise UserError("split: has no image in the set test")
+        if rows[["path", "label", "group"]].isna().any(axis=None) or not rows["label"].isin([0, 1]).all():
+            raise UserError("split: has a test image without path or group, or with a label that is not 0 or 1")
+        if rows["path"].duplicated().any():
+            raise UserError(f"split: {rows['path'][rows['path'].duplicated()].iloc[0]} is there twice")
         found = [Found(path, path, label) for path, label in zip(rows["path"], rows["label"].tolist(), strict=True)]
         manifest, _, bad = read_images(folder, found, pixels, base, p)
         manifest["source"] = manifest["path"].map(dict(zip(rows["path"], rows["group"], strict=True)))

@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 from pydantic import ValidationError
 
 from fakeface.core.errors import UserError, printable, require_packages
@@ -211,12 +212,17 @@ def sections(
     Raises:
         UserError: a value is not allowed.
     """
+
+    def plain(numbers: dict[str, Any]) -> dict[str, Any]:
+        """Without numpy's types, which the parameters refuse."""
+        return {key: value.item() if isinstance(value, np.generic) else value for key, value in numbers.items()}
+
     here = {"seed": seed, "image_size": image_size, "threads": min(DECODERS, os.cpu_count() or 1)}
     fixed = {"device": "auto", "precision": "auto", "processes": 1, "compile": "off", "tracking": False}
     read = {"on_bad_image": "skip", "max_megapixels": max_megapixels(), "store": store}
     places = {"data": fspath(Path(data).expanduser()), "real": fspath(real), "fake": fspath(fake)}
     try:
-        return Base.model_validate(fixed | here), Split.model_validate(places | read | values)
+        return Base.model_validate(fixed | plain(here)), Split.model_validate(places | read | plain(values))
     except ValidationError as error:
         raise UserError(KEYS.sub("", in_words(error))) from None
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
-from fakeface.core.errors import UserError
+from fakeface.core.errors import UserError, one_line
 from fakeface.images.decode import BadImage, read_file
 from fakeface.images.faces import trained_on_faces
 from fakeface.predict.detector import max_megapixels, open_detector
@@ -80,6 +80,8 @@ class Detector:
 
         from fakeface.predict.service import predict_images
 
+        if not fast and not (isinstance(band, int | float) and 0 <= band <= 1):
+            raise UserError(f"band = {band!r}: must be a number from 0 to 1")
         card = self._predictor.card
         detect = trained_on_faces(card) and not whole
         listed = list(_listed(images))
@@ -136,7 +138,10 @@ def _listed(images: Picture | Iterable[Picture]) -> Iterator[tuple[Entry, bytes 
             for entry in entries([fspath(Path(image).expanduser()) if isinstance(image, PathLike) else image]):
                 yield entry, None
         else:
-            yield Entry(f"image {number}"), _bytes(image)
+            try:
+                yield Entry(f"image {number}"), _bytes(image)
+            except (OSError, ValueError, SyntaxError) as error:  # a file that Pillow has opened, and not yet decoded
+                yield Entry(f"image {number}", problem=f"cannot be decoded ({one_line(error)})"), None
 
 
 def _bytes(image: Any) -> bytes:
@@ -149,6 +154,13 @@ def _bytes(image: Any) -> bytes:
         image = Image.fromarray(image)
     if not isinstance(image, Image.Image):
         raise UserError(f"{type(image).__name__}: no image; give a path, bytes, a Pillow image, or uint8 [H, W, 3]")
+    image = ImageOps.exif_transpose(image)
+    if image.mode in ("CMYK", "YCbCr", "HSV", "LAB", "RGBX"):  # which PNG has not
+        image = image.convert("RGB")
+    elif image.mode in ("RGBa", "La"):
+        image = image.convert("RGBA")
+    elif image.mode not in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16"):
+        raise UserError(f"a Pillow image of mode {image.mode}; convert it to RGB first")
     file = io.BytesIO()
     image.save(file, "PNG", compress_level=1)
     return file.getvalue()

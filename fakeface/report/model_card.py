@@ -8,6 +8,7 @@ from typing import Any
 import jinja2
 import pandas as pd
 
+from fakeface.core.code import version
 from fakeface.core.errors import UserError
 from fakeface.core.params import APPROACHES
 from fakeface.core.perturbations import CELLS
@@ -48,6 +49,7 @@ def model_card(
     found = {card["approach"]: all_figures(figures, card["approach"])}
     return environment.get_template("model_card.md").render(
         card=card,
+        version=version(),
         data=data,
         sample=bool(card.get("drawings")),
         cautions=doubts_of(card["approach"], card) + cautions(found, test["real"], test["fake"], sum(test.values())),

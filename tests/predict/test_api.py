@@ -43,13 +43,36 @@ def test_every_kind_of_picture_gets_the_same_score(root, detector):  # noqa: F81
     assert list(table["path"]) == [str(path), str(path), *(f"image {number}" for number in range(2, 6))]
     assert table["score"][:5].nunique() == 1
     assert table["problem"].eq("").all()
+    turned = Image.Exif()
+    turned[0x0112] = 6  # turned a quarter
+    picture.save("turned.jpg", exif=turned, quality=95)
+    picture.convert("CMYK").save("cmyk.jpg", quality=95)
+    for name in ("turned.jpg", "cmyk.jpg"):
+        scores = detector.predict([name, Image.open(name)], fast=True)["score"]
+        assert scores.iloc[0] == pytest.approx(scores.iloc[1], abs=1e-6), name
     assert detector.predict(picture)["score"][0] == pytest.approx(table["score"][0], abs=1e-6)  # in another batch
     assert detector.predict(iter([]))["score"].tolist() == []
+
+
+def test_what_pillow_cannot_decode_is_a_row_with_the_problem(root, detector):  # noqa: F811
+    whole = Path("faces/0_real/0000.jpg").read_bytes()
+    closed = Image.open(io.BytesIO(whole))
+    closed.close()
+    with Image.open(io.BytesIO(whole[: len(whole) // 2])) as cut:
+        table = detector.predict([cut, closed, whole])
+    assert table["problem"].str.startswith("cannot be decoded").tolist() == [True, True, False]
+
+
+@pytest.mark.parametrize("band", [-0.1, 1.5, float("nan"), None, "x"])
+def test_a_band_that_is_none_is_refused(root, detector, band):  # noqa: F811
+    with pytest.raises(fakeface.UserError, match="must be a number from 0 to 1"):
+        detector.predict("faces", band=band)
 
 
 @pytest.mark.parametrize(
     ("picture", "answer"),
     [
+        (Image.new("F", (4, 4)), "a Pillow image of mode F; convert it to RGB first"),
         (np.zeros((4, 4), np.uint8), r"an array of uint8 \[4, 4\]; give uint8 \[H, W, 3\]"),
         (np.zeros((4, 4, 3)), "an array of float64"),
         ([None], "NoneType: no image"),

@@ -81,7 +81,7 @@ def agree(found, folder, names=APPROACHES):
     pairs = pd.read_csv(folder / "pairs.csv")[found.differences.columns]
     pd.testing.assert_frame_equal(found.differences, pairs, check_dtype=False)
     tables = [text.partition("\n")[2] for text in (found.markdown, (folder / "table.md").read_text())]
-    assert len({text.partition("\n**1 of the images")[0] for text in tables}) == 1  # their titles differ
+    assert len({text.partition("\n**1 of ")[0] for text in tables}) == 1  # their titles differ
     assert repr(found) == found._repr_markdown_() == found.markdown
 
 
@@ -103,11 +103,14 @@ def test_the_figures_of_a_split_are_those_of_evaluate(here):
 
 
 def test_the_figures_of_another_folder_are_those_of_an_extra_set(here):
-    with pytest.warns(
-        UserWarning, match="^1 of the images show photos of train or val: figures are too optimistic.$"
-    ) as said:
+    with warnings.catch_warnings(record=True, action="always", category=UserWarning) as said:
         found = fakeface.compare(APPROACHES, Path("other"))
-    assert [one.filename for one in said] == [__file__]
+    assert [one.filename for one in said] == [__file__] * 2
+    assert [str(one.message) for one in said] == found.notes[1::-1]
+    assert found.notes[:2] == [
+        "1 of the images show photos of train or val: figures are too optimistic.",
+        "1 of 18 images are missing or cannot be read, and are not in the figures.",
+    ]
     score_extra_set(params(), "other")
     assert found.markdown.endswith(f"**{found.notes[0]}**\n")
     agree(found, here / "reports/extra/other")
@@ -187,12 +190,26 @@ def test_groups_make_wider_intervals(here, tmp_path):
         ("scratch", "faces", {"real": "a", "fake": "b"}, "has neither a nor b"),
         ("scratch", "faces", {"group_by": "folder"}, "^group_by = 'folder': no image is in a sub-folder"),
         ("scratch", "faces", {"split": pd.DataFrame({"path": []})}, "^split: has no group, label, set; give the table"),
+        ("scratch", "faces", {"split": {}}, "^split: dict; give the table"),
         ("scratch", "faces", {"seed": "0"}, "^seed = '0': must be a valid integer"),
     ],
 )
 def test_what_is_wrong_is_named(here, detectors, folder, options, answer):
     with pytest.raises(fakeface.UserError, match=answer):
         fakeface.compare(detectors, folder, **options)
+
+
+@pytest.mark.parametrize(
+    ("change", "answer"),
+    [
+        (lambda table: pd.concat([table, table]), "is there twice$"),
+        (lambda table: table.assign(label=2), "with a label that is not 0 or 1$"),
+        (lambda table: table.assign(group=np.nan), "without path or group"),
+    ],
+)
+def test_a_split_that_was_edited_is_checked(here, change, answer):
+    with pytest.raises(fakeface.UserError, match=f"^split: .*{answer}"):
+        fakeface.compare("scratch", "faces", split=change(split_of()))
 
 
 def test_a_split_without_test_images_or_with_files_that_are_gone(here):

@@ -3,6 +3,7 @@
 import json
 import signal
 import unicodedata
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -26,6 +27,11 @@ PATTERNS = {
 @pytest.mark.parametrize("group_by", PATTERNS)
 def test_names_of_groups(group_by):
     assert group_names(STEMS, group_by) == PATTERNS[group_by]
+
+
+def test_a_thread_of_a_program_groups_too():
+    found = ThreadPoolExecutor(1).submit(group_names, ["anna/1", "b"], "(?P<group>anna)").result()
+    assert found == ["anna", ""]
 
 
 def test_a_pattern_that_would_never_end_is_stopped(monkeypatch):
