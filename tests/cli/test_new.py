@@ -1,5 +1,6 @@
 """`fakeface new` and `fakeface upgrade`: a project outside the clone, and its way to another version (whole runs: test_wheel)."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -24,6 +25,12 @@ def load(path):
 
 def run(folder, *command, **env):
     return subprocess.run(command, cwd=folder, env=environment(**env), capture_output=True, text=True, timeout=120)
+
+
+def umask():
+    found = os.umask(0)
+    os.umask(found)
+    return found
 
 
 @pytest.fixture
@@ -130,6 +137,67 @@ def test_it_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
         with pytest.raises(OSError, match="No space"):
             new(tmp_path / name)
     assert [path.name for path in tmp_path.rglob("*")] == ["empty"]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("file/x", "Not a directory"),
+        ("loop/x", "cannot be made (File exists)"),
+        ("dangling", "exists and is not empty"),
+        ("/proc/x/y", "/proc/x"),
+        ("a/b/" + "x" * 300, "File name too long"),
+        ("~nosuchuser/x", "no such home folder"),
+        ("broken", "git init failed (fatal: "),
+    ],
+)
+def test_a_folder_that_cannot_be_made_is_told_so_in_one_line(tmp_path, name, said):
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "dangling").symlink_to("nowhere")
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken/.git").write_text("gitdir: /nowhere\n")
+    before = sorted(tmp_path.rglob("*"))
+    answer = run(tmp_path, COMMAND, "new", name)
+    assert (answer.returncode, answer.stdout, answer.stderr.count("\n")) == (1, "", 1), answer.stderr
+    assert said in answer.stderr
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_of_several_at_once_one_wins_and_foreign_files_stay(tmp_path, there):
+    (tmp_path / "x.partial").mkdir()
+    (tmp_path / "x.partial/mine").touch()
+    if there:
+        (tmp_path / "x").mkdir()
+    command = {
+        "cwd": tmp_path,
+        "env": environment(),
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.PIPE,
+        "text": True,
+    }
+    several = [subprocess.Popen([COMMAND, "new", "x"], **command) for _ in range(3)]
+    errors = sorted(process.communicate(timeout=120)[1] for process in several)
+    refused = f"error: {tmp_path / 'x'}: exists and is not empty; choose a new folder\n"
+    assert errors == ["", refused, refused]
+    assert sorted(process.returncode for process in several) == [0, 1, 1]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["x", "x.partial"]
+    assert (tmp_path / "x.partial/mine").is_file()
+    assert {path.name for path in (tmp_path / "x").iterdir()} >= {".git", ".dvc", "stages", "dvc.yaml", "code.yaml"}
+    assert not list((tmp_path / "x").glob(".new-*"))
+    assert (tmp_path / "x").stat().st_mode & 0o777 == 0o777 & ~umask()
+
+
+def test_a_git_repository_around_that_is_bare_or_ignores_the_project(tmp_path, capsys):
+    run(tmp_path, "git", "init", "-q", "--bare", "bare")
+    new(tmp_path / "bare/x")
+    assert (tmp_path / "bare/x/.git").is_dir()
+    assert "git ignores" not in capsys.readouterr().out
+    run(tmp_path, "git", "init", "-q")
+    (tmp_path / ".gitignore").write_text("*\n")
+    new(tmp_path / "x")
+    assert "note: git ignores dvc.yaml, dvc.lock, code.yaml, params.yaml, .dvc/config here" in capsys.readouterr().out
 
 
 def test_in_a_folder_of_a_git_repository_no_other_one_is_made(tmp_path):
