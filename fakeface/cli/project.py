@@ -56,10 +56,9 @@ def new(folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder t
     print("  dvc repro               then open reports/index.html")
     files = ["dvc.yaml", "dvc.lock", code.FILE, "params.yaml", ".dvc/config"]
     if ignored := _git(folder, "check-ignore", *files).stdout.split():
-        print(
-            f"note: git ignores {', '.join(ignored)} here, so DVC refuses to run; if an outer repository's .gitignore does that,"
-        )
-        print("  run `git init` in this folder; else remove the rule that `git check-ignore -v dvc.yaml` names")
+        print(f"note: git ignores {', '.join(ignored)} here, so DVC refuses to run;")
+        print("  if the .gitignore of an outer repository does that, run `git init` in this folder;")
+        print("  otherwise remove the rule that `git check-ignore -v dvc.yaml` names")
 
 
 def managed() -> dict[str, str]:
@@ -126,7 +125,7 @@ def rewrite(path: Path, text: str) -> None:
 
 
 def _create(folder: Path) -> None:
-    """Writes the project beside `folder`, or in it if it exists, and puts it in place; of several at once the first one wins.
+    """Writes the project next to `folder`, or in it if it exists, and puts it in place; of several at once the first one wins.
 
     Raises:
         UserError: the folder is in use, or git fails.
@@ -139,18 +138,16 @@ def _create(folder: Path) -> None:
     try:
         if parents:
             folder.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(
-            dir=folder if old else folder.parent, prefix=".new-", ignore_cleanup_errors=True
-        ) as temporary:
+        where = folder if old else folder.parent
+        with TemporaryDirectory(dir=where, prefix=".new-", ignore_cleanup_errors=True) as temporary:
             partial = Path(temporary) / "project"  # with the usual mode, which `temporary` has not
             partial.mkdir()
             _write(partial, folder.name)
             if _git(partial, "rev-parse", "--is-inside-work-tree").stdout.strip() != "true":
                 answer = _git(folder if ".git" in there else partial, "init", "-q")
                 if answer.returncode:
-                    raise UserError(
-                        f"{folder}: git init failed ({' '.join(answer.stderr.split())}); correct it, then run this again"
-                    )
+                    said = " ".join(answer.stderr.split())
+                    raise UserError(f"{folder}: git init failed ({said}); correct it, then run this again")
             if not old:
                 os.rename(partial, folder)
             else:  # it may be the shell's own working folder, or hold .venv: it stays

@@ -314,6 +314,74 @@ def test_a_new_section_and_one_written_with_braces_get_their_keys_too(made):
     assert load_params(path).base.seed == 7
 
 
+def test_an_upgrade_keeps_links_modes_and_what_the_user_deleted_or_pinned(made, tmp_path):
+    version = other_version(
+        tmp_path / "other",
+        **{
+            "dvc.yaml": lambda text: text.replace("desc: Score", "desc: New. Score"),
+            "stages/run": lambda text: text + "# new\n",
+            "stages/audit.py": lambda text: text + "# new\n",
+            "fakeface/explain/stage.py": lambda text: f"# new\n{text}",
+        },
+    )
+    for name in ("params.yaml", "dvc.yaml", "pyproject.toml"):  # behind links
+        shutil.move(made.path / name, tmp_path / name)
+        (made.path / name).symlink_to(tmp_path / name)
+        (tmp_path / name).chmod(0o640)
+    params, pins = tmp_path / "params.yaml", tmp_path / "pyproject.toml"
+    params.write_text(re.sub(r"^  folds: .*\n", "", params.read_text(), flags=re.MULTILINE) + "3:\n  4: 5\n")
+    pins.write_text(pins.read_text().replace("~=", "=="))
+    (made.path / "stages/split.py").unlink()
+    for name in ("run", "audit.py"):
+        (made.path / "stages" / name).write_text("# mine\n")
+    (made.path / "stages/audit.py.new").write_text("# mine too\n")
+    deleted = "note: stages/split.py: was deleted and stays so; to get it back, remove its line in code.yaml, then upgrade again"
+    mine = "was edited and stays"
+    again = [
+        "note: params.yaml: no longer known, remove: 3",
+        f"note: stages/audit.py: {mine}, as does your stages/audit.py.new; move that away, then upgrade again",
+    ]
+    answer = run(made.path, COMMAND, "upgrade", PYTHONPATH=str(version))
+    assert answer.stdout.splitlines() == [
+        "note: params.yaml: added with default values: audit.folds",
+        *again,
+        f"note: stages/run: {mine}; the new version is in stages/run.new",
+        deleted,
+        f"note: pyproject.toml: asks for fakeface[pipeline]=={code.version()}, which stays; 9.0.0 is installed",
+        f"fakeface {code.version()} -> 9.0.0; packages that changed: explain",
+        "next: fakeface check, then dvc repro",
+    ], answer.stderr
+    assert (made.path / "stages/run.new").stat().st_mode & 0o111
+    for name in ("params.yaml", "dvc.yaml", "pyproject.toml"):
+        assert (made.path / name).is_symlink()
+        assert (tmp_path / name).stat().st_mode & 0o777 == 0o640
+    assert "desc: New. Score" in (tmp_path / "dvc.yaml").read_text()
+    pins.write_bytes(b"\xff")
+    last = "nothing to upgrade: this project is of fakeface 9.0.0"
+    pinned = "note: pyproject.toml: is not UTF-8 and stays as it is; correct the version of fakeface there"
+    answer = run(made.path, COMMAND, "upgrade", PYTHONPATH=str(version))
+    assert answer.stdout.splitlines() == [*again, pinned, last], answer.stderr
+    assert not (made.path / "stages/split.py").exists()
+    (made.path / "stages/audit.py.new").unlink()
+    run(made.path, COMMAND, "upgrade", PYTHONPATH=str(version))
+    assert (made.path / "stages/audit.py.new").read_text().endswith("# new\n")
+    (made.path / "stages/split.py").mkdir()
+    answer = run(made.path, COMMAND, "upgrade", PYTHONPATH=str(version))
+    said = "a file of fakeface belongs here, not a folder; move it away, then run this again"
+    assert (answer.returncode, answer.stderr) == (1, f"error: stages/split.py: {said}\n")
+
+
+def test_an_edited_dvc_yaml_that_names_packages_which_are_no_more_is_reported(made):
+    path = made.path / "dvc.yaml"
+    path.write_text(path.read_text().replace("code.yaml: [", "code.yaml: [oldest, ") + "# code.yaml: [other]\n")
+    said = "dvc.yaml: oldest: no longer packages in code.yaml; take the stages' lists from dvc.yaml.new"
+    assert f"note: {said}\n" in run(made.path, COMMAND, "upgrade").stdout
+    assert run(made.path, COMMAND, "check").stderr == f"error: {said}\n"
+    (made.path / "code.yaml").unlink()
+    said = "error: code.yaml: no such file; run this in the project's root, or `git checkout code.yaml`\n"
+    assert run(made.path, COMMAND, "upgrade").stderr == said
+
+
 def test_what_is_no_project_is_told_so_in_one_line(tmp_path):
     (tmp_path / "x").mkdir()
     commands = ["check", "use .", "publish", "experiments", "diff HEAD", "recipe default", "card"]
