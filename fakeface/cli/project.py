@@ -1,18 +1,23 @@
 """`fakeface new`: your own project outside the clone; and what such a project consists of."""
 
+import errno
+import os
 import re
 import shlex
 import shutil
 import subprocess
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
 
 from fakeface.core import code
 from fakeface.core.errors import UserError, printable
-from fakeface.core.files import sha256, whole, write_text
+from fakeface.core.files import sha256, write_text
+from fakeface.core.run import REMEDIES
 
 TEMPLATES = Path(__file__).with_name("templates")
 # Files of the installed version as they are; the first ones `fakeface upgrade` brings up to date.
@@ -21,6 +26,7 @@ WRITTEN_ONCE = ("params.yaml", ".dvc/.gitignore", ".dvcignore", ".gitignore")
 TESTS = "tests/test_project.py"
 DVC_CONFIG = "[core]\n    analytics = false\n    check_update = false\n"  # a clone's own may name a remote
 MAY_BE_THERE = {".git", ".venv"}
+IN_USE = "exists and is not empty; choose a new folder"
 NOTE = """\
 # Of a project outside fakeface's repository: in place of its packages, stages depend on their digests in code.yaml.
 """
@@ -30,21 +36,17 @@ def new(folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder t
     """Write a project of your own (pipeline, parameters, recipes), in which fakeface itself is an installed package."""
     if shutil.which("git") is None:
         raise UserError("git is not installed, and DVC needs it: install git, then run this again")
-    folder = folder.expanduser().absolute()
-    there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    if there - MAY_BE_THERE or (folder.exists() and not folder.is_dir()):
-        raise UserError(f"{folder}: exists and is not empty; choose a new folder")
-    if not folder.exists():
-        with whole(folder) as partial:
-            _write(partial, folder.name)
-    else:  # it may be the shell's own working folder, or hold .venv: it stays
-        with whole(folder / "new") as partial:
-            _write(partial, folder.name)
-        for path in (folder / "new").iterdir():
-            path.rename(folder / path.name)
-        (folder / "new").rmdir()
-    if subprocess.run(["git", "rev-parse", "--is-inside-work-tree"], cwd=folder, capture_output=True).returncode:
-        subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
+    try:
+        folder = folder.expanduser().absolute()
+        _create(folder)
+    except RuntimeError:  # of expanduser
+        raise UserError(f"{folder}: no such home folder; choose another folder") from None
+    except OSError as error:
+        if error.filename2 and error.errno in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):  # of rename
+            raise UserError(f"{folder}: {IN_USE}") from None
+        if error.errno in REMEDIES:
+            raise
+        raise UserError(f"{folder}: cannot be made ({error.strerror}); choose another folder") from None
     print(f"{printable(folder)}: a project of fakeface {code.version()}; next:")
     print(f"  cd {shlex.quote(printable(folder))}")
     if find_spec("dvc") is None:
@@ -52,6 +54,11 @@ def new(folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder t
     print("  fakeface use FOLDER     your faces; without it the drawn sample is taken")
     print("  fakeface check")
     print("  dvc repro               then open reports/index.html")
+    files = ["dvc.yaml", "dvc.lock", code.FILE, "params.yaml", ".dvc/config"]
+    if ignored := _git(folder, "check-ignore", *files).stdout.split():
+        print(f"note: git ignores {', '.join(ignored)} here, so DVC refuses to run;")
+        print("  if the .gitignore of an outer repository does that, run `git init` in this folder;")
+        print("  otherwise remove the rule that `git check-ignore -v dvc.yaml` names")
 
 
 def managed() -> dict[str, str]:
@@ -102,10 +109,60 @@ def code_yaml(files: dict[str, str]) -> str:
 
 
 def write_managed(path: Path, text: str) -> None:
-    """Writes a file of `managed`."""
-    write_text(path, text)
-    if path.name == "run":
+    """Writes a file of `managed`, or its NAME.new."""
+    rewrite(path, text)
+    if path.name in ("run", "run.new"):
         path.chmod(0o755)
+
+
+def rewrite(path: Path, text: str) -> None:
+    """Writes a text file whole; a link to it stays, and so does its mode."""
+    path = Path(os.path.realpath(path))
+    mode = path.stat().st_mode & 0o777 if path.is_file() else None
+    write_text(path, text)
+    if mode is not None:
+        path.chmod(mode)
+
+
+def _create(folder: Path) -> None:
+    """Writes the project next to `folder`, or in it if it exists, and puts it in place; of several at once the first one wins.
+
+    Raises:
+        UserError: the folder is in use, or git fails.
+        OSError: EEXIST or ENOTEMPTY if another one was faster.
+    """
+    there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if there - MAY_BE_THERE or (os.path.lexists(folder) and not folder.is_dir()):
+        raise UserError(f"{folder}: {IN_USE}")
+    old, parents = folder.is_dir(), [path for path in folder.parents if not path.exists()]
+    try:
+        if parents:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+        where = folder if old else folder.parent
+        with TemporaryDirectory(dir=where, prefix=".new-", ignore_cleanup_errors=True) as temporary:
+            partial = Path(temporary) / "project"  # with the usual mode, which `temporary` has not
+            partial.mkdir()
+            _write(partial, folder.name)
+            if _git(partial, "rev-parse", "--is-inside-work-tree").stdout.strip() != "true":
+                answer = _git(folder if ".git" in there else partial, "init", "-q")
+                if answer.returncode:
+                    said = " ".join(answer.stderr.split())
+                    raise UserError(f"{folder}: git init failed ({said}); correct it, then run this again")
+            if not old:
+                os.rename(partial, folder)
+            else:  # it may be the shell's own working folder, or hold .venv: it stays
+                os.rename(partial / "stages", folder / "stages")  # fails if another one was faster
+                for path in list(partial.iterdir()):
+                    path.rename(folder / path.name)
+    except BaseException:
+        for path in parents:
+            with suppress(OSError):
+                path.rmdir()
+        raise
+
+
+def _git(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, errors="replace")
 
 
 def _write(folder: Path, name: str) -> None:

@@ -5,12 +5,13 @@ import re
 from pathlib import Path
 from typing import Any
 
-from fakeface.cli.project import code_yaml, managed, write_managed
+from fakeface.cli.project import code_yaml, managed, rewrite, write_managed
 from fakeface.core import code
 from fakeface.core.errors import UserError, printable
-from fakeface.core.files import sha256, write_text
+from fakeface.core.files import sha256
 
 PARAMS = Path("params.yaml")
+DELETED = "deleted"  # in code.yaml in place of a digest
 
 
 def upgrade() -> None:
@@ -19,16 +20,17 @@ def upgrade() -> None:
     Your edits stay; the new version of an edited file is written to NAME.new.
     """
     before, packages, written = code.read_code()
-    for line in [*_parameters(), *_files(written)]:
+    for line in [*_parameters(), *_files(written), *_requirement(before)]:
         print(f"note: {printable(line)}")
-    _requirement(before)
     text = code_yaml(written)
     if Path(code.FILE).read_text(encoding="utf-8") == text:
         print(f"nothing to upgrade: this project is of fakeface {before}")
+        _pipeline()
         return
-    write_text(code.FILE, text)  # last: an upgrade that was interrupted is done again
+    rewrite(Path(code.FILE), text)  # last: an upgrade that was interrupted is done again
     changed = [name for name, digest in code.read_code()[1].items() if packages.get(name) != digest]
     print(f"fakeface {before} -> {code.version()}; packages that changed: {', '.join(changed) or 'none'}")
+    _pipeline()
     print("next: fakeface check, then dvc repro")
 
 
@@ -39,14 +41,28 @@ def _files(written: dict[str, str]) -> list[str]:
         written: sha256 of each file as it was written last; becomes that of the installed version.
     """
     said, files = [], managed()
+    for name in files:
+        if Path(name).is_dir():
+            raise UserError(f"{name}: a file of fakeface belongs here, not a folder; move it away, then run this again")
     for name, text in files.items():
         path, wanted = Path(name), hashlib.sha256(text.encode()).hexdigest()
-        found = sha256(path) if path.is_file() else None
-        if found is None or (found != wanted and found == written.get(name)):
+        found, last = sha256(path) if path.is_file() else None, written.get(name)
+        if found is None and last:
+            if last != DELETED:
+                said.append(
+                    f"{name}: was deleted and stays so; to get it back, remove its line in {code.FILE}, then upgrade again"
+                )
+            written[name] = DELETED
+            continue
+        if found is None or (found != wanted and found == last):
             write_managed(path, text)
-        elif found != wanted and written.get(name) != wanted:
-            write_managed(path.with_name(path.name + ".new"), text)
-            said.append(f"{name}: was edited and stays; the new version is in {name}.new")
+        elif found != wanted and last != wanted:
+            theirs = path.with_name(path.name + ".new")
+            if theirs.is_file() and sha256(theirs) not in (last, wanted):  # not as an earlier upgrade wrote it
+                said.append(f"{name}: was edited and stays, as does your {theirs}; move that away, then upgrade again")
+                continue
+            write_managed(theirs, text)
+            said.append(f"{name}: was edited and stays; the new version is in {theirs}")
         written[name] = wanted
     for name in [name for name in written if name not in files]:
         del written[name]
@@ -73,7 +89,7 @@ def _parameters() -> list[str]:
     unknown = [section for section in values if section not in defaults]
     unknown += [f"{name}.{key}" for name in defaults for key in values.get(name, {}) if key not in defaults[name]]
     if unknown:
-        return [*said, f"{PARAMS}: no longer known, remove: {', '.join(unknown)}"]
+        return [*said, f"{PARAMS}: no longer known, remove: {', '.join(map(str, unknown))}"]
     try:
         load_params(PARAMS)
     except UserError as error:
@@ -81,14 +97,28 @@ def _parameters() -> list[str]:
     return said
 
 
-def _requirement(before: str) -> None:
-    """Brings the version that pyproject.toml asks for, where it still is that of the project."""
+def _requirement(before: str) -> list[str]:
+    """Brings the version that pyproject.toml asks for, where it still is that of the project; says if it asks in another way."""
     path = Path("pyproject.toml")
-    if path.is_file():
-        text = path.read_text(encoding="utf-8")
-        new = re.sub(rf"(fakeface\[[\w,]*\]~=){re.escape(before)}\b", rf"\g<1>{code.version()}", text)
-        if new != text:
-            write_text(path, new)
+    try:
+        text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    except ValueError:
+        return [f"{path}: is not UTF-8 and stays as it is; correct the version of fakeface there"]
+    new = re.sub(rf"(fakeface\[[\w,]*\]~=){re.escape(before)}(?![\w.])", rf"\g<1>{code.version()}", text)
+    if new != text:
+        rewrite(path, new)
+    pin = re.search(r"""["'](fakeface\s*[\[=<>!~@][^"']*)["']""", new)
+    if before != code.version() and pin and not pin[1].endswith(f"~={code.version()}"):
+        return [f"{path}: asks for {pin[1]}, which stays; {code.version()} is installed"]
+    return []
+
+
+def _pipeline() -> None:
+    """Says which packages an edited dvc.yaml names that are no more."""
+    try:
+        code.check_code()
+    except UserError as error:
+        print(f"note: {printable(error)}")
 
 
 def _insert(values: dict[str, Any], missing: dict[str, dict[str, Any]]) -> None:
@@ -115,9 +145,11 @@ def _insert(values: dict[str, Any], missing: dict[str, dict[str, Any]]) -> None:
     except YAMLError:
         as_expected = False
     if as_expected:
-        write_text(PARAMS, text)
+        rewrite(PARAMS, text)
     else:  # written in another way, such as with braces
+        mode = PARAMS.stat().st_mode & 0o777
         write_values(missing)
+        PARAMS.chmod(mode)
 
 
 def _places(lines: list[str]) -> dict[tuple[str, str], tuple[int, int]]:

@@ -49,6 +49,9 @@ def read_code(root: Path = Path(".")) -> tuple[str, dict[str, str], dict[str, st
     try:
         text = (root / FILE).read_text(encoding="utf-8")
     except FileNotFoundError:
+        pipeline = root / "dvc.yaml"
+        if pipeline.is_file() and FILE in pipeline.read_text(encoding="utf-8", errors="replace"):
+            raise UserError(f"{FILE}: no such file; run this in the project's root, or `git checkout {FILE}`") from None
         made = "this is for projects made with `fakeface new`; a clone is upgraded with `git pull`"
         raise UserError(f"{FILE}: no such file; {made}") from None
     except (OSError, ValueError) as error:
@@ -63,10 +66,10 @@ def read_code(root: Path = Path(".")) -> tuple[str, dict[str, str], dict[str, st
 
 
 def check_code(root: Path = Path(".")) -> None:
-    """Compares code.yaml, where there is one, with the code that runs: about 10 ms.
+    """Compares code.yaml, where there is one, with the code that runs and with dvc.yaml: about 10 ms.
 
     Raises:
-        UserError: code.yaml is that of another version or of other code.
+        UserError: code.yaml is that of another version or of other code, or dvc.yaml names packages that it lacks.
     """
     if not (root / FILE).exists():
         return
@@ -75,6 +78,16 @@ def check_code(root: Path = Path(".")) -> None:
         said = f"written for fakeface {written}, but {installed} is installed"
     elif changed := [name for name, found in packages.items() if digest(name) != found]:
         said = f"the code of fakeface {installed} has changed since it was written ({', '.join(changed)})"
+    elif gone := [name for name in _named(root / "dvc.yaml") if name not in {*packages, "fakeface", "files"}]:
+        said = f"{', '.join(gone)}: no longer packages in {FILE}; take the stages' lists from dvc.yaml.new"
+        raise UserError(f"dvc.yaml: {said}")
     else:
         return
     raise UserError(f"{FILE}: {said}; run `fakeface upgrade`")
+
+
+def _named(pipeline: Path) -> list[str]:
+    """The packages that a project's dvc.yaml names, outside of comments."""
+    text = pipeline.read_text(encoding="utf-8", errors="replace") if pipeline.is_file() else ""
+    lists = re.findall(rf"{re.escape(FILE)}: *\[([^\]]*)\]", re.sub(r"#.*", "", text))
+    return sorted({name for names in lists for name in re.findall(r"(?:^|[\s,'\"])(\w+)", names)})

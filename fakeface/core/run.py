@@ -21,6 +21,9 @@ OTHERS_SECONDS = 20
 REMEDIES = dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "free disk space, then run again") | dict.fromkeys(
     (errno.EACCES, errno.EPERM, errno.EROFS), "check permissions or choose another path, then run again"
 )
+REMEDIES |= dict.fromkeys(
+    (errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG), "correct or choose another path, then run again"
+)
 
 
 def run(stage: Callable[..., None], description: str | None) -> None:

@@ -1,5 +1,6 @@
 """`fakeface new` and `fakeface upgrade`: a project outside the clone, and its way to another version (whole runs: test_wheel)."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -24,6 +25,12 @@ def load(path):
 
 def run(folder, *command, **env):
     return subprocess.run(command, cwd=folder, env=environment(**env), capture_output=True, text=True, timeout=120)
+
+
+def umask():
+    found = os.umask(0)
+    os.umask(found)
+    return found
 
 
 @pytest.fixture
@@ -130,6 +137,67 @@ def test_it_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
         with pytest.raises(OSError, match="No space"):
             new(tmp_path / name)
     assert [path.name for path in tmp_path.rglob("*")] == ["empty"]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("file/x", "Not a directory"),
+        ("loop/x", "cannot be made (File exists)"),
+        ("dangling", "exists and is not empty"),
+        ("/proc/x/y", "/proc/x"),
+        ("a/b/" + "x" * 300, "File name too long"),
+        ("~nosuchuser/x", "no such home folder"),
+        ("broken", "git init failed (fatal: "),
+    ],
+)
+def test_a_folder_that_cannot_be_made_is_told_so_in_one_line(tmp_path, name, said):
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "dangling").symlink_to("nowhere")
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken/.git").write_text("gitdir: /nowhere\n")
+    before = sorted(tmp_path.rglob("*"))
+    answer = run(tmp_path, COMMAND, "new", name)
+    assert (answer.returncode, answer.stdout, answer.stderr.count("\n")) == (1, "", 1), answer.stderr
+    assert said in answer.stderr
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_of_several_at_once_one_wins_and_foreign_files_stay(tmp_path, there):
+    (tmp_path / "x.partial").mkdir()
+    (tmp_path / "x.partial/mine").touch()
+    if there:
+        (tmp_path / "x").mkdir()
+    command = {
+        "cwd": tmp_path,
+        "env": environment(),
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.PIPE,
+        "text": True,
+    }
+    several = [subprocess.Popen([COMMAND, "new", "x"], **command) for _ in range(3)]
+    errors = sorted(process.communicate(timeout=120)[1] for process in several)
+    refused = f"error: {tmp_path / 'x'}: exists and is not empty; choose a new folder\n"
+    assert errors == ["", refused, refused]
+    assert sorted(process.returncode for process in several) == [0, 1, 1]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["x", "x.partial"]
+    assert (tmp_path / "x.partial/mine").is_file()
+    assert {path.name for path in (tmp_path / "x").iterdir()} >= {".git", ".dvc", "stages", "dvc.yaml", "code.yaml"}
+    assert not list((tmp_path / "x").glob(".new-*"))
+    assert (tmp_path / "x").stat().st_mode & 0o777 == 0o777 & ~umask()
+
+
+def test_a_git_repository_around_that_is_bare_or_ignores_the_project(tmp_path, capsys):
+    run(tmp_path, "git", "init", "-q", "--bare", "bare")
+    new(tmp_path / "bare/x")
+    assert (tmp_path / "bare/x/.git").is_dir()
+    assert "git ignores" not in capsys.readouterr().out
+    run(tmp_path, "git", "init", "-q")
+    (tmp_path / ".gitignore").write_text("*\n")
+    new(tmp_path / "x")
+    assert "note: git ignores dvc.yaml, dvc.lock, code.yaml, params.yaml, .dvc/config here" in capsys.readouterr().out
 
 
 def test_in_a_folder_of_a_git_repository_no_other_one_is_made(tmp_path):
@@ -244,6 +312,74 @@ def test_a_new_section_and_one_written_with_braces_get_their_keys_too(made):
     )
     assert "base.device, base.precision" in run(made.path, COMMAND, "upgrade").stdout
     assert load_params(path).base.seed == 7
+
+
+def test_an_upgrade_keeps_links_modes_and_what_the_user_deleted_or_pinned(made, tmp_path):
+    version = other_version(
+        tmp_path / "other",
+        **{
+            "dvc.yaml": lambda text: text.replace("desc: Score", "desc: New. Score"),
+            "stages/run": lambda text: text + "# new\n",
+            "stages/audit.py": lambda text: text + "# new\n",
+            "fakeface/explain/stage.py": lambda text: f"# new\n{text}",
+        },
+    )
+    for name in ("params.yaml", "dvc.yaml", "pyproject.toml"):  # behind links
+        shutil.move(made.path / name, tmp_path / name)
+        (made.path / name).symlink_to(tmp_path / name)
+        (tmp_path / name).chmod(0o640)
+    params, pins = tmp_path / "params.yaml", tmp_path / "pyproject.toml"
+    params.write_text(re.sub(r"^  folds: .*\n", "", params.read_text(), flags=re.MULTILINE) + "3:\n  4: 5\n")
+    pins.write_text(pins.read_text().replace("~=", "=="))
+    (made.path / "stages/split.py").unlink()
+    for name in ("run", "audit.py"):
+        (made.path / "stages" / name).write_text("# mine\n")
+    (made.path / "stages/audit.py.new").write_text("# mine too\n")
+    deleted = "note: stages/split.py: was deleted and stays so; to get it back, remove its line in code.yaml, then upgrade again"
+    mine = "was edited and stays"
+    again = [
+        "note: params.yaml: no longer known, remove: 3",
+        f"note: stages/audit.py: {mine}, as does your stages/audit.py.new; move that away, then upgrade again",
+    ]
+    answer = run(made.path, COMMAND, "upgrade", PYTHONPATH=str(version))
+    assert answer.stdout.splitlines() == [
+        "note: params.yaml: added with default values: audit.folds",
+        *again,
+        f"note: stages/run: {mine}; the new version is in stages/run.new",
+        deleted,
+        f"note: pyproject.toml: asks for fakeface[pipeline]=={code.version()}, which stays; 9.0.0 is installed",
+        f"fakeface {code.version()} -> 9.0.0; packages that changed: explain",
+        "next: fakeface check, then dvc repro",
+    ], answer.stderr
+    assert (made.path / "stages/run.new").stat().st_mode & 0o111
+    for name in ("params.yaml", "dvc.yaml", "pyproject.toml"):
+        assert (made.path / name).is_symlink()
+        assert (tmp_path / name).stat().st_mode & 0o777 == 0o640
+    assert "desc: New. Score" in (tmp_path / "dvc.yaml").read_text()
+    pins.write_bytes(b"\xff")
+    last = "nothing to upgrade: this project is of fakeface 9.0.0"
+    pinned = "note: pyproject.toml: is not UTF-8 and stays as it is; correct the version of fakeface there"
+    answer = run(made.path, COMMAND, "upgrade", PYTHONPATH=str(version))
+    assert answer.stdout.splitlines() == [*again, pinned, last], answer.stderr
+    assert not (made.path / "stages/split.py").exists()
+    (made.path / "stages/audit.py.new").unlink()
+    run(made.path, COMMAND, "upgrade", PYTHONPATH=str(version))
+    assert (made.path / "stages/audit.py.new").read_text().endswith("# new\n")
+    (made.path / "stages/split.py").mkdir()
+    answer = run(made.path, COMMAND, "upgrade", PYTHONPATH=str(version))
+    said = "a file of fakeface belongs here, not a folder; move it away, then run this again"
+    assert (answer.returncode, answer.stderr) == (1, f"error: stages/split.py: {said}\n")
+
+
+def test_an_edited_dvc_yaml_that_names_packages_which_are_no_more_is_reported(made):
+    path = made.path / "dvc.yaml"
+    path.write_text(path.read_text().replace("code.yaml: [", "code.yaml: [oldest, ") + "# code.yaml: [other]\n")
+    said = "dvc.yaml: oldest: no longer packages in code.yaml; take the stages' lists from dvc.yaml.new"
+    assert f"note: {said}\n" in run(made.path, COMMAND, "upgrade").stdout
+    assert run(made.path, COMMAND, "check").stderr == f"error: {said}\n"
+    (made.path / "code.yaml").unlink()
+    said = "error: code.yaml: no such file; run this in the project's root, or `git checkout code.yaml`\n"
+    assert run(made.path, COMMAND, "upgrade").stderr == said
 
 
 def test_what_is_no_project_is_told_so_in_one_line(tmp_path):
