@@ -111,7 +111,7 @@ def _remedy(name: str) -> str:
     if name == "spectrum":
         return (
             "if both classes had the same cameras, scaling and compression, this is the generator's trace, which a "
-            "detector may use; look at the spectra below. Otherwise give both classes the same processing."
+            "detector may use; look at the spectra on the audit page. Otherwise give both classes the same processing."
         )
     return (
         "check whether background, light or framing differ between the classes; choose reals and fakes in the same way."

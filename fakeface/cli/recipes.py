@@ -14,7 +14,8 @@ def apply_recipe(name: str, data: Path | None, root: Path = Path(".")) -> None:
     """Writes a recipe's values into `params.yaml`, all or none of them; comments and layout stay.
 
     Args:
-        data: the user's data folder, written to split.data; no sample is drawn then, unless it is data/sample.
+        data: the user's data folder, written to split.data; no sample is drawn then, unless it is data/sample. If params.yaml
+            has that folder already, its class folders and groups stay.
 
     Raises:
         UserError: no such recipe, no such data folder, the recipe is not valid, or params.yaml is not readable.
@@ -25,6 +26,13 @@ def apply_recipe(name: str, data: Path | None, root: Path = Path(".")) -> None:
         if not (root / data).is_dir():
             raise UserError(f"{data}: no such data folder; --data takes a folder with the two class folders")
         values["split"]["data"] = data.as_posix()
+        now = read_yaml(root / "params.yaml", _round_trip())
+        now = now.get("split") if isinstance(now, dict) else None
+        if (
+            isinstance(now, dict) and now.get("data") == values["split"]["data"]
+        ):  # what `fakeface use` found there stays
+            kept = ("real", "fake", "group_by", *(("protocol", "val") if now.get("protocol") == "folders" else ()))
+            values["split"] |= {key: now[key] for key in kept if key in now}
         own = data != Path("data/sample")  # which is drawn, and would be gone
         values["sample"]["count"] = 0 if own else recipe_values("default", root)["sample"]["count"]
     write_values(values, root, drop_others=True)

@@ -128,7 +128,7 @@ class Audit:
 
     def __repr__(self) -> str:
         lines = [
-            f"{self.status}: {len(self.files)} images, {len(self.findings)} findings, {len(self.skipped)} unreadable"
+            f"{self.status}: {len(self.files)} images, findings: {len(self.findings)}, {len(self.skipped)} unreadable"
         ]
         return "\n".join(
             lines + [f"{one.status}: {one.text}. Remedy: {one.remedy}" for one in self.findings.itertuples()]

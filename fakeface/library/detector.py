@@ -1,6 +1,7 @@
 """A trained detector for programs: images in, a table of verdicts or a heat map out."""
 
 import io
+import warnings
 from collections.abc import Iterable, Iterator
 from os import PathLike, fspath
 from pathlib import Path
@@ -13,6 +14,7 @@ from fakeface.core.errors import UserError, one_line
 from fakeface.images.decode import BadImage, read_file
 from fakeface.images.faces import trained_on_faces
 from fakeface.predict.detector import max_megapixels, open_detector
+from fakeface.predict.facts import facts
 from fakeface.predict.names import Entry, entries
 from fakeface.predict.squares import BAND, squares_of
 from fakeface.predict.tables import FACE_COLUMNS, rows_of
@@ -75,6 +77,12 @@ class Detector:
             problem: why the image could not be read, or empty; no exception is raised for it.
             note: why it is unsure, and what was done to the picture.
             says: what the file says about itself.
+
+        Warns:
+            UserWarning: the detector was trained on drawings, or is no better than guessing.
+
+        Raises:
+            UserError: an argument has a wrong value.
         """
         import pandas as pd
 
@@ -83,6 +91,8 @@ class Detector:
         if not fast and not (isinstance(band, int | float) and 0 <= band <= 1):
             raise UserError(f"band = {band!r}: must be a number from 0 to 1")
         card = self._predictor.card
+        if warning := facts(card).warning:
+            warnings.warn(warning, stacklevel=2)
         detect = trained_on_faces(card) and not whole
         listed = list(_listed(images))
         megapixels = max_megapixels()

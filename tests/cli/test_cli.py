@@ -10,7 +10,7 @@ import pytest
 from conftest import Project, environment
 from ruamel.yaml import YAML
 
-from fakeface.cli.recipes import apply_recipe
+from fakeface.cli.recipes import apply_recipe, write_values
 from fakeface.core.errors import UserError
 from fakeface.core.load import load_params
 
@@ -112,6 +112,18 @@ def test_whatever_was_written_in_params_yaml_default_brings_its_values_back(root
     assert load(path) != load(ROOT / "params.yaml")
     apply_recipe("default", None, root)
     assert load(path) == load(ROOT / "params.yaml")
+
+
+def test_a_recipe_keeps_the_class_folders_and_groups_of_the_same_data(root):
+    (root / "faces").mkdir()
+    found = {"data": "faces", "real": "photos", "fake": "gan", "group_by": "folder"}
+    write_values({"split": found}, root)
+    apply_recipe("robust", Path("faces"), root)
+    split = load_params(root / "params.yaml").split
+    assert {key: getattr(split, key) for key in found} == found
+    (root / "other").mkdir()
+    apply_recipe("robust", Path("other"), root)
+    assert load_params(root / "params.yaml").split.real == "0_real"
 
 
 @pytest.mark.parametrize(

@@ -83,6 +83,14 @@ def test_what_is_no_picture_is_named(detector, picture, answer):
         detector.predict(picture)
 
 
+def test_a_detector_of_drawings_warns(tmp_path):
+    write_detector(tmp_path / "detector", drawings=True)
+    detector = fakeface.load_detector(tmp_path / "detector")
+    with pytest.warns(UserWarning, match="drawings") as said:
+        detector.predict(np.full((200, 200, 3), 255, np.uint8))
+    assert said[0].filename == __file__
+
+
 def test_faces_have_their_squares_and_maps(tmp_path):
     write_detector(tmp_path / "detector", faces=FRAMING)
     detector = fakeface.load_detector(tmp_path / "detector")
