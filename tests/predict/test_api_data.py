@@ -109,7 +109,7 @@ def test_the_audit_is_that_of_the_stage(faces, group_by, monkeypatch, tmp_path):
     assert {name: [row.low, row.high] for name, row in probes.iterrows()} == figures["interval_95"]
     assert found.findings["text"].tolist() == figures["findings"]
     assert found.status == "fail"  # the stage would stop, but for on_shortcut: warn
-    assert f"{found.status}: 49 images, {len(found.findings)} findings, 1 unreadable" in repr(found)
+    assert f"{found.status}: 49 images, findings: {len(found.findings)}, 1 unreadable" in repr(found)
     assert found.counts["photos_in_several_splits"] == figures["photos_in_several_splits"]
     assert (found.counts["photos_in_several_splits"] > 0) == (group_by == "none")
     named = {"split": "set", "other_split": "other_set", "source": "group"}
