@@ -34,7 +34,9 @@ def test_two_processes_give_the_loss_curve_of_one(trainable):
     two = train(trainable, "scratch", 2)
     for column in ("train_loss", "val_loss"):
         assert two[column].to_numpy() == pytest.approx(one[column].to_numpy(), rel=1e-4)
-    assert (two[["train_accuracy", "val_accuracy", "lr"]] == one[["train_accuracy", "val_accuracy", "lr"]]).all(axis=None)
+    assert (two[["train_accuracy", "val_accuracy", "lr"]] == one[["train_accuracy", "val_accuracy", "lr"]]).all(
+        axis=None
+    )
     card = json.loads((trainable.path / "models/scratch/card.json").read_text())
     assert card["processes"] == 2
 
