@@ -239,13 +239,13 @@ def export(
         raise UserError(f"{output}: --output takes a file name that ends in .onnx")
     from fakeface.predict.detector import open_detector
     from fakeface.predict.export import export_onnx
-    from fakeface.predict.facts import facts
+    from fakeface.predict.facts import warning_of
 
     require_packages("export", "onnx", "onnxscript", "onnxruntime")
     predictor = open_detector(model)
     path = output or Path(f"{predictor.card['approach']}.onnx")
     difference = export_onnx(predictor, path)
-    if warning := facts(predictor.card).warning:
+    if warning := warning_of(predictor.card):
         print(f"note: {warning}", file=sys.stderr)
     print(f"{path}: {path.stat().st_size / 1e6:.1f} MB, checked; scores within {difference:.1g} of PyTorch's in fp32")
 

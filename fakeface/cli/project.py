@@ -90,22 +90,20 @@ def _block(text: str) -> str:
 
 def code_yaml(files: dict[str, str]) -> str:
     """The text of code.yaml; `files`: sha256 of each managed file as it was written."""
-    packages = sorted(
-        set(re.findall(r"[ \[]fakeface/(\w+)[,\]]", (code.home() / "dvc.yaml").read_text(encoding="utf-8")))
-    )
-    lines = ["# Written by `fakeface new` and `fakeface upgrade`: which code the results rest on. Keep it in git."]
-    lines += [
+    pipeline = (code.home() / "dvc.yaml").read_text(encoding="utf-8")
+    packages = sorted(set(re.findall(r"[ \[]fakeface/(\w+)[,\]]", pipeline)))
+    lines = [
+        "# Written by `fakeface new` and `fakeface upgrade`: which code the results rest on. Keep it in git.",
         f"fakeface: {code.version()}",
         "",
         "# digests of its packages; a stage of dvc.yaml depends on those that it uses",
-    ]
-    lines += [f"{name}: {code.digest(name)}" for name in packages]
-    lines += [
+        *(f"{name}: {code.digest(name)}" for name in packages),
         "",
         "# sha256 of files as they were written; one that differs is edited, and an upgrade keeps it",
         "files:",
+        *(f"  {name}: {digest}" for name, digest in files.items()),
     ]
-    return "\n".join([*lines, *(f"  {name}: {digest}" for name, digest in files.items())]) + "\n"
+    return "\n".join(lines) + "\n"
 
 
 def write_managed(path: Path, text: str) -> None:
@@ -176,16 +174,14 @@ def _write(folder: Path, name: str) -> None:
         write_text(folder / file, (code.home() / file).read_text(encoding="utf-8"))
     apply_recipe("default", None, root=folder)  # a clone's params.yaml may be edited
     package = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "faces"
+    values = {"name": printable(name), "package": package, "version": code.version()}
     for file, template in (
         ("README.md", "project.md"),
         ("pyproject.toml", "project.toml"),
         ("data/README.md", "data.md"),
     ):
         text = (TEMPLATES / template).read_text(encoding="utf-8")
-        values = {"{name}": printable(name), "{package}": package, "{version}": code.version()}
-        for key, value in values.items():
-            text = text.replace(key, value)
-        write_text(folder / file, text)
+        write_text(folder / file, re.sub(r"\{(name|package|version)\}", lambda key: values[key[1]], text))
     write_text(folder / "data" / ".gitignore", "/raw\n")
     write_text(folder / ".dvc" / "config", DVC_CONFIG)
     write_text(folder / code.FILE, code_yaml({file: sha256(folder / file) for file in files}))

@@ -62,8 +62,9 @@ def write_values(values: dict[str, Any], root: Path = Path("."), *, drop_others:
             _drop_unknown(target[section], keys)
     if drop_others:
         _drop_unknown(target, values)
-    with whole(path.resolve()) as partial:  # behind a link, which stays
+    with whole(path.resolve()) as partial:  # behind a link, which stays, as does the file's mode
         yaml.dump(target, partial)
+        partial.chmod(path.stat().st_mode & 0o777)
 
 
 def recipe_values(name: str, root: Path = Path(".")) -> dict[str, Any]:

@@ -147,9 +147,7 @@ def _insert(values: dict[str, Any], missing: dict[str, dict[str, Any]]) -> None:
     if as_expected:
         rewrite(PARAMS, text)
     else:  # written in another way, such as with braces
-        mode = PARAMS.stat().st_mode & 0o777
         write_values(missing)
-        PARAMS.chmod(mode)
 
 
 def _places(lines: list[str]) -> dict[tuple[str, str], tuple[int, int]]:

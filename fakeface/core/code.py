@@ -56,9 +56,8 @@ def read_code(root: Path = Path(".")) -> tuple[str, dict[str, str], dict[str, st
         raise UserError(f"{FILE}: no such file; {made}") from None
     except (OSError, ValueError) as error:
         raise UserError(f"{FILE}: cannot be read ({error}); run `git checkout {FILE}`") from None
-    packages = dict(
-        re.findall(r"^(\w+): (\S+)$", text, re.MULTILINE)
-    )  # not by ruamel, which takes longer than all else
+    # not by ruamel, which takes longer than all else
+    packages = dict(re.findall(r"^(\w+): (\S+)$", text, re.MULTILINE))
     written = packages.pop("fakeface", "")
     if not written or not packages:
         raise UserError(f"{FILE}: names no version or no packages of fakeface; run `git checkout {FILE}`")

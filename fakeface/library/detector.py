@@ -14,7 +14,7 @@ from fakeface.core.errors import UserError, one_line
 from fakeface.images.decode import BadImage, read_file
 from fakeface.images.faces import trained_on_faces
 from fakeface.predict.detector import max_megapixels, open_detector
-from fakeface.predict.facts import facts
+from fakeface.predict.facts import warning_of
 from fakeface.predict.names import Entry, entries
 from fakeface.predict.squares import BAND, squares_of
 from fakeface.predict.tables import FACE_COLUMNS, rows_of
@@ -91,7 +91,7 @@ class Detector:
         if not fast and not (isinstance(band, int | float) and 0 <= band <= 1):
             raise UserError(f"band = {band!r}: must be a number from 0 to 1")
         card = self._predictor.card
-        if warning := facts(card).warning:
+        if warning := warning_of(card):
             warnings.warn(warning, stacklevel=2)
         detect = trained_on_faces(card) and not whole
         listed = list(_listed(images))

@@ -42,8 +42,7 @@ def facts(card: dict[str, Any], root: Path = Path(".")) -> Facts:
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
-    doubt = FEW if card.get("few") else GUESSING
-    warning = " ".join([doubt] * bool(card.get("guessing")) + [DRAWINGS] * bool(card.get("drawings")))
+    warning = warning_of(card)
     note = ""
     unknown = f"Judged by {card['approach']}; its error rates are not known here."
     try:
@@ -67,6 +66,12 @@ def facts(card: dict[str, Any], root: Path = Path(".")) -> Facts:
         return Facts(short, warning, trained, _errors(figures, split["test"]))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError):
         return Facts(unknown, warning, trained, [])
+
+
+def warning_of(card: dict[str, Any]) -> str:
+    """What to know of a detector with every verdict, by its card.json alone; mostly empty."""
+    doubt = FEW if card.get("few") else GUESSING
+    return " ".join([doubt] * bool(card.get("guessing")) + [DRAWINGS] * bool(card.get("drawings")))
 
 
 def _trained(card: dict[str, Any], split: dict[str, Any] | None, data: str) -> str:

@@ -117,8 +117,10 @@ def test_whatever_was_written_in_params_yaml_default_brings_its_values_back(root
 def test_a_recipe_keeps_the_class_folders_and_groups_of_the_same_data(root):
     (root / "faces").mkdir()
     found = {"data": "faces", "real": "photos", "fake": "gan", "group_by": "folder"}
+    (root / "params.yaml").chmod(0o640)
     write_values({"split": found}, root)
     apply_recipe("robust", Path("faces"), root)
+    assert (root / "params.yaml").stat().st_mode & 0o777 == 0o640
     split = load_params(root / "params.yaml").split
     assert {key: getattr(split, key) for key in found} == found
     (root / "other").mkdir()
